@@ -1,0 +1,117 @@
+"""dataflex-cli: training with decisions, and everything llamafactory-cli can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dataflex.corpus.commands import app as corpus_app
+from dataflex.errors import UserError
+from dataflex.evaluation.commands import evaluate
+from dataflex.evidence.commands import check
+
+app = typer.Typer(
+    help="Decide about the training data while an LLM trains. Any other command of llamafactory-cli works here too.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(corpus_app, name="corpus")
+app.command()(evaluate)
+app.command()(check)
+
+HOST_COMMANDS = ("api", "chat", "eval", "export", "webchat", "webui", "env", "help")
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="LLaMA-Factory's keys and dataflex's.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Override keys.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def train(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Train a model; train_type decides how (static is LLaMA-Factory itself)."""
+    from dataflex.config import component_of, read_config, split
+
+    values = read_config(config, overrides or [])
+    own, _ = split(values)
+    for decision in own.decision_list():
+        component_of(decision, own.components_cfg_file)
+
+    from llamafactory.extras.misc import get_device_count, use_ray
+
+    from dataflex.host import launch
+
+    devices = get_device_count()
+    if launch.wants_workers(os.environ, devices) and not use_ray():
+        raise typer.Exit(launch.launch([str(config), *(overrides or [])], devices))
+
+    from dataflex.host import run, static
+
+    checked = run.check(values)
+    run.train(checked) if own.is_dynamic else static.train(checked)
+
+
+@app.command()
+def plan(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Show phases, steps, samples, tokens and epochs of a run before a model loads."""
+    from dataflex.config import read_config
+    from dataflex.host import run
+    from dataflex.host.plan import print_plan, run_plan
+
+    checked = run.check(read_config(config, overrides or []))
+    content = run_plan(run.prepare(checked))
+    print(json.dumps(content, indent=2)) if as_json else print_plan(content)
+
+
+@app.command()
+def explain(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="output_dir of a run.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a run selected, mixed and weighted, when, and what each domain's loss was."""
+    from dataflex.evidence.explain import print_run, read_run
+
+    content = read_run(run_dir)
+    print(json.dumps(content, indent=2)) if as_json else print_run(content)
+
+
+@app.command()
+def components(as_json: AsJson = False) -> None:
+    """List selectors, mixers and weighters with their parameters."""
+    from dataflex.catalogue import as_dict, print_catalogue
+
+    print(json.dumps(as_dict(), indent=2)) if as_json else print_catalogue()
+
+
+@app.command()
+def version() -> None:
+    """Print the versions of dataflex and of what decides about its results."""
+    from dataflex.evidence.manifest import versions
+
+    for name, number in versions().items():
+        print(f"{name} {number}")
+
+
+def main() -> Any:
+    """Entry point. A user's mistake is one line on stderr and exit status 2."""
+    if len(sys.argv) > 1 and sys.argv[1] in HOST_COMMANDS:
+        from llamafactory.cli import main as host_main
+
+        return host_main()
+    try:
+        return app()
+    except UserError as error:
+        from dataflex.host.launch import report_to_launcher
+
+        if not report_to_launcher(error):
+            print(f"dataflex-cli: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""The dataflex block of a configuration: its keys, validated before anything loads.
+
+The keys lie beside LLaMA-Factory's in one YAML file and keep upstream's names and meaning. ``split`` takes
+them out; what is left is LLaMA-Factory's own configuration.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dataflex.engine.component import Component
+from dataflex.engine.schedule import Kind
+from dataflex.errors import UserError
+from dataflex.registry import build, explain, nearest
+
+TRAIN_TYPES: dict[str, Kind] = {"dynamic_select": "select", "dynamic_mix": "mix", "dynamic_weight": "weight"}
+_SECTIONS: dict[Kind, str] = {"select": "selectors", "mix": "mixers", "weight": "weighters"}
+_DEFAULT_NAMES: dict[Kind, str] = {"select": "loss", "mix": "static", "weight": "loss"}
+
+NaturalNumber = Annotated[int, Field(ge=0)]
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, frozen=True)
+
+
+class DecisionConfig(_Block):
+    """One decision of a run: a component and its schedule."""
+
+    kind: Kind
+    """select, mix or weight."""
+    component_name: str
+    """The component's name, as listed by ``dataflex-cli components``."""
+    component_params: dict[str, Any] = {}
+    """Its parameters; they win over the components file."""
+    warmup_step: NaturalNumber = 0
+    """Optimizer steps before the first decision."""
+    update_step: NaturalNumber = 0
+    """Optimizer steps between two decisions. A weighter decides at every step and takes none."""
+    update_times: int = 1
+    """Number of decisions; 0 or less: as many as fit."""
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.kind == "weight" and self.update_step:
+            raise ValueError("update_step has no meaning for weights, which are set at every step: remove it")
+        return self
+
+
+class DataFlexConfig(_Block):
+    """The keys that dataflex adds to LLaMA-Factory's configuration."""
+
+    train_type: Literal["static", "dynamic_select", "dynamic_mix", "dynamic_weight"] | None = None
+    """static: LLaMA-Factory itself, untouched; the others: one decision of that kind."""
+    components_cfg_file: str | None = None
+    """A YAML file with the parameters of components; none takes the packaged one."""
+    component_name: str | None = None
+    """The component of the one decision that ``train_type`` names."""
+    component_params: dict[str, Any] = {}
+    """Its parameters, over those of the components file."""
+    warmup_step: NaturalNumber = 0
+    """Optimizer steps before the first decision."""
+    update_step: NaturalNumber = 0
+    """Optimizer steps between two decisions."""
+    update_times: int = 1
+    """Number of decisions; 0 or less: as many as fit."""
+    train_step: NaturalNumber = 0
+    """Optimizer steps of the run; 0: from the schedule, ``max_steps`` or ``num_train_epochs``."""
+    static_mix: bool = False
+    """Keep the initial proportions for the whole run (dynamic_mix without updates)."""
+    mixture_sample_rule: Literal["mixture", "stratified", "uniform"] | None = None
+    """Initial proportions: those given, natural by loss tokens, or equal."""
+    init_mixture_proportions: list[float] | dict[str, float] | None = None
+    """Initial shares of the loss tokens, in the order of ``dataset`` or by name."""
+    decisions: list[DecisionConfig] = []
+    """Several decisions in one run, at most one of each kind; instead of train_type."""
+
+    @model_validator(mode="after")
+    def _one_way_to_decide(self) -> Self:
+        if self.decisions and self.train_type is not None:
+            raise ValueError("give either train_type or decisions, not both")
+        kinds = [decision.kind for decision in self.decisions]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError("decisions holds two of one kind: a run makes at most one of each")
+        if self.static_mix and self.train_type != "dynamic_mix":
+            raise ValueError("static_mix needs train_type: dynamic_mix")
+        mixes = self.train_type == "dynamic_mix" or "mix" in kinds
+        for key in ("mixture_sample_rule", "init_mixture_proportions"):
+            if getattr(self, key) is not None and not mixes and self.is_dynamic:
+                raise ValueError(f"{key} needs train_type: dynamic_mix")
+        if self.init_mixture_proportions is not None and self.mixture_sample_rule in ("stratified", "uniform"):
+            raise ValueError(
+                f"init_mixture_proportions contradicts mixture_sample_rule: {self.mixture_sample_rule}: "
+                "remove one of them"
+            )
+        if self.mixture_sample_rule == "mixture" and self.init_mixture_proportions is None:
+            raise ValueError("mixture_sample_rule: mixture needs init_mixture_proportions")
+        return self
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether dataflex decides anything in this run."""
+        return bool(self.decisions) or self.train_type in TRAIN_TYPES
+
+    def decision_list(self) -> list[DecisionConfig]:
+        """Return the decisions of the run; ``train_type`` is the short form for one.
+
+        Raises:
+            UserError: the short form misses its component, or contradicts itself.
+        """
+        if self.decisions or not self.is_dynamic:
+            return list(self.decisions)
+        assert self.train_type is not None
+        kind = TRAIN_TYPES[self.train_type]
+        name = self.component_name or _DEFAULT_NAMES[kind]
+        if self.static_mix:
+            if name != "static":
+                raise UserError(f"static_mix keeps one mixture, which contradicts component_name: {name}")
+            return [DecisionConfig(kind=kind, component_name="static", component_params=self.component_params)]
+        return [
+            _validated(
+                DecisionConfig,
+                {
+                    "kind": kind,
+                    "component_name": name,
+                    "component_params": self.component_params,
+                    "warmup_step": self.warmup_step,
+                    "update_step": self.update_step,
+                    "update_times": self.update_times,
+                },
+            )
+        ]
+
+
+def _validated(cls: type[Any], values: dict[str, Any]) -> Any:
+    try:
+        return cls(**values)
+    except ValidationError as error:
+        raise UserError(explain(error, list(cls.model_fields))) from None
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a YAML or JSON configuration and apply ``key=value`` overrides, as LLaMA-Factory does.
+
+    Raises:
+        UserError: no such file, not a mapping, or a bad override.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if not path.is_file():
+        raise UserError(f"no configuration file {path}")
+    try:
+        if path.suffix == ".json":
+            loaded = OmegaConf.create(json.loads(path.read_text()))
+        else:
+            loaded = OmegaConf.load(path)
+        merged = OmegaConf.merge(loaded, OmegaConf.from_cli(list(overrides)))
+        config = OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, yaml.YAMLError, json.JSONDecodeError, ValueError) as error:
+        raise UserError(f"{path} or an override can't be read: {' '.join(str(error).split())}") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path} must hold keys and values")
+    return {str(key): value for key, value in config.items()}
+
+
+def split(config: dict[str, Any]) -> tuple[DataFlexConfig, dict[str, Any]]:
+    """Take the dataflex keys out of a configuration; return them and LLaMA-Factory's.
+
+    Raises:
+        UserError: a dataflex key has a wrong type or value.
+    """
+    own = {key: value for key, value in config.items() if key in DataFlexConfig.model_fields}
+    host = {key: value for key, value in config.items() if key not in own}
+    return _validated(DataFlexConfig, own), host
+
+
+def component_of(decision: DecisionConfig, components_cfg_file: str | None) -> Component:
+    """Build a decision's component: the components file's parameters, then the inline ones.
+
+    Raises:
+        UserError: the file or the component is missing, or a parameter does not fit.
+    """
+    params = _file_params(decision, components_cfg_file) | decision.component_params
+    return build(decision.kind, decision.component_name, params)
+
+
+def _file_params(decision: DecisionConfig, components_cfg_file: str | None) -> dict[str, Any]:
+    if components_cfg_file is None:
+        text = (resources.files("dataflex") / "components.yaml").read_text()
+        name = "the packaged components file"
+    else:
+        name = components_cfg_file
+        if not Path(name).is_file():
+            raise UserError(f"components_cfg_file: no file {name}")
+        text = Path(name).read_text()
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+    section = (content or {}).get(_SECTIONS[decision.kind]) or {}
+    entry = section.get(decision.component_name)
+    if entry is None:
+        return {}
+    if not isinstance(entry, dict) or set(entry) - {"name", "params"}:
+        odd = sorted(set(entry) - {"name", "params"})[0] if isinstance(entry, dict) else entry
+        raise UserError(
+            f"{name}: {_SECTIONS[decision.kind]}.{decision.component_name} takes name and params, not {odd!r}"
+        )
+    return dict(entry.get("params") or {})
+
+
+def unknown_keys(config: dict[str, Any], known: Sequence[str]) -> None:
+    """Refuse a key that neither dataflex nor LLaMA-Factory knows.
+
+    Raises:
+        UserError: names the key and the nearest known one.
+    """
+    everything = [*known, *DataFlexConfig.model_fields]
+    for key in config:
+        if key not in everything:
+            raise UserError(f"unknown key {key!r} in the configuration, {nearest_or_none(key, everything)}")
+
+
+def nearest_or_none(key: str, known: Sequence[str]) -> str:
+    """Return a hint for a key among too many known ones to list."""
+    hint = nearest(key, list(known))
+    return hint if hint.startswith("did you mean") else "and no known key is like it"

@@ -1,0 +1,1 @@
+"""The dynamic training loop's parts, agnostic of methods."""

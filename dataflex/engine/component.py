@@ -1,0 +1,190 @@
+"""What a method is: the contracts of selectors, mixers and weighters.
+
+A component is a class with typed parameters and one decision rule. It sees the run only through the
+context that is handed to it, so that it can be tested with plain arrays. Everything a decision needs from
+the model is asked of the context; everything that must survive a crash goes through ``state_dict``.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from dataflex.engine.schedule import Kind
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+Need = Literal[
+    "per_sample_loss",
+    "per_sample_gradient",
+    "hidden_states",
+    "reference_model",
+    "validation_set",
+    "generation",
+    "embeddings",
+]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a run before its first step, the same on every rank."""
+
+    domains: tuple[str, ...]
+    """Names, in the order of the configuration's ``dataset``."""
+    rows: IntArray
+    """Rows of each domain."""
+    loss_tokens: IntArray
+    """Supervised tokens of each domain's rows, after the shift by one."""
+    proportions: FloatArray
+    """Initial proportions over loss tokens; they sum to one."""
+    seed: int
+    batch_rows: int
+    """Rows of one optimizer step, over micro-batches, accumulation and ranks."""
+    total_steps: int
+
+    @property
+    def total_rows(self) -> int:
+        """Rows of all domains."""
+        return int(self.rows.sum())
+
+    def domain_of(self, ids: IntArray) -> IntArray:
+        """Return the domain index of each row id (rows are numbered domain after domain)."""
+        return np.searchsorted(np.cumsum(self.rows), ids, side="right").astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Context:
+    """A decision's view of the run at one step."""
+
+    facts: Facts
+    step: int
+    update: int
+    """Index of this decision among those of its component, from 0."""
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Return a generator that depends on seed, step and ``purpose`` alone: equal on every rank.
+
+        The global generators of the process are never touched.
+        """
+        return np.random.default_rng([self.facts.seed, self.step, zlib.crc32(purpose.encode())])
+
+
+@dataclass(frozen=True)
+class SelectionContext(Context):
+    """Adds what a selector may measure with the model as it is at this step."""
+
+    losses: Callable[[], FloatArray]
+    """Mean loss in nats a supervised token of every row, shape ``(rows,)``; NaN where a row has none.
+
+    One batched pass without gradients over the whole pool, sharded over the ranks; made once a step.
+    """
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixer's decision."""
+
+    proportions: FloatArray
+    """Share of the loss tokens to draw from each domain."""
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """What the training forward of one optimizer step showed, over all its micro-batches and ranks."""
+
+    loss_sums: FloatArray
+    """Sum of the token losses of each domain, in nats."""
+    loss_tokens: IntArray
+    samples: IntArray
+
+
+class Component(BaseModel):
+    """Base of every method. Public fields are its parameters; unknown ones and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    kind: ClassVar[Kind]
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    paper: ClassVar[str] = ""
+    """Where the method comes from."""
+    constant: ClassVar[bool] = False
+    """Whether it always decides the same, so that it needs no schedule."""
+
+    seed: int | None = None
+    """Seed of this component's draws; none takes the run's."""
+
+    def check(self, facts: Facts) -> None:
+        """Refuse a run that the parameters do not fit, before a model is loaded.
+
+        Raises:
+            UserError: names the parameter to change.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the method has learned so far, as JSON types. Stateless methods keep this."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
+
+
+class Selector(Component):
+    """Chooses the rows of the next phase."""
+
+    kind = "select"
+
+    def repeats_rows(self) -> bool:
+        """Tell whether ``select`` may return a row more than once (then it may exceed the pool)."""
+        return False
+
+    def select(self, context: SelectionContext, n: int) -> IntArray:
+        """Return the ids of the rows to train on next.
+
+        Args:
+            context: the run at this step.
+            n: rows of the phase.
+
+        Returns:
+            Up to ``n`` ids. Fewer are repeated, epoch after epoch, until the phase is full.
+        """
+        raise NotImplementedError
+
+
+class Mixer(Component):
+    """Chooses from which domains the next samples come."""
+
+    kind = "mix"
+
+    def observe(self, losses: StepLosses, step: int) -> None:
+        """Take note of an optimizer step that was just trained. Called on every rank with equal values."""
+
+    def update(self, context: Context) -> Mixture:
+        """Return the mixture from this step on."""
+        raise NotImplementedError
+
+
+class Weighter(Component):
+    """Chooses how much each sample of an optimizer step counts."""
+
+    kind = "weight"
+    needs = frozenset({"per_sample_loss"})
+
+    mass: Literal["token", "sample"] = "token"
+    """What a weight multiplies: a sample's tokens (equal weights give the stock loss) or its mean loss."""
+
+    def weights(self, losses: FloatArray, context: Context) -> FloatArray:
+        """Return one non-negative weight a sample; the trainer normalises, so any common scale will do.
+
+        Args:
+            losses: mean loss a supervised token of every sample of the step, over micro-batches and ranks,
+                shape ``(samples,)``; NaN where a sample has no supervised token.
+            context: the run at this step.
+        """
+        raise NotImplementedError

@@ -1,0 +1,286 @@
+"""Asks the components when their time has come and keeps what they decided.
+
+The conductor knows steps, rows and domains, but neither the trainer nor the model: what a decision wants
+measured is handed in as a function. Everything it holds is restored from a checkpoint by ``state``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dataflex.engine.collectives import from_first_rank
+from dataflex.engine.component import (
+    Component,
+    Context,
+    Facts,
+    FloatArray,
+    IntArray,
+    Mixer,
+    SelectionContext,
+    Selector,
+    Weighter,
+)
+from dataflex.engine.journal import Journal
+from dataflex.engine.ledger import Ledger
+from dataflex.engine.order import Order
+from dataflex.engine.proportions import row_shares
+from dataflex.engine.schedule import Kind, Schedule
+from dataflex.engine.weighting import loss_factors
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A component with its name and its schedule."""
+
+    name: str
+    component: Component
+    schedule: Schedule
+
+
+class Conductor:
+    """The data side of a dynamic run.
+
+    Args:
+        facts: the run.
+        decisions: at most one of each kind.
+        row_tokens: supervised tokens of each row, shape ``(rows,)``.
+        run_dir: where plan log, ledger and selections are written; ``None`` on ranks that do not write.
+    """
+
+    def __init__(
+        self, facts: Facts, decisions: dict[Kind, Decision], row_tokens: IntArray, run_dir: Path | None
+    ) -> None:
+        self.facts = facts
+        self.decisions = decisions
+        self.row_tokens = row_tokens
+        self.order = Order(facts.seed)
+        self.ledger = Ledger(len(facts.domains))
+        self.pool: IntArray | None = None
+        """Selected row ids; ``None``: all rows."""
+        self.proportions = np.array(facts.proportions)
+        """Present shares of the loss tokens; they matter when a mixer decides."""
+        self.plan_log = Journal(run_dir / "plan_log.jsonl" if run_dir else None)
+        self.ledger_log = Journal(run_dir / "ledger.jsonl" if run_dir else None)
+        self._selections = run_dir / "selections" if run_dir else None
+
+    @property
+    def mixes(self) -> bool:
+        """Whether rows are drawn by domain."""
+        return "mix" in self.decisions
+
+    def start(self) -> None:
+        """Begin a new run: empty journals."""
+        self.plan_log.start()
+        self.ledger_log.start()
+
+    def begin_step(self, step: int, losses: Callable[[], FloatArray]) -> bool:
+        """Make the decisions that are due before ``step`` and tell whether the order of rows has changed.
+
+        Args:
+            step: optimizer step that is about to be trained.
+            losses: measures the mean token loss of every row with the model as it is now.
+        """
+        first = self.order.segment is None
+        if first and self.mixes:
+            self._log_mixture(step, "initial")
+        new_pool = self._select(step, losses) or first
+        new_mixture = self._mix(step)
+        if new_pool or new_mixture:
+            strata = self.strata()
+            self.order.begin(
+                position=step * self.facts.batch_rows,
+                horizon=self.next_change(step) * self.facts.batch_rows,
+                shares=self._shares(strata),
+                strata=strata if new_pool else None,
+            )
+        return new_pool or new_mixture
+
+    def _select(self, step: int, losses: Callable[[], FloatArray]) -> bool:
+        decision = self.decisions.get("select")
+        if decision is None:
+            return False
+        if not decision.schedule.decides_at(step):
+            if step and decision.schedule.restarts_at(step):
+                self.pool = None
+                self._log(step, "select", "warmup", rows=self.facts.total_rows)
+                return True
+            return False
+        selector = decision.component
+        assert isinstance(selector, Selector)
+        phase = decision.schedule.phase_at(step)
+        measured: list[FloatArray] = []
+
+        def losses_once() -> FloatArray:
+            if not measured:
+                measured.append(losses())
+            return measured[0]
+
+        context = SelectionContext(self._facts_for(selector), step, phase.update, losses_once)
+        asked = phase.steps * self.facts.batch_rows
+        ids = np.asarray(selector.select(context, asked))
+        self._check_selection(decision.name, ids, asked)
+        self.pool = from_first_rank(torch.from_numpy(ids.astype(np.int64))).numpy()
+        self._log_selection(step, decision.name, phase.update, asked, measured)
+        return True
+
+    def _check_selection(self, name: str, ids: Any, asked: int) -> None:
+        if not (ids.ndim == 1 and 0 < len(ids) <= asked and np.issubdtype(ids.dtype, np.integer)):
+            raise ValueError(
+                f"selector {name!r} must return 1 to {asked} row ids in one dimension, "
+                f"not shape {ids.shape} of {ids.dtype}"
+            )
+        if ids.min() < 0 or ids.max() >= self.facts.total_rows:
+            raise ValueError(f"selector {name!r} returned an id outside of 0..{self.facts.total_rows - 1}")
+
+    def _mix(self, step: int) -> bool:
+        decision = self.decisions.get("mix")
+        if decision is None or not decision.schedule.decides_at(step):
+            return False
+        mixer = decision.component
+        assert isinstance(mixer, Mixer)
+        update = decision.schedule.phase_at(step).update
+        mixture = mixer.update(Context(self._facts_for(mixer), step, update))
+        given = np.asarray(mixture.proportions, np.float64)
+        if given.shape != self.proportions.shape or not np.isfinite(given).all() or (given < 0).any():
+            raise ValueError(f"mixer {decision.name!r} returned {given}, which are not proportions")
+        if given.sum() <= 0:
+            raise ValueError(f"mixer {decision.name!r} returned proportions that are all zero")
+        self.proportions = from_first_rank(torch.from_numpy(given / given.sum())).numpy()
+        self._log_mixture(step, decision.name)
+        return True
+
+    def weighs_at(self, step: int) -> bool:
+        """Tell whether the samples of ``step`` are weighted."""
+        decision = self.decisions.get("weight")
+        return decision is not None and decision.schedule.decides_at(step)
+
+    def loss_factors(self, step: int, loss_sums: FloatArray, loss_tokens: FloatArray) -> FloatArray:
+        """Weigh the samples of a step.
+
+        Args:
+            step: optimizer step.
+            loss_sums: summed token losses of every sample of the step, over micro-batches and ranks.
+            loss_tokens: their numbers of supervised tokens.
+
+        Returns:
+            The factor of each sample's summed token losses (see ``weighting.loss_factors``).
+        """
+        decision = self.decisions["weight"]
+        weighter = decision.component
+        assert isinstance(weighter, Weighter)
+        losses = np.divide(loss_sums, loss_tokens, out=np.full(len(loss_sums), np.nan), where=loss_tokens > 0)
+        update = decision.schedule.phase_at(step).update
+        weights = np.asarray(weighter.weights(losses, Context(self._facts_for(weighter), step, update)))
+        factors = loss_factors(weights, loss_tokens, weighter.mass)
+        relative = weights / weights.mean()
+        self._log(
+            step,
+            "weight",
+            decision.name,
+            samples=len(weights),
+            weight_min=float(relative.min()),
+            weight_max=float(relative.max()),
+            effective_samples=float(weights.sum() ** 2 / (weights**2).sum()),
+        )
+        return factors
+
+    def next_change(self, step: int) -> int:
+        """Return the first step after ``step`` at which rows may come in another order."""
+        stops = [self.facts.total_steps]
+        for kind in ("select", "mix"):
+            if kind in self.decisions:
+                stops.append(self.decisions[kind].schedule.phase_at(step).stop)
+        return min(stops)
+
+    def rows_of_step(self, step: int) -> IntArray:
+        """Return the row ids of an optimizer step, over micro-batches and ranks."""
+        return self.order.rows(step * self.facts.batch_rows, self.facts.batch_rows)
+
+    def end_step(self, step: int) -> None:
+        """Close the ledger's step and show it to the mixer. ``step`` is the one just trained."""
+        losses = self.ledger.close_step()
+        mix = self.decisions.get("mix")
+        if mix is not None:
+            assert isinstance(mix.component, Mixer)
+            mix.component.observe(losses, step)
+
+    def log_interval(self, step: int) -> None:
+        """Write the ledger of the steps since the last call, one line a domain."""
+        loss_sums, tokens, samples = self.ledger.close_interval()
+        for index, domain in enumerate(self.facts.domains):
+            self.ledger_log.append(
+                {
+                    "step": step,
+                    "domain": domain,
+                    "loss": float(loss_sums[index] / tokens[index]) if tokens[index] else None,
+                    "loss_tokens": int(tokens[index]),
+                    "samples": int(samples[index]),
+                    "share_asked": float(self.proportions[index]) if self.mixes else None,
+                    "share_realised": float(tokens[index] / tokens.sum()) if tokens.sum() else None,
+                    "total_loss_tokens": int(self.ledger.total_loss_tokens[index]),
+                }
+            )
+
+    def strata(self) -> list[IntArray | range]:
+        """Return the groups of row ids that the present pool is drawn from."""
+        if not self.mixes:
+            return [range(self.facts.total_rows) if self.pool is None else self.pool]
+        ends = np.cumsum(self.facts.rows)
+        if self.pool is None:
+            return [range(int(end - rows), int(end)) for end, rows in zip(ends, self.facts.rows, strict=True)]
+        domain = self.facts.domain_of(self.pool)
+        return [self.pool[domain == index] for index in range(len(self.facts.domains))]
+
+    def _shares(self, strata: list[IntArray | range]) -> FloatArray:
+        if not self.mixes:
+            return np.ones(1)
+        if self.pool is None:
+            tokens = self.facts.loss_tokens
+        else:
+            tokens = np.array([self.row_tokens[rows].sum() for rows in strata], np.int64)
+        return row_shares(self.proportions, tokens, np.array([len(rows) for rows in strata], np.int64))
+
+    def _facts_for(self, component: Component) -> Facts:
+        return self.facts if component.seed is None else replace(self.facts, seed=component.seed)
+
+    def _log(self, step: int, decision: Kind, component: str, **what: Any) -> None:
+        self.plan_log.append({"step": step, "decision": decision, "component": component, **what})
+
+    def _log_mixture(self, step: int, component: str) -> None:
+        named = dict(zip(self.facts.domains, self.proportions.tolist(), strict=True))
+        self._log(step, "mix", component, proportions=named)
+
+    def _log_selection(
+        self, step: int, component: str, update: int, asked: int, measured: list[FloatArray]
+    ) -> None:
+        ids = self.pool
+        assert ids is not None
+        by_domain = np.bincount(self.facts.domain_of(ids), minlength=len(self.facts.domains))
+        record: dict[str, Any] = {
+            "update": update,
+            "asked": asked,
+            "rows": len(ids),
+            "distinct": len(np.unique(ids)),
+            "pool": self.facts.total_rows,
+            "by_domain": dict(zip(self.facts.domains, by_domain.tolist(), strict=True)),
+            "sha256": hashlib.sha256(ids.tobytes()).hexdigest(),
+        }
+        if measured:
+            record |= {
+                "loss_selected": float(np.nanmean(measured[0][ids])),
+                "loss_pool": float(np.nanmean(measured[0])),
+                "rows_without_loss": int(np.isnan(measured[0]).sum()),
+            }
+        if self._selections is not None:
+            self._selections.mkdir(parents=True, exist_ok=True)
+            file = self._selections / f"step-{step:06d}.npy"
+            np.save(file, ids, allow_pickle=False)
+            record["ids"] = f"{self._selections.name}/{file.name}"
+        self._log(step, "select", component, **record)

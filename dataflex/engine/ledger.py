@@ -1,0 +1,76 @@
+"""The ledger: what was trained on, by domain, from the very numbers of the training forward.
+
+Every micro-batch adds its token losses; at the end of an optimizer step the sums are reduced over ranks
+once. Nothing here runs the model. The ledger answers two questions: what did the last step show (for
+mixers), and what happened since the last logging step (for ``ledger.jsonl``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from dataflex.engine.collectives import sum_over_ranks
+from dataflex.engine.component import FloatArray, IntArray, StepLosses
+
+
+class Ledger:
+    """Sums of token losses, supervised tokens and samples, by domain.
+
+    Args:
+        domains: number of domains.
+    """
+
+    def __init__(self, domains: int) -> None:
+        self._step: torch.Tensor | None = None
+        self._interval = np.zeros((3, domains))
+        self.total_loss_tokens: IntArray = np.zeros(domains, np.int64)
+        self.total_samples: IntArray = np.zeros(domains, np.int64)
+        self.domains = domains
+
+    def record(self, domain: torch.Tensor, loss_sums: torch.Tensor, loss_tokens: torch.Tensor) -> None:
+        """Add one micro-batch of this rank.
+
+        Args:
+            domain: domain index of each sample, shape ``(B,)``.
+            loss_sums: sum of each sample's token losses in nats, shape ``(B,)``.
+            loss_tokens: supervised tokens of each sample, shape ``(B,)``.
+        """
+        if self._step is None:
+            self._step = torch.zeros(3, self.domains, dtype=torch.float64, device=loss_sums.device)
+        samples = torch.stack([loss_sums, loss_tokens, torch.ones_like(loss_sums)]).double()
+        self._step.index_add_(1, domain, samples)
+
+    def close_step(self) -> StepLosses:
+        """Reduce the step over ranks, add it to the running sums and return it."""
+        if self._step is None:
+            raise RuntimeError("an optimizer step ended in which no micro-batch was recorded")
+        sums = sum_over_ranks(self._step).cpu().numpy()
+        self._step = None
+        self._interval += sums
+        counts = sums[1:].astype(np.int64)
+        self.total_loss_tokens += counts[0]
+        self.total_samples += counts[1]
+        return StepLosses(loss_sums=sums[0], loss_tokens=counts[0], samples=counts[1])
+
+    def close_interval(self) -> tuple[FloatArray, IntArray, IntArray]:
+        """Return loss sums, loss tokens and samples since the last call, and start a new interval."""
+        sums, self._interval = self._interval, np.zeros((3, self.domains))
+        return sums[0], sums[1].astype(np.int64), sums[2].astype(np.int64)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums between optimizer steps, as JSON types (floats survive JSON exactly)."""
+        return {
+            "interval": self._interval.tolist(),
+            "total_loss_tokens": self.total_loss_tokens.tolist(),
+            "total_samples": self.total_samples.tolist(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
+        self._step = None
+        self._interval = np.asarray(state["interval"], np.float64)
+        self.total_loss_tokens = np.asarray(state["total_loss_tokens"], np.int64)
+        self.total_samples = np.asarray(state["total_samples"], np.int64)

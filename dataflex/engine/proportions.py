@@ -1,0 +1,64 @@
+"""Proportions over domains: reading them from a configuration and turning token shares into row shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from dataflex.errors import UserError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def as_proportions(
+    given: Sequence[float] | Mapping[str, float], domains: Sequence[str], key: str
+) -> FloatArray:
+    """Return proportions that sum to one, in the order of ``domains``.
+
+    Args:
+        given: numbers in the order of the domains, or by name.
+        domains: names.
+        key: the configuration key, for messages.
+
+    Raises:
+        UserError: wrong length, unknown or missing names, negative, not finite, or all zero.
+    """
+    if isinstance(given, Mapping):
+        odd = sorted(set(given) ^ set(domains))
+        if odd:
+            raise UserError(f"{key}: the names must be those of dataset ({', '.join(domains)}); see {odd[0]!r}")
+        given = [given[name] for name in domains]
+    values = np.asarray(given, np.float64)
+    if values.shape != (len(domains),):
+        raise UserError(
+            f"{key} has {len(given)} numbers for {len(domains)} datasets ({', '.join(domains)}): give one each"
+        )
+    if not np.isfinite(values).all():
+        raise UserError(f"{key} holds a number that is not finite: {list(given)}")
+    if (values < 0).any():
+        raise UserError(f"{key} holds a negative number: {list(given)}")
+    if values.sum() <= 0:
+        raise UserError(f"{key} is zero for every dataset: at least one must be positive")
+    return values / values.sum()
+
+
+def row_shares(token_shares: FloatArray, loss_tokens: IntArray, rows: IntArray) -> FloatArray:
+    """Return the shares of rows that give these shares of loss tokens.
+
+    A domain of short rows needs more rows for the same tokens: ``q_d`` is proportional to ``p_d`` over the
+    mean loss tokens of the domain's rows. A domain without rows gets none of them, and the others its part.
+
+    Args:
+        token_shares: asked proportions of loss tokens.
+        loss_tokens: loss tokens of each domain's pool.
+        rows: rows of each domain's pool.
+    """
+    filled = loss_tokens > 0
+    shares = np.zeros(len(token_shares))
+    shares[filled] = token_shares[filled] * rows[filled] / loss_tokens[filled]
+    if shares.sum() <= 0:
+        raise UserError("no domain with a positive proportion has any row to train on")
+    return shares / shares.sum()

@@ -1,0 +1,199 @@
+"""The hooks into the Hugging Face Trainer. Its loop is neither copied nor changed.
+
+    what is trained on   get_batch_samples   decide at a phase's first step, then draw the step's rows
+    how it counts        compute_loss        token losses once: weighted into the loss, summed in the ledger
+    what was seen        on_step_end         the ledger is reduced, the mixer observes it
+    what survives        _save_checkpoint    the data side is written first, so that a checkpoint with the
+                         on_train_begin      trainer's last file is complete; it is read back here
+
+Evaluation goes the stock way: rows are numbered, and losses weighted, in training only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainerCallback
+from typing_extensions import override
+
+from dataflex.engine import state
+from dataflex.engine.collectives import concatenate_ranks, world
+from dataflex.engine.conductor import Conductor
+from dataflex.engine.feed import ROW_IDS, Feed
+from dataflex.signals.losses import pool_losses, token_losses
+from dataflex.signals.untouched import untouched
+
+if TYPE_CHECKING:
+    from dataflex.engine.component import FloatArray, IntArray
+
+    _Base = Trainer
+else:
+    _Base = object
+
+
+class _Ticks(Dataset[int]):
+    """As many empty rows as an epoch has, so that the Trainer counts epochs as it always does.
+
+    A whole number of optimizer steps, because the last step of an epoch is a full one here.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+class DynamicTrainer(_Base):
+    """A Trainer whose data is decided while it trains; mixed in before LLaMA-Factory's trainers.
+
+    Args:
+        conductor: decides, and keeps what was decided.
+        row_lengths: tokens of each row, for grouping rows of similar length when a pool is measured.
+        resume_from: checkpoint that the run goes on from.
+        kwargs: the stock trainer's arguments; ``train_dataset`` is numbered domain after domain.
+    """
+
+    def __init__(
+        self, *, conductor: Conductor, row_lengths: IntArray, resume_from: Path | None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.conductor = conductor
+        self._row_lengths = row_lengths
+        # The loss is divided by the step's token count right here, for every kind of model.
+        self.model_accepts_loss_kwargs = True
+        self._factors: list[torch.Tensor] = []
+        self._feed = Feed(
+            self.train_dataset,
+            self.data_collator,
+            self.args.per_device_train_batch_size,
+            self.args.gradient_accumulation_steps,
+            self._loader_options(),
+        )
+        self.add_callback(_DataSide(self, resume_from))
+
+    def _loader_options(self) -> dict[str, Any]:
+        workers = self.args.dataloader_num_workers
+        return {
+            "num_workers": workers,
+            "pin_memory": self.args.dataloader_pin_memory,
+            "prefetch_factor": self.args.dataloader_prefetch_factor if workers else None,
+        }
+
+    @override
+    def get_train_dataloader(self) -> DataLoader[int]:
+        batch = self.args.per_device_train_batch_size
+        step_rows = self.conductor.facts.batch_rows
+        steps = -(-self.conductor.facts.total_rows // step_rows)
+        return DataLoader(_Ticks(steps * self.args.gradient_accumulation_steps * batch), batch_size=batch)
+
+    @override
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        step = self.state.global_step
+        if self.conductor.begin_step(step, self._pool_losses) or not self._feed.is_open:
+            self._feed.open(self.conductor.rows_of_step, step, self.conductor.next_change(step))
+        batches = self._feed.next_step()
+        if len(batches) > 1 and self.conductor.weighs_at(step):
+            self._factors = self._factors_beforehand(step, batches)
+        return batches, self._get_num_items_in_batch(batches, device)
+
+    @override
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        if ROW_IDS not in inputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        row_ids = inputs.pop(ROW_IDS)
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        loss_sums, loss_tokens = token_losses(outputs.logits, labels)
+        weighted = loss_sums
+        if self._factors:
+            weighted = loss_sums * self._factors.pop(0)
+        elif self.conductor.weighs_at(self.state.global_step):
+            weighted = loss_sums * self._step_factors(loss_sums.detach(), loss_tokens)
+        domain = torch.from_numpy(self.conductor.facts.domain_of(row_ids.cpu().numpy()))
+        self.conductor.ledger.record(domain.to(loss_sums.device), loss_sums.detach(), loss_tokens)
+        # Data parallelism averages gradients over ranks; the count is already the sum over them.
+        loss = weighted.sum() * world()[1] / num_items_in_batch
+        return (loss, outputs) if return_outputs else loss
+
+    def _step_factors(self, loss_sums: torch.Tensor, loss_tokens: torch.Tensor) -> torch.Tensor:
+        """Weigh this rank's samples among those of all ranks; shapes ``(n,)``."""
+        rank, _ = world()
+        mine = slice(rank * len(loss_sums), (rank + 1) * len(loss_sums))
+        every = concatenate_ranks(torch.stack([loss_sums, loss_tokens], dim=1).double()).cpu().numpy()
+        factors = self.conductor.loss_factors(self.state.global_step, every[:, 0], every[:, 1])
+        return torch.from_numpy(factors[mine]).to(loss_sums)
+
+    def _factors_beforehand(self, step: int, batches: list[dict[str, Any]]) -> list[torch.Tensor]:
+        """Weigh a step of several micro-batches: all its losses are needed before the first backward.
+
+        That costs one forward without gradients; a step of one micro-batch is weighed in its own forward.
+        """
+        parts = []
+        with untouched(self.model), torch.no_grad():
+            for batch in batches:
+                inputs = self._prepare_inputs({key: v for key, v in batch.items() if key != ROW_IDS})
+                labels = inputs.pop("labels")
+                parts.append(torch.stack(token_losses(self.model(**inputs).logits, labels)))
+        loss_sums, loss_tokens = torch.cat(parts, dim=1)
+        return list(self._step_factors(loss_sums, loss_tokens).split([part.shape[1] for part in parts]))
+
+    def _pool_losses(self) -> FloatArray:
+        """Measure the loss of every row with the present model, leaving no trace."""
+        with untouched(self.model):
+            return pool_losses(
+                self.model,
+                self._row_lengths,
+                self._feed.batch,
+                self._prepare_inputs,
+                # The activations of a pass without gradients are small beside a training step's.
+                batch_tokens=4 * self.args.per_device_train_batch_size * int(np.max(self._row_lengths)),
+            )
+
+    @override
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        if self.args.should_save:
+            folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+            state.save(self.conductor, folder)
+        super()._save_checkpoint(model, trial)
+
+
+class _DataSide(TrainerCallback):
+    """The ends of steps and logging intervals, and the start of a run."""
+
+    def __init__(self, trainer: DynamicTrainer, resume_from: Path | None) -> None:
+        self._trainer, self._resume_from = trainer, resume_from
+
+    @override
+    def on_train_begin(self, args: Any, trainer_state: Any, control: Any, **kwargs: Any) -> None:
+        if self._resume_from is None:
+            self._trainer.conductor.start()
+        else:
+            state.load(self._trainer.conductor, self._resume_from)
+
+    @override
+    def on_step_end(self, args: Any, trainer_state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.conductor.end_step(trainer_state.global_step - 1)
+        # Before the checkpoint of this step is saved, so that a resumed run writes the same lines.
+        if control.should_log or trainer_state.global_step >= trainer_state.max_steps:
+            self._trainer.conductor.log_interval(trainer_state.global_step)
+
+    @override
+    def on_train_end(self, args: Any, trainer_state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer._feed.close()

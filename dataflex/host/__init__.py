@@ -1,0 +1,1 @@
+"""The bridge to LLaMA-Factory: nothing else in the package imports it."""

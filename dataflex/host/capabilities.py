@@ -1,0 +1,107 @@
+"""What a configuration can offer to components, and what of LLaMA-Factory a dynamic run refuses.
+
+A method must never be silently inactive: whatever would hide what it needs is refused before anything
+loads, with the key to change.
+"""
+
+from __future__ import annotations
+
+from dataflex.engine.component import Component, Need
+from dataflex.errors import UserError
+from dataflex.host.arguments import HostArguments
+
+_ABSENT: dict[Need, str] = {
+    "per_sample_gradient": "per-sample gradients, which this version does not compute yet",
+    "hidden_states": "hidden states, which this version does not collect yet",
+    "reference_model": "a reference model, which this version does not load yet",
+    "validation_set": "a validation set: give eval_dataset or val_size",
+    "generation": "generation from the present weights, which this version does not offer yet",
+    "embeddings": "embeddings of the rows, which this version does not compute yet",
+}
+
+
+def offered(args: HostArguments) -> set[Need]:
+    """Return what this configuration can measure."""
+    needs: set[Need] = {"per_sample_loss"}
+    if args.data.eval_dataset or args.data.val_size > 1e-6:
+        needs.add("validation_set")
+    return needs
+
+
+def check_needs(name: str, component: Component, args: HostArguments) -> None:
+    """Refuse a component whose needs the configuration can't meet.
+
+    Raises:
+        UserError: names what is missing and how to give it.
+    """
+    for need in sorted(component.needs - offered(args)):
+        raise UserError(f"component {name!r} needs {_ABSENT[need]}")
+
+
+def check_host(args: HostArguments) -> None:
+    """Refuse settings of LLaMA-Factory under which a dynamic run would not do what it says.
+
+    Raises:
+        UserError: names the key to change.
+    """
+    model, data, training, finetuning, _ = args
+    refused = [
+        (finetuning.stage not in ("pt", "sft"), f"stage: {finetuning.stage}", "data is decided in pt and sft"),
+        (not training.do_train, "do_train: false", "there is nothing to decide without training"),
+        (data.streaming, "streaming: true", "rows are drawn by number, which a stream does not have"),
+        (
+            bool(data.tokenized_path),
+            f"tokenized_path: {data.tokenized_path}",
+            "it holds all datasets in one, without their domains",
+        ),
+        (
+            data.mix_strategy != "concat",
+            f"mix_strategy: {data.mix_strategy}",
+            "the order of domains is dataflex's own; say init_mixture_proportions instead",
+        ),
+        (
+            data.val_size > 1 and len(data.dataset) > 1,
+            f"val_size: {data.val_size}",
+            "with several datasets it must be a fraction, which is taken from each",
+        ),
+        (model.enable_liger_kernel, "enable_liger_kernel: true", "its fused loss hides the losses of samples"),
+        (model.use_unsloth, "use_unsloth: true", "its fused loss hides the losses of samples"),
+        (
+            bool(model.moe_aux_loss_coef),
+            f"moe_aux_loss_coef: {model.moe_aux_loss_coef}",
+            "the router's loss is not part of the samples' losses yet",
+        ),
+        (
+            training.label_smoothing_factor > 0,
+            f"label_smoothing_factor: {training.label_smoothing_factor}",
+            "it replaces the losses of tokens that decisions are made from",
+        ),
+        (
+            finetuning.use_dft_loss or finetuning.use_eaft_loss or finetuning.use_asft_loss,
+            "use_dft_loss, use_eaft_loss or use_asft_loss: true",
+            "it replaces the losses of tokens that decisions are made from",
+        ),
+        (
+            training.auto_find_batch_size,
+            "auto_find_batch_size: true",
+            "the order of rows is made for one batch size",
+        ),
+        (
+            not training.average_tokens_across_devices,
+            "average_tokens_across_devices: false",
+            "the gradient would depend on how samples are split over ranks",
+        ),
+        (
+            finetuning.disable_shuffling,
+            "disable_shuffling: true",
+            "the order of rows is decided by the component",
+        ),
+        (
+            training.train_sampling_strategy != "random",
+            f"train_sampling_strategy: {training.train_sampling_strategy}",
+            "the order of rows is decided by the component",
+        ),
+    ]
+    for wrong, setting, reason in refused:
+        if wrong:
+            raise UserError(f"{setting} does not work in a dynamic run: {reason}")

@@ -1,0 +1,77 @@
+"""Starting one process a device with torchrun, by LLaMA-Factory's rules and environment variables."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dataflex.errors import UserError
+
+_MESSAGE_FILE = "DATAFLEX_USER_ERROR"
+
+
+def is_worker(env: Mapping[str, str]) -> bool:
+    """Tell whether this process was started by torchrun."""
+    return "LOCAL_RANK" in env
+
+
+def wants_workers(env: Mapping[str, str], devices: int) -> bool:
+    """Tell whether training is to be spread over processes: several devices, or FORCE_TORCHRUN."""
+    forced = env.get("FORCE_TORCHRUN", "0").lower() in ("1", "true", "yes")
+    return not is_worker(env) and (forced or devices > 1)
+
+
+def torchrun_command(env: Mapping[str, str], devices: int, free_port: int, arguments: Sequence[str]) -> list[str]:
+    """Return the command that starts the workers.
+
+    Args:
+        env: NNODES, NODE_RANK, NPROC_PER_NODE, MASTER_ADDR, MASTER_PORT, MAX_RESTARTS, and for elastic jobs
+            RDZV_ID, MIN_NNODES, MAX_NNODES; as in LLaMA-Factory.
+        devices: processes a node when NPROC_PER_NODE is not set.
+        free_port: port on this host when MASTER_PORT is not set.
+        arguments: of ``dataflex-cli train``.
+    """
+    nodes = env.get("NNODES", "1")
+    address = env.get("MASTER_ADDR", "127.0.0.1")
+    port = env.get("MASTER_PORT", str(free_port))
+    command = [sys.executable, "-m", "torch.distributed.run"]
+    command += ["--nproc-per-node", env.get("NPROC_PER_NODE", str(max(devices, 1)))]
+    if "RDZV_ID" in env:
+        if "MIN_NNODES" in env and "MAX_NNODES" in env:
+            nodes = f"{env['MIN_NNODES']}:{env['MAX_NNODES']}"
+        command += ["--nnodes", nodes, "--rdzv-id", env["RDZV_ID"], "--rdzv-backend", "c10d"]
+        command += ["--rdzv-endpoint", f"{address}:{port}", "--max-restarts", env.get("MAX_RESTARTS", "0")]
+    else:
+        command += ["--nnodes", nodes, "--node-rank", env.get("NODE_RANK", "0")]
+        command += ["--master-addr", address, "--master-port", port]
+    return [*command, "-m", "dataflex.cli", "train", *arguments]
+
+
+def launch(arguments: Sequence[str], devices: int) -> int:
+    """Run the workers and return their exit status.
+
+    Raises:
+        UserError: the first worker met one; it is told once instead of by every process.
+    """
+    from llamafactory.extras.misc import find_available_port
+
+    with tempfile.TemporaryDirectory() as folder:
+        message = Path(folder) / "message"
+        command = torchrun_command(os.environ, devices, find_available_port(), arguments)
+        status = subprocess.run(command, env={**os.environ, _MESSAGE_FILE: str(message)}, check=False).returncode
+        if message.is_file():
+            raise UserError(message.read_text())
+    return status
+
+
+def report_to_launcher(error: UserError) -> bool:
+    """Hand a user's mistake from a worker to the process that started it; tell whether there is one."""
+    if not is_worker(os.environ) or _MESSAGE_FILE not in os.environ:
+        return False
+    if os.environ.get("RANK", "0") == "0":
+        Path(os.environ[_MESSAGE_FILE]).write_text(str(error))
+    return True

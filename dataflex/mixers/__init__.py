@@ -1,0 +1,1 @@
+"""Mixers: one file a method, named after the method."""

@@ -1,0 +1,101 @@
+"""Names of components: the built-in ones, one file each, and those of installed packages.
+
+A built-in method is registered by lying in ``dataflex/selectors``, ``mixers`` or ``weighters`` under its
+own name. Another package offers methods through the entry-point group ``dataflex.components``; each entry
+point names a component class.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import ValidationError
+
+from dataflex.engine.component import Component
+from dataflex.engine.schedule import Kind
+from dataflex.errors import UserError
+
+_PACKAGES: dict[Kind, str] = {"select": "selectors", "mix": "mixers", "weight": "weighters"}
+ENTRY_POINTS = "dataflex.components"
+
+
+@cache
+def components() -> dict[Kind, dict[str, type[Component]]]:
+    """Return all component classes, by kind and name."""
+    found: dict[Kind, dict[str, type[Component]]] = {kind: {} for kind in _PACKAGES}
+    for kind, package in _PACKAGES.items():
+        folder = importlib.import_module(f"dataflex.{package}")
+        for module_info in pkgutil.iter_modules(folder.__path__):
+            module = importlib.import_module(f"{folder.__name__}.{module_info.name}")
+            found[kind][module_info.name] = _component_of(module, kind)
+    for entry in entry_points(group=ENTRY_POINTS):
+        component = entry.load()
+        if not (inspect.isclass(component) and issubclass(component, Component)):
+            raise UserError(f"entry point {entry.name!r} ({entry.value}) is not a dataflex component class")
+        if entry.name in found[component.kind]:
+            raise UserError(f"two components are called {entry.name!r}: uninstall or rename {entry.value}")
+        found[component.kind][entry.name] = component
+    return found
+
+
+def _component_of(module: Any, kind: Kind) -> type[Component]:
+    own = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Component)
+        and value.__module__ == module.__name__
+        and not value.__name__.startswith("_")
+    ]
+    if len(own) != 1 or own[0].kind != kind:
+        raise TypeError(f"{module.__name__} must define exactly one public component of kind {kind!r}")
+    return own[0]
+
+
+def find(kind: Kind, name: str) -> type[Component]:
+    """Return the component class of this name.
+
+    Raises:
+        UserError: no such component; offers the nearest name.
+    """
+    known = components()[kind]
+    if name in known:
+        return known[name]
+    raise UserError(f"no {_PACKAGES[kind][:-1]} is called {name!r}: {nearest(name, list(known))}")
+
+
+def build(kind: Kind, name: str, params: dict[str, Any]) -> Component:
+    """Make a component from its parameters.
+
+    Raises:
+        UserError: an unknown parameter (offers the nearest one), a wrong type or a value out of range.
+    """
+    cls = find(kind, name)
+    try:
+        return cls(**params)
+    except ValidationError as error:
+        where = f"component_params of {_PACKAGES[kind][:-1]} {name!r}"
+        raise UserError(f"{where}: {explain(error, list(cls.model_fields))}") from None
+
+
+def explain(error: ValidationError, known: list[str]) -> str:
+    """Put the first finding of pydantic into one line, with the nearest known name for an unknown key."""
+    finding = error.errors()[0]
+    key = ".".join(str(part) for part in finding["loc"])
+    if finding["type"] == "extra_forbidden":
+        return f"unknown key {key!r}, {nearest(key, known)}"
+    message = finding["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return f"{key}: {message}, not {finding['input']!r}" if key else message
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return a hint: the most similar known name, or all of them."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {close[0]!r}?" if close else "there are " + ", ".join(sorted(known))

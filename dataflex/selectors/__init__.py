@@ -1,0 +1,1 @@
+"""Selectors: one file a method, named after the method."""

@@ -1,0 +1,1 @@
+"""Model-dependent measurements that methods share."""

@@ -1,0 +1,1 @@
+"""Weighters: one file a method, named after the method."""
