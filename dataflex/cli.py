@@ -13,21 +13,23 @@ import typer
 from dataflex.corpus.commands import app as corpus_app
 from dataflex.errors import UserError
 from dataflex.evaluation.commands import evaluate
-from dataflex.evidence.commands import check
+from dataflex.evidence.commands import check as check_results
 
 app = typer.Typer(
-    help="Decide about the training data while an LLM trains. Any other command of llamafactory-cli works here too.",
+    help="Decide about the training data while an LLM trains. Other llamafactory-cli commands work too.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
 )
 app.add_typer(corpus_app, name="corpus")
 app.command()(evaluate)
-app.command()(check)
+app.command("check")(check_results)
 
 HOST_COMMANDS = ("api", "chat", "eval", "export", "webchat", "webui", "env", "help")
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="LLaMA-Factory's keys and dataflex's.")]
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG.yaml", help="LLaMA-Factory's keys and dataflex's.")
+]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Override keys.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -50,21 +52,25 @@ def train(config: ConfigFile, overrides: Overrides = None) -> None:
     if launch.wants_workers(os.environ, devices) and not use_ray():
         raise typer.Exit(launch.launch([str(config), *(overrides or [])], devices))
 
-    from dataflex.host import run, static
+    from dataflex.host import static
+    from dataflex.host.prepare import check
+    from dataflex.host.train import train as train_dynamic
 
-    checked = run.check(values)
-    run.train(checked) if own.is_dynamic else static.train(checked)
+    checked = check(values)
+    if own.is_dynamic:
+        train_dynamic(checked)
+    else:
+        static.train(checked)
 
 
 @app.command()
 def plan(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show phases, steps, samples, tokens and epochs of a run before a model loads."""
     from dataflex.config import read_config
-    from dataflex.host import run
     from dataflex.host.plan import print_plan, run_plan
+    from dataflex.host.prepare import check, prepare
 
-    checked = run.check(read_config(config, overrides or []))
-    content = run_plan(run.prepare(checked))
+    content = run_plan(prepare(check(read_config(config, overrides or []))))
     print(json.dumps(content, indent=2)) if as_json else print_plan(content)
 
 

@@ -95,7 +95,10 @@ class DataFlexConfig(_Block):
         for key in ("mixture_sample_rule", "init_mixture_proportions"):
             if getattr(self, key) is not None and not mixes and self.is_dynamic:
                 raise ValueError(f"{key} needs train_type: dynamic_mix")
-        if self.init_mixture_proportions is not None and self.mixture_sample_rule in ("stratified", "uniform"):
+        if self.init_mixture_proportions is not None and self.mixture_sample_rule in (
+            "stratified",
+            "uniform",
+        ):
             raise ValueError(
                 f"init_mixture_proportions contradicts mixture_sample_rule: {self.mixture_sample_rule}: "
                 "remove one of them"
@@ -123,7 +126,9 @@ class DataFlexConfig(_Block):
         if self.static_mix:
             if name != "static":
                 raise UserError(f"static_mix keeps one mixture, which contradicts component_name: {name}")
-            return [DecisionConfig(kind=kind, component_name="static", component_params=self.component_params)]
+            return [
+                DecisionConfig(kind=kind, component_name="static", component_params=self.component_params)
+            ]
         return [
             _validated(
                 DecisionConfig,

@@ -51,7 +51,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (data / f"{name}.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
         info[name] = {"file_name": f"{name}.jsonl", "columns": {"prompt": "text"}}
     pairs = list(zip(texts["docs"], texts["code"] * 2, strict=False))
-    sft = [{"instruction": a[:60], "input": "", "output": b[: 20 + 7 * (i % 13)]} for i, (a, b) in enumerate(pairs)]
+    sft = [
+        {"instruction": a[:60], "input": "", "output": b[: 20 + 7 * (i % 13)]}
+        for i, (a, b) in enumerate(pairs)
+    ]
     for name, part in (("sft", sft), ("sft_b", sft[::-1][:40])):
         (data / f"{name}.json").write_text(json.dumps(part))
         info[name] = {"file_name": f"{name}.json"}

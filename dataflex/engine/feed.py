@@ -74,7 +74,7 @@ class Feed:
         self.close()
         loader: DataLoader[Any] = DataLoader(
             self._rows,
-            batch_sampler=_RankBatches(rows_of_step, start, stop, self._micro_batch, self._accumulation),  # type: ignore[arg-type]
+            batch_sampler=_RankBatches(rows_of_step, start, stop, self._micro_batch, self._accumulation),
             collate_fn=self._collate,
             # A loader draws a seed for its workers; from its own generator, the global one stays as it is.
             generator=torch.Generator().manual_seed(start),

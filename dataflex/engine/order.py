@@ -1,9 +1,10 @@
 """The order of the training data: a pure function of seed, plan and position.
 
 Rows are grouped into *strata* (the domains of a mixture; one stratum when nothing is mixed). Within a
-stratum rows come without replacement, in a new permutation every epoch. Strata are interleaved so that
-after any number of samples each stratum's count lies within one of its share (plus the rounding of the
-quotas), at random places within those bounds.
+stratum rows come without replacement, in a new permutation every epoch. Strata are interleaved: each has
+one sample, at a random place, in every one of as many equal slots as it has samples. So a segment's counts
+are its shares to within one, and after any number of samples the count of a stratum with share ``s`` among
+``k`` is off by less than ``2 + s (k - 2)``.
 
 Nothing is ever materialised: permutations are keyed Feistel networks and the interleaving is inverted by
 bisection, so the state is a few integers a stratum and any position is reached in constant time.
@@ -37,7 +38,7 @@ def _hash(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def _keys(entropy: Sequence[int], count: int) -> npt.NDArray[np.uint64]:
-    return np.random.SeedSequence(list(entropy)).generate_state(count, np.uint64)
+    return np.random.SeedSequence(list(entropy)).generate_state(count, np.uint64).astype(np.uint64)
 
 
 def permute(index: IntArray, size: int, entropy: Sequence[int]) -> IntArray:
@@ -102,7 +103,7 @@ class Segment:
     """What selects the random places of this segment."""
 
     def _place(self, stratum: IntArray, ordinal: IntArray) -> FloatArray:
-        """Place in [0, 1) of the ``ordinal``-th sample of each stratum: one in each of ``quota`` equal slots."""
+        """Return the places in [0, 1) of samples: a stratum has one in each of ``quota`` equal slots."""
         key = _keys(self.entropy, 1)[0]
         words = _hash(_hash(key ^ stratum.astype(np.uint64)) ^ ordinal.astype(np.uint64))
         jitter = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -199,7 +200,7 @@ class Order:
         self,
         position: int,
         horizon: int,
-        shares: Sequence[float],
+        shares: Sequence[float] | FloatArray,
         strata: Sequence[IntArray | range] | None = None,
     ) -> None:
         """Begin a segment at ``position`` that reaches at most to ``horizon`` (both in samples).
@@ -275,6 +276,10 @@ class Order:
             ValueError: the state was made with another seed.
         """
         if state["seed"] != self.seed:
-            raise ValueError(f"the checkpoint's data order has seed {state['seed']}, this run has {self.seed}")
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in state["segment"].items()}
+            raise ValueError(
+                f"the checkpoint's data order has seed {state['seed']}, this run has {self.seed}"
+            )
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in state["segment"].items()
+        }
         self.pool, self.segment, self.strata = state["pool"], Segment(**values), list(strata)

@@ -29,7 +29,9 @@ def as_proportions(
     if isinstance(given, Mapping):
         odd = sorted(set(given) ^ set(domains))
         if odd:
-            raise UserError(f"{key}: the names must be those of dataset ({', '.join(domains)}); see {odd[0]!r}")
+            raise UserError(
+                f"{key}: the names must be those of dataset ({', '.join(domains)}); see {odd[0]!r}"
+            )
         given = [given[name] for name in domains]
     values = np.asarray(given, np.float64)
     if values.shape != (len(domains),):

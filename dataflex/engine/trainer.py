@@ -21,17 +21,20 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 from typing_extensions import override
 
-from dataflex.engine import state
 from dataflex.engine.collectives import concatenate_ranks, world
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.feed import ROW_IDS, Feed
+from dataflex.engine.state import load as load_data_side
+from dataflex.engine.state import save as save_data_side
 from dataflex.signals.losses import pool_losses, token_losses
 from dataflex.signals.untouched import untouched
 
 if TYPE_CHECKING:
     from dataflex.engine.component import FloatArray, IntArray
 
-    _Base = Trainer
+    class _Base(Trainer):
+        model: torch.nn.Module
+        data_collator: Any
 else:
     _Base = object
 
@@ -80,6 +83,10 @@ class DynamicTrainer(_Base):
         )
         self.add_callback(_DataSide(self, resume_from))
 
+    def close_feed(self) -> None:
+        """End the workers that read ahead."""
+        self._feed.close()
+
     def _loader_options(self) -> dict[str, Any]:
         workers = self.args.dataloader_num_workers
         return {
@@ -117,6 +124,7 @@ class DynamicTrainer(_Base):
     ) -> Any:
         if ROW_IDS not in inputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        assert num_items_in_batch is not None
         row_ids = inputs.pop(ROW_IDS)
         labels = inputs.pop("labels")
         outputs = model(**inputs)
@@ -170,7 +178,7 @@ class DynamicTrainer(_Base):
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-            state.save(self.conductor, folder)
+            save_data_side(self.conductor, folder)
         super()._save_checkpoint(model, trial)
 
 
@@ -181,19 +189,20 @@ class _DataSide(TrainerCallback):
         self._trainer, self._resume_from = trainer, resume_from
 
     @override
-    def on_train_begin(self, args: Any, trainer_state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._resume_from is None:
             self._trainer.conductor.start()
         else:
-            state.load(self._trainer.conductor, self._resume_from)
+            load_data_side(self._trainer.conductor, self._resume_from)
 
     @override
-    def on_step_end(self, args: Any, trainer_state: Any, control: Any, **kwargs: Any) -> None:
-        self._trainer.conductor.end_step(trainer_state.global_step - 1)
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        conductor = self._trainer.conductor
+        conductor.end_step(state.global_step - 1)
         # Before the checkpoint of this step is saved, so that a resumed run writes the same lines.
-        if control.should_log or trainer_state.global_step >= trainer_state.max_steps:
-            self._trainer.conductor.log_interval(trainer_state.global_step)
+        if control.should_log or state.global_step >= state.max_steps:
+            conductor.log_interval(state.global_step)
 
     @override
-    def on_train_end(self, args: Any, trainer_state: Any, control: Any, **kwargs: Any) -> None:
-        self._trainer._feed.close()
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.close_feed()

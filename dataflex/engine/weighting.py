@@ -9,7 +9,9 @@ import numpy as np
 from dataflex.engine.component import FloatArray
 
 
-def loss_factors(weights: FloatArray, loss_tokens: FloatArray, mass: Literal["token", "sample"]) -> FloatArray:
+def loss_factors(
+    weights: FloatArray, loss_tokens: FloatArray, mass: Literal["token", "sample"]
+) -> FloatArray:
     """Return the factor of each sample's summed token losses, given all samples of an optimizer step.
 
     With ``mass="token"`` the step's loss is ``sum_i w_i sum_j l_ij / sum_i w_i n_i``; with

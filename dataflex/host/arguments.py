@@ -100,7 +100,9 @@ def _files_of(name: str, info: dict[str, Any], folder: Path) -> list[Path]:
     from dataflex.registry import nearest
 
     if name not in info:
-        raise UserError(f"dataset {name!r} is not in {folder / 'dataset_info.json'}: {nearest(name, list(info))}")
+        raise UserError(
+            f"dataset {name!r} is not in {folder / 'dataset_info.json'}: {nearest(name, list(info))}"
+        )
     file_name = info[name].get("file_name")
     if file_name is None:
         return []

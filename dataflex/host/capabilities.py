@@ -46,7 +46,11 @@ def check_host(args: HostArguments) -> None:
     """
     model, data, training, finetuning, _ = args
     refused = [
-        (finetuning.stage not in ("pt", "sft"), f"stage: {finetuning.stage}", "data is decided in pt and sft"),
+        (
+            finetuning.stage not in ("pt", "sft"),
+            f"stage: {finetuning.stage}",
+            "data is decided in pt and sft",
+        ),
         (not training.do_train, "do_train: false", "there is nothing to decide without training"),
         (data.streaming, "streaming: true", "rows are drawn by number, which a stream does not have"),
         (
@@ -64,7 +68,11 @@ def check_host(args: HostArguments) -> None:
             f"val_size: {data.val_size}",
             "with several datasets it must be a fraction, which is taken from each",
         ),
-        (model.enable_liger_kernel, "enable_liger_kernel: true", "its fused loss hides the losses of samples"),
+        (
+            model.enable_liger_kernel,
+            "enable_liger_kernel: true",
+            "its fused loss hides the losses of samples",
+        ),
         (model.use_unsloth, "use_unsloth: true", "its fused loss hides the losses of samples"),
         (
             bool(model.moe_aux_loss_coef),

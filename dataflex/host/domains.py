@@ -51,12 +51,16 @@ def load_domains(args: HostArguments, template: Any, tokenizer_module: dict[str,
         module = _load(args, template, tokenizer_module, dataset=[name])
         part = module.get("train_dataset")
         if part is None or len(part) == 0:
-            raise UserError(f"dataset {name!r} has no row to train on: give it more data or remove it from dataset")
+            raise UserError(
+                f"dataset {name!r} has no row to train on: give it more data or remove it from dataset"
+            )
         parts.append(part)
         if args.data.val_size > 1e-6:
             evaluations.append(module["eval_dataset"])
     if args.data.eval_dataset:
-        evaluation = _load(args, template, tokenizer_module, eval_dataset=args.data.eval_dataset)["eval_dataset"]
+        evaluation = _load(args, template, tokenizer_module, eval_dataset=args.data.eval_dataset)[
+            "eval_dataset"
+        ]
     else:
         evaluation = concatenate_datasets(evaluations) if evaluations else None
     rows = concatenate_datasets(parts)
@@ -87,7 +91,12 @@ def _load(
     try:
         return dict(
             get_dataset(
-                template, args.model, data_args, args.training, stage=args.finetuning.stage, **tokenizer_module
+                template,
+                args.model,
+                data_args,
+                args.training,
+                stage=args.finetuning.stage,
+                **tokenizer_module,
             )
         )
     except (ValueError, KeyError, RuntimeError, StopIteration, FileNotFoundError) as error:

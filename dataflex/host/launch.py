@@ -25,7 +25,9 @@ def wants_workers(env: Mapping[str, str], devices: int) -> bool:
     return not is_worker(env) and (forced or devices > 1)
 
 
-def torchrun_command(env: Mapping[str, str], devices: int, free_port: int, arguments: Sequence[str]) -> list[str]:
+def torchrun_command(
+    env: Mapping[str, str], devices: int, free_port: int, arguments: Sequence[str]
+) -> list[str]:
     """Return the command that starts the workers.
 
     Args:
@@ -62,7 +64,9 @@ def launch(arguments: Sequence[str], devices: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         message = Path(folder) / "message"
         command = torchrun_command(os.environ, devices, find_available_port(), arguments)
-        status = subprocess.run(command, env={**os.environ, _MESSAGE_FILE: str(message)}, check=False).returncode
+        status = subprocess.run(
+            command, env={**os.environ, _MESSAGE_FILE: str(message)}, check=False
+        ).returncode
         if message.is_file():
             raise UserError(message.read_text())
     return status

@@ -6,7 +6,7 @@ import time
 
 from dataflex.config import split
 from dataflex.evidence.manifest import Manifest
-from dataflex.host.run import Checked
+from dataflex.host.prepare import Checked
 
 
 def train(checked: Checked) -> None:

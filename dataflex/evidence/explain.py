@@ -1,0 +1,145 @@
+"""The story of a run, read from its directory alone: decisions, and loss and tokens of each domain."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from dataflex.errors import UserError
+
+
+def read_run(run_dir: Path) -> dict[str, Any]:
+    """Read manifest, plan log and ledger of a run.
+
+    Returns:
+        ``manifest``; ``decisions``: the plan log, in which consecutive weight decisions are one entry;
+        ``domains``: first and last loss, tokens, samples and shares, by name.
+
+    Raises:
+        UserError: not a run directory, or a file of it is damaged.
+    """
+    if not (run_dir / "manifest.json").is_file():
+        raise UserError(f"{run_dir} is not a run directory: it has no manifest.json")
+    try:
+        manifest = json.loads((run_dir / "manifest.json").read_text())
+        plan_log = _lines(run_dir / "plan_log.jsonl")
+        ledger = _lines(run_dir / "ledger.jsonl")
+    except json.JSONDecodeError as error:
+        raise UserError(f"a file in {run_dir} is damaged: {error}") from None
+    return {"manifest": manifest, "decisions": _decisions(plan_log), "domains": _domains(ledger)}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def _decisions(plan_log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    decisions: list[dict[str, Any]] = []
+    for kind, group in groupby(plan_log, key=lambda line: line["decision"]):
+        lines = list(group)
+        if kind != "weight":
+            decisions += lines
+            continue
+        decisions.append(
+            {
+                "step": lines[0]["step"],
+                "last_step": lines[-1]["step"],
+                "decision": "weight",
+                "component": lines[0]["component"],
+                "steps": len(lines),
+                "samples": sum(line["samples"] for line in lines),
+                "weight_min": min(line["weight_min"] for line in lines),
+                "weight_max": max(line["weight_max"] for line in lines),
+                "effective_share": sum(line["effective_samples"] for line in lines)
+                / sum(line["samples"] for line in lines),
+            }
+        )
+    return decisions
+
+
+def _domains(ledger: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    domains: dict[str, dict[str, Any]] = {}
+    for line in ledger:
+        about = domains.setdefault(
+            line["domain"],
+            {"first_loss": None, "last_loss": None, "samples": 0, "loss_tokens": 0, "asked": []},
+        )
+        about["samples"] += line["samples"]
+        about["loss_tokens"] = line["total_loss_tokens"]
+        about["asked"].append((line["share_asked"], line["step"]))
+        if line["loss"] is not None:
+            about["last_loss"] = line["loss"]
+            about["first_loss"] = line["loss"] if about["first_loss"] is None else about["first_loss"]
+    total = sum(about["loss_tokens"] for about in domains.values())
+    for about in domains.values():
+        about["share_realised"] = about["loss_tokens"] / total if total else None
+        about["share_asked_last"] = about.pop("asked")[-1][0]
+    return domains
+
+
+def print_run(run: dict[str, Any]) -> None:
+    """Print the story for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    manifest = run["manifest"]
+    console.print(
+        f"[bold]{manifest['train_type']}[/bold], {manifest['status']}"
+        + (f" in {manifest['wall_seconds']:.0f} s" if manifest["wall_seconds"] else "")
+        + (f", {manifest['total_steps']:,} steps" if manifest["total_steps"] else "")
+        + f", seed {manifest['seed']}"
+    )
+    if not manifest["decisions"]:
+        console.print("LLaMA-Factory trained it alone: nothing was selected, mixed or weighted.")
+        return
+    table = Table("step", "decision", "by", "what", title="decisions")
+    for decision in run["decisions"]:
+        table.add_row(f"{decision['step']:,}", decision["decision"], decision["component"], _what(decision))
+    console.print(table)
+    table = Table(
+        "domain",
+        "loss: first",
+        "loss: last",
+        "loss tokens",
+        "samples",
+        "share realised",
+        "share asked last",
+        title="domains",
+    )
+    for name, about in run["domains"].items():
+        table.add_row(
+            name,
+            _number(about["first_loss"], "{:.4f}"),
+            _number(about["last_loss"], "{:.4f}"),
+            f"{about['loss_tokens']:,}",
+            f"{about['samples']:,}",
+            _number(about["share_realised"], "{:.2%}"),
+            _number(about["share_asked_last"], "{:.2%}"),
+        )
+    console.print(table)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _what(decision: dict[str, Any]) -> str:
+    if decision["decision"] == "mix":
+        return ", ".join(f"{name} {share:.1%}" for name, share in decision["proportions"].items())
+    if decision["decision"] == "weight":
+        return (
+            f"every step to {decision['last_step']:,}: {decision['samples']:,} samples, weights "
+            f"{decision['weight_min']:.2f} to {decision['weight_max']:.2f} of the mean, "
+            f"effective share {decision['effective_share']:.0%}"
+        )
+    if decision["component"] == "warmup":
+        return f"a new cycle: all {decision['rows']:,} rows again"
+    text = f"{decision['rows']:,} of {decision['pool']:,} rows"
+    if len(decision["by_domain"]) > 1:
+        text += " (" + ", ".join(f"{name} {rows:,}" for name, rows in decision["by_domain"].items()) + ")"
+    if "loss_pool" in decision:
+        text += f"; mean loss {decision['loss_selected']:.3f}, the pool's {decision['loss_pool']:.3f}"
+    return text

@@ -1,0 +1,114 @@
+"""What a run would do: phases, steps, samples, and tokens and epochs of each domain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dataflex.engine.component import Facts
+from dataflex.engine.proportions import row_shares
+from dataflex.engine.schedule import Phase
+from dataflex.host.prepare import Prepared
+
+
+def run_plan(prepared: Prepared) -> dict[str, Any]:
+    """Return the plan of a run as JSON types.
+
+    Tokens of a phase are those of the initial proportions; what a component will decide is not known yet
+    and is marked so.
+    """
+    facts = prepared.facts
+    phases = {
+        kind: [_phase(phase, facts) for phase in decision.schedule.phases()]
+        for kind, decision in prepared.decisions.items()
+        if kind != "weight"
+    }
+    weight = prepared.decisions.get("weight")
+    return {
+        "train_type": prepared.checked.own.train_type or ("decisions" if prepared.decisions else "static"),
+        "decisions": {kind: decision.name for kind, decision in prepared.decisions.items()},
+        "total_steps": facts.total_steps,
+        "batch_rows": facts.batch_rows,
+        "samples": facts.total_steps * facts.batch_rows,
+        "weighted_from_step": weight.schedule.warmup_step if weight else None,
+        "phases": phases,
+        "domains": _domains(facts, mixed="mix" in prepared.decisions),
+        "decided_later": [kind for kind, d in prepared.decisions.items() if not d.component.constant],
+    }
+
+
+def _phase(phase: Phase, facts: Facts) -> dict[str, Any]:
+    return {
+        "name": phase.name if phase.name == "warmup" else f"update {phase.update}",
+        "first_step": phase.start,
+        "last_step": phase.stop - 1,
+        "steps": phase.steps,
+        "samples": phase.steps * facts.batch_rows,
+    }
+
+
+def _domains(facts: Facts, *, mixed: bool) -> list[dict[str, Any]]:
+    shares = (
+        row_shares(facts.proportions, facts.loss_tokens, facts.rows)
+        if mixed
+        else facts.rows / facts.total_rows
+    )
+    samples = shares * facts.total_steps * facts.batch_rows
+    tokens = samples * facts.loss_tokens / np.maximum(facts.rows, 1)
+    return [
+        {
+            "domain": name,
+            "rows": int(facts.rows[index]),
+            "loss_tokens": int(facts.loss_tokens[index]),
+            "share": float(tokens[index] / tokens.sum()),
+            "samples": round(float(samples[index]), 1),
+            "tokens": round(float(tokens[index])),
+            "epochs": round(float(samples[index] / facts.rows[index]), 4),
+        }
+        for index, name in enumerate(facts.domains)
+    ]
+
+
+def print_plan(plan: dict[str, Any]) -> None:
+    """Print a plan for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    who = ", ".join(f"{kind}: {name}" for kind, name in plan["decisions"].items()) or "LLaMA-Factory alone"
+    console.print(
+        f"[bold]{plan['train_type']}[/bold] ({who}): {plan['total_steps']:,} steps of {plan['batch_rows']} "
+        f"rows, {plan['samples']:,} samples"
+    )
+    if plan["weighted_from_step"] is not None:
+        console.print(f"samples are weighted from step {plan['weighted_from_step']} on")
+    for kind, phases in plan["phases"].items():
+        table = Table("phase", "first step", "last step", "steps", "samples", title=f"{kind}: phases")
+        shown = phases if len(phases) <= 12 else [*phases[:6], None, *phases[-5:]]
+        for phase in shown:
+            if phase is None:
+                table.add_row(f"... {len(phases) - 11} more", "", "", "", "")
+            else:
+                table.add_row(
+                    *(f"{value:,}" if isinstance(value, int) else value for value in phase.values())
+                )
+        console.print(table)
+    table = Table(
+        "domain", "rows", "loss tokens", "share", "samples", "tokens to train", "epochs", title="domains"
+    )
+    for domain in plan["domains"]:
+        table.add_row(
+            domain["domain"],
+            f"{domain['rows']:,}",
+            f"{domain['loss_tokens']:,}",
+            f"{domain['share']:.2%}",
+            f"{domain['samples']:,.0f}",
+            f"{domain['tokens']:,}",
+            f"{domain['epochs']:.3f}",
+        )
+    console.print(table)
+    if set(plan["decided_later"]) & {"select", "mix"}:
+        console.print(
+            "Shares, tokens and epochs are those of the initial data; the decisions will change them."
+        )

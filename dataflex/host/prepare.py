@@ -1,0 +1,173 @@
+"""From a configuration to a run that could begin: everything that can be checked without a model.
+
+``check`` needs no data; ``prepare`` loads tokenizer and data and works out the schedule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataflex.config import DataFlexConfig, component_of, split
+from dataflex.engine.component import Component, Facts, FloatArray, Selector
+from dataflex.engine.conductor import Decision
+from dataflex.engine.proportions import as_proportions
+from dataflex.engine.schedule import Kind, make_schedule, run_steps
+from dataflex.errors import UserError
+from dataflex.host.arguments import HostArguments, dataset_files, parse
+from dataflex.host.capabilities import check_host, check_needs
+from dataflex.host.domains import Domains, load_domains
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A configuration that has passed every check for which no data is needed."""
+
+    config: dict[str, Any]
+    """As run: the file and its overrides."""
+    own: DataFlexConfig
+    args: HostArguments
+    components: dict[Kind, tuple[str, Component]]
+    files: dict[str, list[Path]]
+    """Local files of each dataset."""
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows of one optimizer step, over micro-batches, accumulation and ranks."""
+        training = self.args.training
+        return int(
+            training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
+        )
+
+    @property
+    def output_dir(self) -> Path:
+        """The run directory."""
+        return Path(self.args.training.output_dir)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose data is loaded and whose schedule is known."""
+
+    checked: Checked
+    domains: Domains
+    facts: Facts
+    decisions: dict[Kind, Decision]
+    template: Any
+    tokenizer_module: dict[str, Any]
+
+
+def check(config: dict[str, Any]) -> Checked:
+    """Check a configuration as far as that goes without loading data.
+
+    Raises:
+        UserError: what is wrong and what to change.
+    """
+    own, host_config = split(config)
+    components: dict[Kind, tuple[str, Component]] = {
+        decision.kind: (decision.component_name, component_of(decision, own.components_cfg_file))
+        for decision in own.decision_list()
+    }
+    args = parse(host_config)
+    files = dataset_files(args.data) if args.training.do_train else {}
+    if own.is_dynamic:
+        check_host(args)
+        for name, component in components.values():
+            check_needs(name, component, args)
+        if own.init_mixture_proportions is not None:
+            as_proportions(own.init_mixture_proportions, args.data.dataset, "init_mixture_proportions")
+        _early_facts(own, args, components)
+    return Checked(config, own, args, components, files)
+
+
+def _early_facts(
+    own: DataFlexConfig, args: HostArguments, components: dict[Kind, tuple[str, Component]]
+) -> None:
+    """Let components check what only needs the domains' names, before anything is tokenised."""
+    count = len(args.data.dataset)
+    equal = np.full(count, 1 / count)
+    ones = np.ones(count, np.int64)
+    facts = Facts(tuple(args.data.dataset), ones, ones, equal, args.training.seed, 1, 1)
+    for _, component in components.values():
+        component.check(facts)
+
+
+def prepare(checked: Checked) -> Prepared:
+    """Load tokenizer and data and work out the schedule.
+
+    Raises:
+        UserError: an empty domain, or a schedule that the data can't fill.
+    """
+    from llamafactory.data import get_template_and_fix_tokenizer
+    from llamafactory.model import load_tokenizer
+
+    args, own = checked.args, checked.own
+    try:
+        tokenizer_module = load_tokenizer(args.model)
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"no tokenizer at model_name_or_path {args.model.model_name_or_path}: {reason}"
+        ) from error
+    template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], args.data)
+    domains = load_domains(args, template, tokenizer_module)
+    decision_list = own.decision_list()
+    total_steps = run_steps(
+        {d.kind: (d.warmup_step, d.update_step, d.update_times) for d in decision_list},
+        train_step=own.train_step,
+        max_steps=args.training.max_steps,
+        epochs=args.training.num_train_epochs,
+        rows=len(domains.rows),
+        batch_rows=checked.batch_rows,
+    )
+    facts = Facts(
+        domains=domains.names,
+        rows=domains.counts,
+        loss_tokens=domains.loss_tokens(),
+        proportions=_initial_proportions(own, domains),
+        seed=args.training.seed,
+        batch_rows=checked.batch_rows,
+        total_steps=total_steps,
+    )
+    decisions = {}
+    for configured in decision_list:
+        name, component = checked.components[configured.kind]
+        schedule = make_schedule(
+            configured.kind,
+            configured.warmup_step,
+            configured.update_step,
+            configured.update_times,
+            total_steps,
+            constant=component.constant,
+        )
+        component.check(facts)
+        decisions[configured.kind] = Decision(name, component, schedule)
+    _check_phase_fits(decisions, facts)
+    return Prepared(checked, domains, facts, decisions, template, tokenizer_module)
+
+
+def _initial_proportions(own: DataFlexConfig, domains: Domains) -> FloatArray:
+    if own.init_mixture_proportions is not None:
+        return as_proportions(own.init_mixture_proportions, domains.names, "init_mixture_proportions")
+    if own.mixture_sample_rule == "uniform":
+        return np.full(len(domains.names), 1 / len(domains.names))
+    tokens = domains.loss_tokens().astype(np.float64)
+    return tokens / tokens.sum()
+
+
+def _check_phase_fits(decisions: dict[Kind, Decision], facts: Facts) -> None:
+    decision = decisions.get("select")
+    if decision is None:
+        return
+    assert isinstance(decision.component, Selector)
+    asked = decision.schedule.update_step * facts.batch_rows
+    if asked > facts.total_rows and not decision.component.repeats_rows():
+        most = facts.total_rows // facts.batch_rows
+        advice = f"update_step: {most}" if most else f"more data than {facts.total_rows} rows"
+        raise UserError(
+            f"update_step is {decision.schedule.update_step}, which asks for {asked} rows a phase out of "
+            f"{facts.total_rows}: use at most {advice}"
+        )

@@ -1,0 +1,70 @@
+"""Ledger, journal and proportions."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from dataflex.engine.journal import Journal
+from dataflex.engine.ledger import Ledger
+from dataflex.engine.proportions import as_proportions, row_shares
+from dataflex.errors import UserError
+
+
+def test_ledger_sums_by_domain_and_survives_json() -> None:
+    ledger = Ledger(3)
+    ledger.record(torch.tensor([0, 2, 0]), torch.tensor([1.5, 2.0, 0.25]), torch.tensor([3.0, 4.0, 1.0]))
+    ledger.record(torch.tensor([2]), torch.tensor([1.0]), torch.tensor([2.0]))
+    step = ledger.close_step()
+    assert step.loss_sums.tolist() == [1.75, 0.0, 3.0]
+    assert step.loss_tokens.tolist() == [4, 0, 6]
+    assert step.samples.tolist() == [2, 0, 2]
+    copy = Ledger(3)
+    copy.load_state_dict(json.loads(json.dumps(ledger.state_dict())))
+    assert [part.tolist() for part in copy.close_interval()] == [[1.75, 0, 3], [4, 0, 6], [2, 0, 2]]
+    assert copy.total_loss_tokens.tolist() == [4, 0, 6]
+    with pytest.raises(RuntimeError, match="no micro-batch"):
+        ledger.close_step()
+
+
+def test_journal_rewinds_to_a_checkpoint(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    journal = Journal(tmp_path / "log.jsonl")
+    journal.start()
+    for number in range(5):
+        journal.append({"number": number})
+    journal.rewind(3)
+    journal.append({"number": 9})
+    lines = [json.loads(line)["number"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines == [0, 1, 2, 9]
+    with pytest.raises(ValueError, match="4 records"):
+        Journal(tmp_path / "log.jsonl").rewind(6)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([0.5, 0.5, 0.1], "3 numbers for 2"),
+        ([0.5, -0.5], "negative"),
+        ([float("nan"), 1], "not finite"),
+        ([0, 0], "zero for every"),
+        ({"a": 1.0}, "'b'"),
+        ({"a": 1.0, "b": 1.0, "c": 1.0}, "'c'"),
+    ],
+)
+def test_bad_proportions_are_refused(given, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UserError, match=message):
+        as_proportions(given, ["a", "b"], "init_mixture_proportions")
+
+
+def test_proportions_by_name_or_order() -> None:
+    assert as_proportions({"b": 3, "a": 1}, ["a", "b"], "p").tolist() == [0.25, 0.75]
+    assert as_proportions([1, 3], ["a", "b"], "p").tolist() == [0.25, 0.75]
+
+
+def test_row_shares_give_the_asked_token_shares() -> None:
+    rows, tokens = np.array([100, 50, 0]), np.array([1000, 4000, 0])
+    shares = row_shares(np.array([0.5, 0.3, 0.2]), tokens, rows)
+    drawn = shares[:2] * tokens[:2] / rows[:2]
+    assert drawn / drawn.sum() == pytest.approx([0.625, 0.375])
+    assert shares[2] == 0

@@ -1,0 +1,77 @@
+"""Names, parameters and messages of the registry; checks that every registered component must pass."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dataflex.catalogue import as_dict
+from dataflex.engine.component import Facts, Mixer, SelectionContext, Selector, StepLosses, Weighter
+from dataflex.errors import UserError
+from dataflex.registry import build, components
+
+At = Callable[..., SelectionContext]
+ALL = [(kind, name) for kind, found in components().items() for name in found]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "params", "message"),
+    [
+        ("select", "los", {}, "did you mean 'loss'"),
+        ("mix", "xyz", {}, "random, static"),
+        ("select", "loss", {"focuss": "low"}, "unknown key 'focuss', did you mean 'focus'"),
+        ("select", "loss", {"focus": "lowest"}, "'low', 'medium' or 'high', not 'lowest'"),
+        ("select", "loss", {"focus_weight": "5"}, "focus_weight"),
+        ("select", "loss", {"quantiles": [0.6, 0.3]}, "rise"),
+        ("weight", "loss", {"r": 0}, "greater than 0"),
+        ("weight", "loss", {"strategy": "uniform"}, "'none', not 'uniform'"),
+        ("mix", "random", {"concentration": True}, "concentration"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(kind, name, params, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UserError, match=message) as caught:
+        build(kind, name, params)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_every_component_explains_itself(kind: str, name: str) -> None:
+    about = as_dict()[kind][name]
+    assert about["summary"]
+    assert all(parameter["meaning"] for parameter in about["parameters"].values())
+    json.dumps(about)
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_every_component_decides_the_same_again(kind: str, name: str, at: At, facts: Facts) -> None:
+    """Same seed, step and losses: the same decision, also from a restored copy and on another rank."""
+    component, copy = build(kind, name, {}), build(kind, name, {})  # type: ignore[arg-type]
+    component.check(facts)
+    if isinstance(component, Mixer):
+        component.observe(StepLosses(np.ones(3), np.ones(3, int), np.ones(3, int)), 4)
+    copy.load_state_dict(json.loads(json.dumps(component.state_dict())))
+    np.random.seed(1)
+    decisions = []
+    for one in (component, copy):
+        np.random.random()
+        if isinstance(one, Selector):
+            decisions.append(one.select(at(), 20))
+        elif isinstance(one, Mixer):
+            decisions.append(one.update(at()).proportions)
+        else:
+            assert isinstance(one, Weighter)
+            decisions.append(one.weights(np.array([1.0, 4.0, 2.0]), at()))
+    assert np.array_equal(*decisions)
+
+
+@pytest.mark.parametrize(("kind", "name"), [pair for pair in ALL if pair[0] == "weight"])
+def test_weighters_do_not_depend_on_the_order_of_samples(kind: str, name: str, at: At) -> None:
+    weighter = build(kind, name, {})  # type: ignore[arg-type]
+    losses = np.array([3.0, 1.0, 7.0, np.nan, 2.0])
+    turned = weighter.weights(losses[::-1], at())[::-1]  # type: ignore[attr-defined]
+    assert weighter.weights(losses, at()) == pytest.approx(turned)  # type: ignore[attr-defined]
+
+
+def test_a_components_own_seed_is_a_parameter_of_all() -> None:
+    assert all("seed" in as_dict()[kind][name]["parameters"] for kind, name in ALL)
