@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +71,9 @@ def plan(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = Fals
     from dataflex.host.plan import print_plan, run_plan
     from dataflex.host.prepare import check, prepare
 
-    content = run_plan(prepare(check(read_config(config, overrides or []))))
+    # LLaMA-Factory prints examples while it tokenises; the plan alone goes to standard output.
+    with redirect_stdout(sys.stderr):
+        content = run_plan(prepare(check(read_config(config, overrides or []))))
     print(json.dumps(content, indent=2)) if as_json else print_plan(content)
 
 

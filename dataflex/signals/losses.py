@@ -23,7 +23,8 @@ def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tens
 
     Args:
         logits: shape ``(B, L, V)``; position ``j`` predicts label ``j + 1``. Computed in fp32.
-        labels: shape ``(B, L)``; positions with ``IGNORED`` do not count.
+        labels: shape ``(B, L)``; positions with ``IGNORED`` do not count. In a row that is padded on the
+            left, the first token must be one of them: what comes before it is padding.
 
     Returns:
         Sums in nats, fp32, differentiable, shape ``(B,)``; counts, same type and shape.

@@ -54,11 +54,18 @@ def test_batch_and_accumulation_do_not_matter(run: Callable[..., Run], tiny: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("decision", ["weight", "mix", "select"])
-def test_ranks_do_not_matter(
-    run: Callable[..., Run], torchrun: Callable[..., Run], tiny: Path, decision: str
-) -> None:
-    keys = DESCENT | DECISIONS[decision]
-    one = gradient(run(**keys, **split(8, 1)), tiny / "model")
-    two = gradient(torchrun(**keys, **split(2, 2)), tiny / "model")
+def test_ranks_do_not_matter(run: Callable[..., Run], torchrun: Callable[..., Run], tiny: Path) -> None:
+    """Selection, mixture and weights at once, on two processes against one."""
+    every = {"update_step": 1, "component_name": "loss"}
+    keys = DESCENT | {
+        "decisions": [
+            {"kind": "select"} | every,
+            {"kind": "mix"} | every | {"component_name": "random"},
+            {"kind": "weight", "component_name": "loss", "component_params": {"r": 0.3}},
+        ]
+    }
+    single, double = run(**keys, **split(8, 1)), torchrun(**keys, **split(2, 2))
+    one, two = gradient(single, tiny / "model"), gradient(double, tiny / "model")
     assert (two - one).norm() < 1e-6 * one.norm() + 1e-7 * len(one) ** 0.5
+    chosen = [run.lines("plan_log.jsonl")[1]["sha256"] for run in (single, double)]
+    assert chosen[0] == chosen[1]

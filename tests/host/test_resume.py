@@ -12,7 +12,8 @@ from dataflex.errors import UserError
 
 from .conftest import Run
 
-CYCLE = {"warmup_step": 3, "update_step": 4, "update_times": 2, "num_train_epochs": 1}
+SCHEDULE = {"warmup_step": 3, "update_step": 4, "update_times": 2}
+CYCLE = SCHEDULE | {"num_train_epochs": 1}
 RUNS: dict[str, dict[str, Any]] = {
     "select": {"train_type": "dynamic_select", "component_name": "loss"} | CYCLE,
     "mix": {"train_type": "dynamic_mix", "component_name": "random"} | CYCLE,
@@ -38,7 +39,7 @@ RUNS: dict[str, dict[str, Any]] = {
         ],
     },
 }
-# Dropout makes the test see the random states too; the vanilla model has none in its attention otherwise.
+# Dropout makes the test see the random states too.
 LORA = {"finetuning_type": "lora", "lora_target": "all", "lora_dropout": 0.3}
 
 
@@ -65,6 +66,22 @@ def test_resume_is_bitwise_equal(run: Callable[..., Run], name: str, stop: int) 
     states = [json.loads((one / last / "dataflex/state.json").read_text()) for one in (whole.folder, cut)]
     assert states[0] == states[1]
     assert json.loads((cut / "manifest.json").read_text())["resumed"] == 1
+
+
+@pytest.mark.slow
+def test_resume_on_two_ranks(torchrun: Callable[..., Run]) -> None:
+    keys = RUNS["all"] | LORA | {"save_strategy": "steps", "save_steps": 5}
+    whole = torchrun(**keys)
+    losses, plan = whole.losses, whole.lines("plan_log.jsonl")
+    weights = whole.weights
+    for later in ("checkpoint-10", "checkpoint-11"):
+        shutil.rmtree(whole.folder / later)
+    resumed = torchrun(**keys)
+    assert json.loads((resumed.folder / "manifest.json").read_text())["resumed"] == 1
+    assert resumed.losses == losses
+    assert resumed.lines("plan_log.jsonl") == plan
+    for key, weight in weights.items():
+        assert torch.equal(resumed.weights[key], weight), key
 
 
 def test_a_checkpoint_of_other_data_is_refused(run: Callable[..., Run]) -> None:

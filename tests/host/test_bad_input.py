@@ -1,0 +1,146 @@
+"""A user's mistake: one line on stderr, exit 2, no model loaded, nothing written."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dataflex.cli import main
+
+MIX = {"train_type": "dynamic_mix", "component_name": "random", "warmup_step": 1, "update_step": 1}
+SELECT = {"train_type": "dynamic_select", "component_name": "loss", "warmup_step": 1, "update_step": 1}
+WEIGHT = {"train_type": "dynamic_weight", "train_step": 4}
+
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    (
+        {"learning_rte": 1e-3},
+        "unknown key 'learning_rte' in the configuration, did you mean 'learning_rate'?",
+    ),
+    (SELECT | {"warmup_steps_": 3}, "did you mean 'warmup_steps'?"),
+    ({"train_type": "dynamic_selekt"}, "train_type: input should be 'static', 'dynamic_select'"),
+    (SELECT | {"component_name": "los"}, "no selector is called 'los': did you mean 'loss'?"),
+    (MIX | {"component_name": "doremy"}, "no mixer is called 'doremy'"),
+    (SELECT | {"component_params": {"focuss": "low"}}, "unknown key 'focuss', did you mean 'focus'?"),
+    (SELECT | {"component_params": {"focus": 3}}, "focus: input should be 'low', 'medium' or 'high', not 3"),
+    (SELECT | {"update_step": "ten"}, "update_step: input should be a valid integer, not 'ten'"),
+    (SELECT | {"warmup_step": -1}, "warmup_step: input should be greater than or equal to 0, not -1"),
+    (SELECT | {"update_step": 0}, "update_step is 0: a select decision needs the number of steps"),
+    (SELECT | {"warmup_step": 5, "train_step": 5}, "warmup_step is 5 but the run has only 5 steps"),
+    (SELECT | {"update_step": 10_000}, "out of 1649: use at most update_step: 412"),
+    (WEIGHT | {"update_step": 2}, "update_step has no meaning for weights"),
+    (WEIGHT | {"max_steps": 5}, "train_step is 4 and max_steps is 5: keep one of the two"),
+    (MIX | {"init_mixture_proportions": [0.5, 0.5]}, "2 numbers for 3 datasets (code, more_code, docs)"),
+    (MIX | {"init_mixture_proportions": [1.5, -0.5, 0.1]}, "holds a negative number"),
+    (MIX | {"init_mixture_proportions": [0, 0, 0]}, "zero for every dataset"),
+    (MIX | {"init_mixture_proportions": [float("nan"), 1, 1]}, "not finite"),
+    (MIX | {"init_mixture_proportions": {"code": 1, "docs": 1}}, "see 'more_code'"),
+    (
+        MIX | {"component_name": "static", "component_params": {"proportions": [1]}},
+        "1 numbers for 3 datasets",
+    ),
+    (
+        SELECT | {"init_mixture_proportions": [1, 1, 1]},
+        "init_mixture_proportions needs train_type: dynamic_mix",
+    ),
+    (MIX | {"mixture_sample_rule": "mixture"}, "mixture_sample_rule: mixture needs init_mixture_proportions"),
+    (MIX | {"mixture_sample_rule": "natural"}, "'mixture', 'stratified' or 'uniform', not 'natural'"),
+    (MIX | {"static_mix": True}, "static_mix keeps one mixture, which contradicts component_name: random"),
+    (MIX | {"dataset": "code,code"}, "dataset names 'code' twice"),
+    (MIX | {"dataset": "code,docz"}, "dataset 'docz' is not in"),
+    (MIX | {"dataset": "code,gone"}, "dataset 'gone': no file"),
+    (MIX | {"dataset": "code,empty"}, "dataset 'empty' is empty"),
+    (MIX | {"dataset": "code,nearly_empty"}, "dataset 'nearly_empty'"),
+    (MIX | {"dataset_dir": "nowhere"}, "no file nowhere/dataset_info.json"),
+    (MIX | {"model_name_or_path": "nowhere/model"}, "no tokenizer at model_name_or_path nowhere/model"),
+    (MIX | {"components_cfg_file": "nowhere.yaml"}, "components_cfg_file: no file nowhere.yaml"),
+    (MIX | {"max_steps": "many"}, "max_steps must be of type int, not 'many'"),
+    (MIX | {"stage": "dpo"}, "stage: dpo does not work in a dynamic run"),
+    (MIX | {"streaming": True, "max_steps": 9}, "streaming: true does not work in a dynamic run"),
+    (WEIGHT | {"label_smoothing_factor": 0.1}, "label_smoothing_factor: 0.1 does not work in a dynamic run"),
+    (MIX | {"decisions": [{"kind": "mix", "component_name": "random"}]}, "either train_type or decisions"),
+    (
+        {"decisions": [{"kind": "mix", "component_name": "static"}] * 2},
+        "decisions holds two of one kind",
+    ),
+]
+
+
+@pytest.fixture
+def broken_data(tiny: Path) -> None:
+    """Add datasets that can't be used to the tiny folder's index."""
+    data = tiny / "data"
+    info = json.loads((data / "dataset_info.json").read_text())
+    (data / "empty.jsonl").write_text("")
+    (data / "nearly_empty.jsonl").write_text('{"text": "x"}\n')
+    for name in ("gone", "empty", "nearly_empty"):
+        info[name] = {"file_name": f"{name}.jsonl", "columns": {"prompt": "text"}}
+    (data / "dataset_info.json").write_text(json.dumps(info))
+
+
+@pytest.mark.usefixtures("broken_data")
+@pytest.mark.parametrize(("changes", "message"), MISTAKES, ids=[message[:40] for _, message in MISTAKES])
+def test_mistakes(
+    config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    import llamafactory.model
+
+    def load_model(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(llamafactory.model, "load_model", load_model)
+    monkeypatch.setenv("LLAMAFACTORY_VERBOSITY", "ERROR")
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(config | changes))
+    monkeypatch.setattr(sys, "argv", ["dataflex-cli", "train", str(file)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dataflex-cli: ")]
+    assert exit_.value.code == 2
+    assert len(told) == 1
+    assert message in told[0]
+    assert not Path(config["output_dir"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "no configuration file"), ("a: [1", "can't be read"), ("- 1\n", "keys and values")],
+)
+def test_unreadable_configurations(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str | None,
+    message: str,
+) -> None:
+    file = tmp_path / "config.yaml"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setattr(sys, "argv", ["dataflex-cli", "train", str(file)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_component_whose_needs_the_run_cannot_meet(config: dict[str, Any]) -> None:
+    from dataflex.engine.component import Selector
+    from dataflex.errors import UserError
+    from dataflex.host.arguments import parse
+    from dataflex.host.capabilities import check_needs
+
+    class Greedy(Selector):
+        needs = frozenset({"validation_set"})
+
+    with pytest.raises(
+        UserError, match="component 'greedy' needs a validation set: give eval_dataset or val_size"
+    ):
+        check_needs("greedy", Greedy(), parse(config))
+    check_needs("greedy", Greedy(), parse(config | {"val_size": 0.1}))
