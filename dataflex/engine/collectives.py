@@ -16,12 +16,18 @@ def world() -> tuple[int, int]:
     return 0, 1
 
 
+def _on_the_wire(values: torch.Tensor) -> torch.Tensor:
+    """Return a copy where the process group can send it from: NCCL knows GPUs only."""
+    return values.cuda() if dist.get_backend() == "nccl" and not values.is_cuda else values.clone()
+
+
 def sum_over_ranks(values: torch.Tensor) -> torch.Tensor:
     """Return the element-wise sum over all ranks; the input is not changed."""
-    total = values.clone()
-    if world()[1] > 1:
-        dist.all_reduce(total)
-    return total
+    if world()[1] == 1:
+        return values
+    total = _on_the_wire(values)
+    dist.all_reduce(total)
+    return total.to(values.device)
 
 
 def concatenate_ranks(values: torch.Tensor) -> torch.Tensor:
@@ -29,15 +35,16 @@ def concatenate_ranks(values: torch.Tensor) -> torch.Tensor:
     size = world()[1]
     if size == 1:
         return values
-    parts = [torch.empty_like(values) for _ in range(size)]
-    dist.all_gather(parts, values.contiguous())
-    return torch.cat(parts)
+    mine = _on_the_wire(values.contiguous())
+    parts = [torch.empty_like(mine) for _ in range(size)]
+    dist.all_gather(parts, mine)
+    return torch.cat(parts).to(values.device)
 
 
 def from_first_rank(values: torch.Tensor) -> torch.Tensor:
     """Return rank 0's values on every rank; shapes and types must agree."""
     if world()[1] == 1:
         return values
-    copy = values.clone()
-    dist.broadcast(copy, src=0)
-    return copy
+    theirs = _on_the_wire(values)
+    dist.broadcast(theirs, src=0)
+    return theirs.to(values.device)

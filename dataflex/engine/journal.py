@@ -35,13 +35,18 @@ class Journal:
     def rewind(self, lines: int) -> None:
         """Drop what was written after the first ``lines`` records: the run goes on from a checkpoint.
 
+        Without a file, in a new run directory, the records begin with this stretch of the run.
+
         Raises:
             ValueError: the file is shorter than that.
         """
         self.lines = lines
         if self._path is None:
             return
-        kept = self._path.read_text().splitlines(keepends=True)[:lines] if self._path.exists() else []
+        if not self._path.exists():
+            self.start()
+            return
+        kept = self._path.read_text().splitlines(keepends=True)[:lines]
         if len(kept) < lines:
             raise ValueError(f"{self._path} has {len(kept)} records, the checkpoint was made after {lines}")
         temporary = self._path.with_suffix(".tmp")

@@ -35,9 +35,7 @@ def as_proportions(
         given = [given[name] for name in domains]
     values = np.asarray(given, np.float64)
     if values.shape != (len(domains),):
-        raise UserError(
-            f"{key} has {len(given)} numbers for {len(domains)} datasets ({', '.join(domains)})"
-        )
+        raise UserError(f"{key} has {len(given)} numbers for {len(domains)} datasets ({', '.join(domains)})")
     if not np.isfinite(values).all():
         raise UserError(f"{key} holds a number that is not finite: {list(given)}")
     if (values < 0).any():

@@ -74,6 +74,7 @@ class DynamicTrainer(_Base):
         # The loss is divided by the step's token count right here, for every kind of model.
         self.model_accepts_loss_kwargs = True
         self._factors: list[torch.Tensor] = []
+        self._domain_ends = torch.from_numpy(np.cumsum(conductor.facts.rows))
         self._feed = Feed(
             self.train_dataset,
             self.data_collator,
@@ -107,6 +108,10 @@ class DynamicTrainer(_Base):
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
         step = self.state.global_step
+        if step >= self.conductor.facts.total_steps:
+            # Resumed from the last checkpoint: the Trainer would take one more step before it looks.
+            self.control.should_training_stop = True
+            return [], None
         if self.conductor.begin_step(step, self._pool_losses) or not self._feed.is_open:
             self._feed.open(self.conductor.rows_of_step, step, self.conductor.next_change(step))
         batches = self._feed.next_step()
@@ -134,8 +139,9 @@ class DynamicTrainer(_Base):
             weighted = loss_sums * self._factors.pop(0)
         elif self.conductor.weighs_at(self.state.global_step):
             weighted = loss_sums * self._step_factors(loss_sums.detach(), loss_tokens)
-        domain = torch.from_numpy(self.conductor.facts.domain_of(row_ids.cpu().numpy()))
-        self.conductor.ledger.record(domain.to(loss_sums.device), loss_sums.detach(), loss_tokens)
+        # On the device, so that no micro-batch waits for a copy.
+        domain = torch.bucketize(row_ids, self._domain_ends.to(row_ids.device), right=True)
+        self.conductor.ledger.record(domain, loss_sums.detach(), loss_tokens)
         # Data parallelism averages gradients over ranks; the count is already the sum over them.
         loss = weighted.sum() * world()[1] / num_items_in_batch
         return (loss, outputs) if return_outputs else loss

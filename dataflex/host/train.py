@@ -28,33 +28,28 @@ def train(checked: Checked) -> None:
     resume_from = _resume_from(checked)
     _allow_cpu_resume(training)
     model = load_model(tokenizer, args.model, args.finetuning, is_trainable=True)
-    manifest = Manifest.of(
-        config=checked.config,
-        files=checked.files,
-        facts=prepared.facts,
-        decisions={kind: d.name for kind, d in prepared.decisions.items()},
-    )
-    writes = training.should_save
-    if writes:
-        manifest.start(checked.output_dir, resumed=resume_from is not None)
-    conductor = Conductor(
-        prepared.facts,
-        prepared.decisions,
-        prepared.domains.row_tokens,
-        checked.output_dir if writes else None,
-    )
+    run_dir = checked.output_dir if training.should_save else None
+    if run_dir is not None:
+        manifest = Manifest.of(
+            config=checked.config,
+            files=checked.files,
+            facts=prepared.facts,
+            decisions={kind: decision.name for kind, decision in prepared.decisions.items()},
+        )
+        manifest.start(run_dir, resumed=resume_from is not None)
+    conductor = Conductor(prepared.facts, prepared.decisions, prepared.domains.row_tokens, run_dir)
     trainer = make_trainer(prepared, model, conductor, resume_from)
     result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     trainer.save_model()
     trainer.log_metrics("train", result.metrics)
     trainer.save_metrics("train", result.metrics)
     trainer.save_state()
-    if writes and args.finetuning.plot_loss:
+    if run_dir is not None and args.finetuning.plot_loss:
         _plot(prepared, training.output_dir)
     _evaluate(trainer, prepared)
     _close(trainer, args)
-    if writes:
-        manifest.complete(checked.output_dir, wall_seconds=time.monotonic() - started)
+    if run_dir is not None:
+        manifest.complete(run_dir, wall_seconds=time.monotonic() - started)
 
 
 def _resume_from(checked: Checked) -> Path | None:

@@ -73,8 +73,7 @@ def pool_losses(
             loss_sums, counts = token_losses(model(**batch).logits, labels)
             if mine < len(batches):
                 sums[:, rows] = torch.stack([loss_sums, counts, torch.ones_like(counts)]).double().cpu()
-    device = next(model.parameters()).device
-    loss_sum, tokens, seen = sum_over_ranks(sums.to(device)).cpu().numpy()
+    loss_sum, tokens, seen = sum_over_ranks(sums).numpy()
     if not (seen == 1).all():
         raise RuntimeError(f"{int((seen != 1).sum())} rows were not measured exactly once")
     return np.divide(loss_sum, tokens, out=np.full(len(lengths), np.nan), where=tokens > 0)

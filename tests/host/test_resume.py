@@ -68,6 +68,24 @@ def test_resume_is_bitwise_equal(run: Callable[..., Run], name: str, stop: int) 
     assert json.loads((cut / "manifest.json").read_text())["resumed"] == 1
 
 
+def test_a_finished_run_has_nothing_left_to_train(run: Callable[..., Run]) -> None:
+    whole = run(**RUNS["mix"], save_strategy="steps", save_steps=5)
+    losses, lines = whole.losses, whole.lines("ledger.jsonl")
+    (whole.folder / "model.safetensors").unlink()
+    again = run(**RUNS["mix"], save_strategy="steps", save_steps=5, output_dir=str(whole.folder))
+    assert again.losses == losses
+    assert again.lines("ledger.jsonl") == lines
+    assert again.weights
+
+
+def test_a_checkpoint_may_start_a_run_elsewhere(run: Callable[..., Run]) -> None:
+    whole = run(**RUNS["mix"], save_strategy="steps", save_steps=5)
+    moved = run(**RUNS["mix"], resume_from_checkpoint=str(whole.folder / "checkpoint-5"))
+    assert moved.lines("ledger.jsonl") == whole.lines("ledger.jsonl")[15:]
+    for key, weight in whole.weights.items():
+        assert torch.equal(moved.weights[key], weight)
+
+
 @pytest.mark.slow
 def test_resume_on_two_ranks(torchrun: Callable[..., Run]) -> None:
     keys = RUNS["all"] | LORA | {"save_strategy": "steps", "save_steps": 5}

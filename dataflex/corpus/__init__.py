@@ -1,0 +1,1 @@
+"""Making the data of a rung: domains of text, questions, an instruction pool, a tiny model."""

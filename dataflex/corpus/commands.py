@@ -1,0 +1,105 @@
+"""`dataflex-cli corpus`: harvest, read and model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Make a corpus and a tiny model for it.")
+
+Output = Annotated[Path, typer.Option(help="Folder to make; absent or empty.")]
+Seed = Annotated[int, typer.Option(help="Seed of every choice.")]
+PerKind = Annotated[int, typer.Option(help="Most rows of one kind in the instruction pool.")]
+
+
+def _report(card: dict[str, Any]) -> None:
+    """Print a table of what was made."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("domain", "train", "validation", "test", "MB", "duplicates dropped")
+    for name, entry in card["domains"].items():
+        parts = [entry[split] for split in ("train", "validation", "test")]
+        size = sum(part["bytes"] for part in parts) / 1e6
+        dropped = entry["dropped"]["exact_duplicates"] + entry["dropped"]["near_duplicates"]
+        dropped += entry["dropped"]["straddling_duplicates"]
+        table.add_row(name, *(str(part["documents"]) for part in parts), f"{size:.2f}", str(dropped))
+    console = Console()
+    console.print(table)
+    questions = card["questions"]
+    console.print(
+        f"questions: {questions['validation']['questions']} validation, "
+        f"{questions['test']['questions']} test; instructions: {card['instructions']['rows']}"
+    )
+
+
+@app.command()
+def harvest(
+    output: Output,
+    bytes_per_domain: Annotated[int, typer.Option(help="Text of one domain over all splits.")] = 1_500_000,
+    instructions_per_kind: PerKind = 500,
+    seed: Seed = 0,
+) -> None:
+    """Make a corpus of real text from the packages that are installed here."""
+    from dataflex.corpus.harvest import harvest as make
+
+    _report(
+        make(
+            output, bytes_per_domain=bytes_per_domain, instructions_per_kind=instructions_per_kind, seed=seed
+        )
+    )
+
+
+@app.command()
+def read(
+    files: Annotated[list[Path], typer.Argument(help="JSONL files in SlimPajama's schema.")],
+    output: Output,
+    validation: Annotated[list[Path] | None, typer.Option(help="File of the validation split.")] = None,
+    test: Annotated[list[Path] | None, typer.Option(help="File of the test split.")] = None,
+    instructions_per_kind: PerKind = 500,
+    seed: Seed = 0,
+) -> None:
+    """Make a corpus from your own JSONL files: {"text", "meta": {"redpajama_set_name"}}."""
+    from dataflex.corpus.read import read as make
+
+    _report(
+        make(
+            files,
+            output,
+            validation=validation or [],
+            test=test or [],
+            instructions_per_kind=instructions_per_kind,
+            seed=seed,
+        )
+    )
+
+
+@app.command()
+def model(
+    corpus: Annotated[Path, typer.Option(help="Corpus whose train split the tokenizer learns from.")],
+    output: Output,
+    vocab_size: Annotated[int, typer.Option(help="Tokens of the vocabulary.")] = 4096,
+    hidden_size: Annotated[int, typer.Option(help="Width.")] = 128,
+    intermediate_size: Annotated[int, typer.Option(help="Width inside the feed-forward layers.")] = 384,
+    num_hidden_layers: Annotated[int, typer.Option(help="Layers.")] = 4,
+    num_attention_heads: Annotated[int, typer.Option(help="Heads.")] = 4,
+    num_key_value_heads: Annotated[int, typer.Option(help="Heads of keys and values.")] = 2,
+    max_position_embeddings: Annotated[int, typer.Option(help="Longest context.")] = 512,
+    seed: Seed = 0,
+) -> None:
+    """Train a tokenizer on a corpus and save it with a randomly initialised tiny model."""
+    from dataflex.corpus.model import ModelShape, make_model
+
+    shape = ModelShape(
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        intermediate_size=intermediate_size,
+        num_hidden_layers=num_hidden_layers,
+        num_attention_heads=num_attention_heads,
+        num_key_value_heads=num_key_value_heads,
+        max_position_embeddings=max_position_embeddings,
+    )
+    summary = make_model(corpus, output, shape, seed=seed)
+    typer.echo(f"{output}: {summary['parameters']:,} parameters, vocabulary {summary['vocabulary']}")

@@ -1,0 +1,156 @@
+"""A tokenizer trained on a corpus and a tiny, randomly initialised model of Qwen2.5's architecture."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataflex.corpus.files import write_json
+from dataflex.corpus.layout import read_card, read_texts, require_new
+from dataflex.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+# Bytes and special tokens: no byte-level vocabulary is smaller.
+SMALLEST_VOCABULARY = 256 + 3
+
+# Qwen2.5's split before the merges: contractions, words, single digits, signs, white space.
+_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_CHAT = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """Sizes of the tiny model; the names are those of transformers' Qwen2Config."""
+
+    vocab_size: int = 4096
+    hidden_size: int = 128
+    intermediate_size: int = 384
+    num_hidden_layers: int = 4
+    num_attention_heads: int = 4
+    num_key_value_heads: int = 2
+    max_position_embeddings: int = 512
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < 1:
+                raise UserError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
+        if self.vocab_size < SMALLEST_VOCABULARY:
+            raise UserError(
+                f"--vocab-size is {self.vocab_size}; "
+                f"a byte-level vocabulary needs at least {SMALLEST_VOCABULARY}"
+            )
+        if self.hidden_size % (2 * self.num_attention_heads):
+            raise UserError(
+                f"--hidden-size {self.hidden_size} must be a multiple of twice --num-attention-heads "
+                f"({self.num_attention_heads}), because rotary positions turn pairs of numbers"
+            )
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise UserError(
+                f"--num-attention-heads {self.num_attention_heads} must be a multiple of "
+                f"--num-key-value-heads ({self.num_key_value_heads})"
+            )
+
+
+def train_tokenizer(texts: Iterator[str], shape: ModelShape) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with Qwen's special tokens and chat form; every text comes back whole.
+
+    `<|im_end|>` ends documents and turns (eos), `<|endoftext|>` pads: they differ, so that padding is never
+    mistaken for an end that is to be learned.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PATTERN), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=shape.vocab_size,
+        special_tokens=[END_OF_TEXT, START, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=END_OF_TEXT,
+        model_max_length=shape.max_position_embeddings,
+        chat_template=_CHAT,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def make_model(corpus: Path, output: Path, shape: ModelShape, *, seed: int = 0) -> dict[str, Any]:
+    """Train a tokenizer on a corpus's train split and save it with a randomly initialised model.
+
+    Args:
+        corpus: a corpus folder.
+        output: a folder that is absent or empty.
+        shape: sizes; the vocabulary may turn out smaller where the corpus is small.
+        seed: of the initial weights.
+
+    Returns:
+        {"parameters", "vocabulary", "shape", "seed", "corpus"}, also written to card.json as the last file.
+
+    Raises:
+        UserError: there is no such corpus, or the output is in use.
+    """
+    card = read_card(corpus)
+    require_new(output)
+    domains = sorted(card["domains"])
+    tokenizer = train_tokenizer(
+        (text for domain in domains for text in read_texts(corpus, "train", domain)), shape
+    )
+
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    sizes = {**asdict(shape), "vocab_size": len(tokenizer)}
+    config = Qwen2Config(
+        **sizes,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen2ForCausalLM(config)
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        summary = {
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "vocabulary": len(tokenizer),
+            "shape": sizes,
+            "seed": seed,
+            "corpus": {domain: card["domains"][domain]["train"]["sha256"] for domain in domains},
+        }
+        write_json(temporary / "card.json", summary)
+        if output.exists():
+            output.rmdir()
+        os.replace(temporary, output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return summary

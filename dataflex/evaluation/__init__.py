@@ -1,0 +1,1 @@
+"""Evaluation contracts on lm-eval: MMLU, and perplexity of every domain."""

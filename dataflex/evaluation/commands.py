@@ -1,0 +1,45 @@
+"""`dataflex-cli evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    target: Annotated[
+        Path, typer.Argument(help="Folder of a model, of a LoRA adapter, or of a finished run.")
+    ],
+    corpus: Annotated[Path, typer.Option(help="Corpus whose test questions and documents are scored.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder for metrics.json, questions.jsonl and documents.jsonl.")
+    ],
+    base_model: Annotated[str | None, typer.Option(help="Base model of an adapter.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Sequences a forward pass.")] = 8,
+    shots: Annotated[int, typer.Option(help="Examples in an MMLU prompt.")] = 0,
+    documents_per_domain: Annotated[int | None, typer.Option(help="Score only so many of a domain.")] = None,
+) -> None:
+    """Measure MMLU and the perplexity of every domain with lm-eval."""
+    from dataflex.evaluation.evaluate import evaluate as measure
+
+    metrics = measure(
+        target,
+        corpus,
+        output,
+        base_model=base_model,
+        batch_size=batch_size,
+        shots=shots,
+        documents_per_domain=documents_per_domain,
+    )
+    score, total = metrics["mmlu"], metrics["perplexity"]["all"]
+    note = ", not told from guessing" if score["at_chance"] else ""
+    typer.echo(f"MMLU {score['acc']:.4f} ± {score['stderr']:.4f} of {score['n']}{note}")
+    typer.echo(
+        f"loss on the answers {score['answer_nll']:.4f} nats (guessing: {score['chance']['answer_nll']:.4f})"
+    )
+    typer.echo(
+        f"perplexity of all domains {total['token']:.2f} a token, {total['bits_per_byte']:.4f} bits a byte"
+    )
+    typer.echo(f"{output}/metrics.json")

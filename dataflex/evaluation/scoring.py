@@ -1,0 +1,53 @@
+"""The language model that lm-eval asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dataflex.errors import UserError
+from dataflex.evaluation.target import Target
+
+if TYPE_CHECKING:
+    from lm_eval.models.huggingface import HFLM
+    from rich.progress import Progress
+
+
+def load_model(target: Target, batch_size: int, progress: Progress) -> HFLM:
+    """Load a target for scoring: float32 on a CPU, bfloat16 on a GPU.
+
+    Args:
+        target: model, tokenizer and adapter.
+        batch_size: sequences a forward pass.
+        progress: gets a task that advances with the requests that were scored.
+
+    Raises:
+        UserError: transformers or peft cannot load it.
+    """
+    import torch
+    from lm_eval.models.huggingface import HFLM
+
+    class ShowingProgress(HFLM):
+        """Reports to the caller's progress display in place of a bar for every batch of windows."""
+
+        def _loglikelihood_tokens(
+            self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None
+        ) -> Any:
+            scored = super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
+            progress.advance(task, len(requests))
+            return scored
+
+    gpu = torch.cuda.is_available()
+    try:
+        model = ShowingProgress(
+            pretrained=target.model,
+            tokenizer=target.tokenizer,
+            peft=target.adapter,
+            device="cuda" if gpu else "cpu",
+            dtype="bfloat16" if gpu else "float32",
+            batch_size=batch_size,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{target.adapter or target.model} cannot be loaded: {reason}") from error
+    task = progress.add_task("requests scored", total=None)
+    return model
