@@ -73,7 +73,10 @@ def plan(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = Fals
 
     # LLaMA-Factory prints examples while it tokenises; the plan alone goes to standard output.
     with redirect_stdout(sys.stderr):
-        content = run_plan(prepare(check(read_config(config, overrides or []))))
+        checked = check(read_config(config, overrides or []))
+        if checked.args.finetuning.stage not in ("pt", "sft"):
+            raise UserError(f"plan knows the stages pt and sft, not {checked.args.finetuning.stage}")
+        content = run_plan(prepare(checked))
     print(json.dumps(content, indent=2)) if as_json else print_plan(content)
 
 

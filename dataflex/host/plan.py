@@ -15,8 +15,8 @@ from dataflex.host.prepare import Prepared
 def run_plan(prepared: Prepared) -> dict[str, Any]:
     """Return the plan of a run as JSON types.
 
-    Tokens of a phase are those of the initial proportions; what a component will decide is not known yet
-    and is marked so.
+    Tokens and epochs are those of the initial data; ``decided_later`` names the decisions that will change
+    them.
     """
     facts = prepared.facts
     phases = {

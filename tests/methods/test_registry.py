@@ -73,5 +73,38 @@ def test_weighters_do_not_depend_on_the_order_of_samples(kind: str, name: str, a
     assert weighter.weights(losses, at()) == pytest.approx(turned)  # type: ignore[attr-defined]
 
 
+def test_an_installed_package_offers_a_component(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an entry point of the group dataflex.components names is found like a built-in method."""
+    from importlib.metadata import EntryPoint
+
+    from dataflex import registry
+
+    class Shortest(Selector):
+        """Take the first rows."""
+
+        def select(self, context: SelectionContext, n: int) -> np.ndarray:
+            return np.arange(n)
+
+    def points(group: str) -> list[EntryPoint]:
+        assert group == "dataflex.components"
+        return [EntryPoint(name, "somewhere:Shortest", group) for name in names]
+
+    names = ["shortest"]
+    monkeypatch.setattr(registry, "entry_points", points)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: Shortest)
+    components.cache_clear()
+    try:
+        assert isinstance(build("select", "shortest", {"seed": 4}), Shortest)
+        with pytest.raises(UserError, match="did you mean 'shortest'"):
+            build("select", "shortst", {})
+        names = ["loss"]
+        components.cache_clear()
+        with pytest.raises(UserError, match="two components are called 'loss'"):
+            build("select", "loss", {})
+    finally:
+        monkeypatch.undo()
+        components.cache_clear()
+
+
 def test_a_components_own_seed_is_a_parameter_of_all() -> None:
     assert all("seed" in as_dict()[kind][name]["parameters"] for kind, name in ALL)

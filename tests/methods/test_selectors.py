@@ -51,7 +51,7 @@ def test_temperature_flattens_the_odds() -> None:
 
 
 def test_loss_draw_without_replacement_has_the_exact_inclusion_frequencies(at: At) -> None:
-    """Four rows, two drawn one after the other: enumerate, and compare 20,000 seeded draws (4 standard errors)."""
+    """Four rows, two drawn one after the other: enumerated, against 20,000 draws to 4 standard errors."""
     losses = np.array([1.0, 2.0, 3.0, 4.0])
     selector = build("select", "loss", {"focus": "high", "focus_weight": 3.0})
     odds = np.exp(selector.log_odds(losses))  # type: ignore[attr-defined]
