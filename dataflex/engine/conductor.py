@@ -43,6 +43,16 @@ class Decision:
     component: Component
     schedule: Schedule
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what decides, as JSON types: component, every parameter and the schedule."""
+        return {
+            "component": self.name,
+            "params": self.component.model_dump(mode="json"),
+            "warmup_step": self.schedule.warmup_step,
+            "update_step": self.schedule.update_step,
+            "update_times": self.schedule.update_times,
+        }
+
 
 class Conductor:
     """The data side of a dynamic run.
@@ -205,15 +215,17 @@ class Conductor:
 
     def end_step(self, step: int) -> None:
         """Close the ledger's step and show it to the mixer. ``step`` is the one just trained."""
-        losses = self.ledger.close_step()
+        losses = self.ledger.close_step(self.proportions if self.mixes else None)
         mix = self.decisions.get("mix")
         if mix is not None:
             assert isinstance(mix.component, Mixer)
             mix.component.observe(losses, step)
 
     def log_interval(self, step: int) -> None:
-        """Write the ledger of the steps since the last call, one line a domain."""
-        loss_sums, tokens, samples = self.ledger.close_interval()
+        """Write the ledger of the steps since the last call, one line a domain; nothing without steps."""
+        loss_sums, tokens, samples, asked = self.ledger.close_interval()
+        if not samples.any():
+            return
         for index, domain in enumerate(self.facts.domains):
             self.ledger_log.append(
                 {
@@ -222,7 +234,7 @@ class Conductor:
                     "loss": float(loss_sums[index] / tokens[index]) if tokens[index] else None,
                     "loss_tokens": int(tokens[index]),
                     "samples": int(samples[index]),
-                    "share_asked": float(self.proportions[index]) if self.mixes else None,
+                    "share_asked": float(asked[index] / tokens.sum()) if self.mixes else None,
                     "share_realised": float(tokens[index] / tokens.sum()) if tokens.sum() else None,
                     "total_loss_tokens": int(self.ledger.total_loss_tokens[index]),
                 }

@@ -25,7 +25,7 @@ class Ledger:
 
     def __init__(self, domains: int) -> None:
         self._step: torch.Tensor | None = None
-        self._interval = np.zeros((3, domains))
+        self._interval = np.zeros((4, domains))
         self.total_loss_tokens: IntArray = np.zeros(domains, np.int64)
         self.total_samples: IntArray = np.zeros(domains, np.int64)
         self.domains = domains
@@ -43,22 +43,32 @@ class Ledger:
         samples = torch.stack([loss_sums, loss_tokens, torch.ones_like(loss_sums)]).double()
         self._step.index_add_(1, domain, samples)
 
-    def close_step(self) -> StepLosses:
-        """Reduce the step over ranks, add it to the running sums and return it."""
+    def close_step(self, asked: FloatArray | None = None) -> StepLosses:
+        """Reduce the step over ranks, add it to the running sums and return it.
+
+        Args:
+            asked: shares of the loss tokens that the step was drawn with, if it was drawn by domain.
+        """
         if self._step is None:
             raise RuntimeError("an optimizer step ended in which no micro-batch was recorded")
         sums = sum_over_ranks(self._step).cpu().numpy()
         self._step = None
-        self._interval += sums
+        self._interval[:3] += sums
+        if asked is not None:
+            self._interval[3] += asked * sums[1].sum()
         counts = sums[1:].astype(np.int64)
         self.total_loss_tokens += counts[0]
         self.total_samples += counts[1]
         return StepLosses(loss_sums=sums[0], loss_tokens=counts[0], samples=counts[1])
 
-    def close_interval(self) -> tuple[FloatArray, IntArray, IntArray]:
-        """Return loss sums, loss tokens and samples since the last call, and start a new interval."""
-        sums, self._interval = self._interval, np.zeros((3, self.domains))
-        return sums[0], sums[1].astype(np.int64), sums[2].astype(np.int64)
+    def close_interval(self) -> tuple[FloatArray, IntArray, IntArray, FloatArray]:
+        """Return what was summed since the last call, and start a new interval.
+
+        Returns:
+            By domain: loss sums in nats, loss tokens, samples, and the loss tokens that were asked for.
+        """
+        sums, self._interval = self._interval, np.zeros((4, self.domains))
+        return sums[0], sums[1].astype(np.int64), sums[2].astype(np.int64), sums[3]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums between optimizer steps, as JSON types (floats survive JSON exactly)."""

@@ -152,9 +152,9 @@ class Segment:
         if count == 0:
             return np.zeros(0, np.int64)
         quotas = np.asarray(self.quotas, np.int64)
-        # With one sample in each slot, `count` samples span at most (count + strata) / length places, and a
-        # stretch of places holds at most two samples more of a stratum than it has whole slots.
-        window = np.ceil((count + len(quotas)) * quotas / self.length).astype(np.int64) + 2
+        # A stretch of places holds up to two samples fewer, or more, of a stratum than its slots would: so
+        # `count` samples span less than (count + 2 strata) / length places.
+        window = np.ceil((count + 2 * len(quotas)) * quotas / self.length).astype(np.int64) + 2
         ends = np.minimum(counts + window, quotas)
         stratum = np.repeat(np.arange(len(quotas)), ends - counts)
         starts = np.repeat(counts - np.concatenate(([0], np.cumsum(ends - counts)[:-1])), ends - counts)

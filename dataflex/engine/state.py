@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dataflex.engine.component import Facts
-from dataflex.engine.conductor import Conductor
+from dataflex.engine.conductor import Conductor, Decision
+from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 
 FOLDER = "dataflex"
@@ -34,7 +35,7 @@ def save(conductor: Conductor, checkpoint: Path) -> None:
         save_file({"pool": torch.from_numpy(conductor.pool)}, folder / "pool.safetensors")
     state = {
         "schema": _SCHEMA,
-        "identity": _identity(conductor.facts),
+        "identity": _identity(conductor.facts, conductor.decisions),
         "order": conductor.order.state_dict(),
         "selected": conductor.pool is not None,
         "proportions": conductor.proportions.tolist(),
@@ -48,24 +49,32 @@ def save(conductor: Conductor, checkpoint: Path) -> None:
     temporary.replace(folder / "state.json")
 
 
+def refuse_other_run(checkpoint: Path, facts: Facts, decisions: dict[Kind, Decision]) -> None:
+    """Refuse to go on from the checkpoint of another run; nothing is loaded or written.
+
+    Raises:
+        UserError: it was made with other data, another seed, batch, length, component or schedule.
+    """
+    saved = _read(checkpoint)["identity"]
+    present = json.loads(json.dumps(_identity(facts, decisions)))
+    for key in saved | present:
+        if saved.get(key) != present.get(key):
+            raise UserError(
+                f"{checkpoint} was made with {key} {saved.get(key)}, this run has {present.get(key)}: "
+                "change it back, choose another output_dir, or set overwrite_output_dir: true to start anew"
+            )
+
+
 def load(conductor: Conductor, checkpoint: Path) -> None:
     """Restore the data side from a checkpoint folder and rewind the journals to it.
 
     Raises:
-        UserError: the checkpoint belongs to other data, another seed or another batch size.
+        UserError: see ``refuse_other_run``.
     """
-    folder = checkpoint / FOLDER
-    if not (folder / "state.json").is_file():
-        raise UserError(f"{checkpoint} was not saved by a dynamic run: it lacks {FOLDER}/state.json")
-    state = json.loads((folder / "state.json").read_text())
-    identity = _identity(conductor.facts)
-    for key, saved in state["identity"].items():
-        if identity.get(key) != saved:
-            raise UserError(
-                f"{checkpoint} was made with {key} {saved}, this run has {identity.get(key)}: "
-                "change it back, or set overwrite_output_dir: true to start anew"
-            )
-    conductor.pool = load_file(folder / "pool.safetensors")["pool"].numpy() if state["selected"] else None
+    refuse_other_run(checkpoint, conductor.facts, conductor.decisions)
+    state = _read(checkpoint)
+    pool = checkpoint / FOLDER / "pool.safetensors"
+    conductor.pool = load_file(pool)["pool"].numpy() if state["selected"] else None
     conductor.proportions[:] = state["proportions"]
     conductor.order.load_state_dict(state["order"], conductor.strata())
     conductor.ledger.load_state_dict(state["ledger"])
@@ -75,11 +84,21 @@ def load(conductor: Conductor, checkpoint: Path) -> None:
     conductor.ledger_log.rewind(state["ledger_log_lines"])
 
 
-def _identity(facts: Facts) -> dict[str, Any]:
+def _read(checkpoint: Path) -> dict[str, Any]:
+    file = checkpoint / FOLDER / "state.json"
+    if not file.is_file():
+        raise UserError(f"{checkpoint} was not saved by a dynamic run: it lacks {FOLDER}/state.json")
+    return dict(json.loads(file.read_text()))
+
+
+def _identity(facts: Facts, decisions: dict[Kind, Decision]) -> dict[str, Any]:
     return {
         "domains": list(facts.domains),
         "rows": facts.rows.tolist(),
         "loss_tokens": facts.loss_tokens.tolist(),
+        "initial proportions": facts.proportions.tolist(),
         "seed": facts.seed,
         "batch_rows": facts.batch_rows,
+        "total_steps": facts.total_steps,
+        **{kind: decision.as_dict() for kind, decision in decisions.items()},
     }

@@ -74,7 +74,8 @@ class DynamicTrainer(_Base):
         # The loss is divided by the step's token count right here, for every kind of model.
         self.model_accepts_loss_kwargs = True
         self._factors: list[torch.Tensor] = []
-        self._domain_ends = torch.from_numpy(np.cumsum(conductor.facts.rows))
+        # On the device, so that no micro-batch waits for a copy.
+        self._domain_ends = torch.from_numpy(np.cumsum(conductor.facts.rows)).to(self.args.device)
         self._feed = Feed(
             self.train_dataset,
             self.data_collator,
@@ -139,8 +140,7 @@ class DynamicTrainer(_Base):
             weighted = loss_sums * self._factors.pop(0)
         elif self.conductor.weighs_at(self.state.global_step):
             weighted = loss_sums * self._step_factors(loss_sums.detach(), loss_tokens)
-        # On the device, so that no micro-batch waits for a copy.
-        domain = torch.bucketize(row_ids, self._domain_ends.to(row_ids.device), right=True)
+        domain = torch.bucketize(row_ids, self._domain_ends, right=True)
         self.conductor.ledger.record(domain, loss_sums.detach(), loss_tokens)
         # Data parallelism averages gradients over ranks; the count is already the sum over them.
         loss = weighted.sum() * world()[1] / num_items_in_batch
@@ -176,8 +176,8 @@ class DynamicTrainer(_Base):
                 self._row_lengths,
                 self._feed.batch,
                 self._prepare_inputs,
-                # The activations of a pass without gradients are small beside a training step's.
-                batch_tokens=4 * self.args.per_device_train_batch_size * int(np.max(self._row_lengths)),
+                # A training batch of the longest rows: what fits in training fits here.
+                batch_tokens=self.args.per_device_train_batch_size * int(np.max(self._row_lengths)),
             )
 
     @override
@@ -210,5 +210,12 @@ class _DataSide(TrainerCallback):
             conductor.log_interval(state.global_step)
 
     @override
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if control.should_log:
+            self._trainer.conductor.log_interval(state.global_step)
+
+    @override
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # A run that was stopped early has steps since its last log.
+        self._trainer.conductor.log_interval(state.global_step)
         self._trainer.close_feed()

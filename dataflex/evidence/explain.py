@@ -99,16 +99,10 @@ def print_run(run: dict[str, Any]) -> None:
     for decision in run["decisions"]:
         table.add_row(f"{decision['step']:,}", decision["decision"], decision["component"], _what(decision))
     console.print(table)
-    table = Table(
-        "domain",
-        "loss: first",
-        "loss: last",
-        "loss tokens",
-        "samples",
-        "share realised",
-        "share asked last",
-        title="domains",
-    )
+    table = Table(title="domains")
+    table.add_column("domain", no_wrap=True)
+    for heading in ("loss: first", "loss: last", "loss tokens", "samples", "share realised", "last asked"):
+        table.add_column(heading, justify="right")
     for name, about in run["domains"].items():
         table.add_row(
             name,

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from dataflex.engine.component import Facts
+from dataflex.engine.conductor import Decision
 from dataflex.engine.schedule import Kind
 
 SCHEMA = 1
@@ -48,7 +49,7 @@ class Manifest:
         config: dict[str, Any],
         files: dict[str, list[Path]],
         facts: Facts | None,
-        decisions: dict[Kind, str],
+        decisions: dict[Kind, Decision],
     ) -> Manifest:
         """Collect what is known before training.
 
@@ -56,9 +57,10 @@ class Manifest:
             config: as run, overrides included.
             files: local files of each dataset; they are fingerprinted.
             facts: rows and tokens of the domains; none for a run that LLaMA-Factory does alone.
-            decisions: component name of each kind of decision.
+            decisions: of the run, by kind.
         """
         public = without_secrets(config)
+        made = without_secrets({kind: decision.as_dict() for kind, decision in decisions.items()})
         data: dict[str, dict[str, Any]] = {
             name: {"sha256": fingerprint(paths) if paths else None} for name, paths in files.items()
         }
@@ -68,10 +70,9 @@ class Manifest:
         content = {
             "schema": SCHEMA,
             "status": "running",
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "config_hash": config_hash(public),
+            "config_hash": config_hash(public, made),
             "train_type": config.get("train_type", "static" if not decisions else "decisions"),
-            "decisions": dict(decisions),
+            "decisions": made,
             "seed": facts.seed if facts else config.get("seed", 42),
             "batch_rows": facts.batch_rows if facts else None,
             "total_steps": facts.total_steps if facts else None,
@@ -79,24 +80,35 @@ class Manifest:
             "versions": versions(),
             "commit": commit(),
             "hardware": hardware(),
+            "stretches": [],
             "resumed": 0,
             "wall_seconds": None,
         }
         return cls(public, content)
 
-    def start(self, run_dir: Path, *, resumed: bool = False) -> None:
+    def start(self, run_dir: Path, from_step: int = 0) -> None:
         """Write configuration and manifest at the start of a run, or of its continuation."""
         run_dir.mkdir(parents=True, exist_ok=True)
-        if resumed and (run_dir / "manifest.json").is_file():
-            before = json.loads((run_dir / "manifest.json").read_text())
-            self.content["started"] = before["started"]
-            self.content["resumed"] = before.get("resumed", 0) + 1
+        before = []
+        if from_step and (run_dir / "manifest.json").is_file():
+            before = json.loads((run_dir / "manifest.json").read_text())["stretches"]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.content["stretches"] = [*before, {"started": now, "from_step": from_step, "wall_seconds": None}]
+        self.content["resumed"] = len(before)
         write_atomically(run_dir / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
         self._write(run_dir)
 
     def complete(self, run_dir: Path, wall_seconds: float) -> None:
-        """Mark the run as completed; ``wall_seconds`` is the time of its last stretch."""
-        self.content |= {"status": "completed", "wall_seconds": round(wall_seconds, 3)}
+        """Mark the run as completed.
+
+        ``wall_seconds`` of the whole is the sum over its stretches, and none when one of them was killed,
+        since nobody knows how long that one took.
+        """
+        stretches = self.content["stretches"]
+        stretches[-1]["wall_seconds"] = round(wall_seconds, 3)
+        times = [stretch["wall_seconds"] for stretch in stretches]
+        whole = None if None in times else round(sum(times), 3)
+        self.content |= {"status": "completed", "wall_seconds": whole}
         self._write(run_dir)
 
     def _write(self, run_dir: Path) -> None:
@@ -110,18 +122,27 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def is_completed(run_dir: Path) -> bool:
+    """Tell whether a run directory's manifest says that the run was completed."""
+    file = run_dir / "manifest.json"
+    return file.is_file() and json.loads(file.read_text()).get("status") == "completed"
+
+
 def without_secrets(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration without access tokens and passwords."""
+    """Return the configuration without access tokens and passwords, at any depth."""
     return {
-        key: value
+        key: without_secrets(value) if isinstance(value, dict) else value
         for key, value in config.items()
         if not (isinstance(value, str) and key.lower().rsplit("_", 1)[-1] in _SECRET)
     }
 
 
-def config_hash(config: dict[str, Any]) -> str:
-    """Return a hash of what a configuration means; where its output goes does not count."""
-    meaning = {key: value for key, value in config.items() if key != "output_dir"}
+def config_hash(config: dict[str, Any], decisions: dict[str, Any]) -> str:
+    """Return a hash of what a run means: its configuration and every parameter of its decisions.
+
+    Where the output goes does not count.
+    """
+    meaning = {key: value for key, value in config.items() if key != "output_dir"} | {"decided": decisions}
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
 

@@ -94,9 +94,10 @@ def print_plan(plan: dict[str, Any]) -> None:
                     *(f"{value:,}" if isinstance(value, int) else value for value in phase.values())
                 )
         console.print(table)
-    table = Table(
-        "domain", "rows", "loss tokens", "share", "samples", "tokens to train", "epochs", title="domains"
-    )
+    table = Table(title="domains")
+    table.add_column("domain", no_wrap=True)
+    for heading in ("rows", "loss tokens", "share", "samples", "tokens to train", "epochs"):
+        table.add_column(heading, justify="right")
     for domain in plan["domains"]:
         table.add_row(
             domain["domain"],

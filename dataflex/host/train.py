@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 from dataflex.engine import state
 from dataflex.engine.conductor import Conductor
-from dataflex.errors import UserError
-from dataflex.evidence.manifest import Manifest
+from dataflex.evidence.manifest import Manifest, is_completed
 from dataflex.host.arguments import HostArguments
 from dataflex.host.builders import generation_options, make_trainer
 from dataflex.host.prepare import Checked, Prepared, prepare
+from dataflex.host.resume import allow_cpu_resume, resume_point, set_aside_later, step_of
 
 
 def train(checked: Checked) -> None:
@@ -25,24 +24,31 @@ def train(checked: Checked) -> None:
     args, training = checked.args, checked.args.training
     tokenizer = prepared.tokenizer_module["tokenizer"]
     training.max_steps = prepared.facts.total_steps
-    resume_from = _resume_from(checked)
-    _allow_cpu_resume(training)
+    resume_from = resume_point(
+        checked.config.get("resume_from_checkpoint"),
+        checked.output_dir,
+        overwrite=bool(getattr(training, "overwrite_output_dir", False)),
+    )
+    if resume_from is not None:
+        state.refuse_other_run(resume_from, prepared.facts, prepared.decisions)
+    finished = resume_from is not None and step_of(resume_from) >= prepared.facts.total_steps
+    if finished and is_completed(checked.output_dir):
+        print(f"{checked.output_dir} is complete: nothing to do")
+        return
+    allow_cpu_resume(training)
     model = load_model(tokenizer, args.model, args.finetuning, is_trainable=True)
     run_dir = checked.output_dir if training.should_save else None
     if run_dir is not None:
-        manifest = Manifest.of(
-            config=checked.config,
-            files=checked.files,
-            facts=prepared.facts,
-            decisions={kind: decision.name for kind, decision in prepared.decisions.items()},
-        )
-        manifest.start(run_dir, resumed=resume_from is not None)
+        manifest = Manifest.of(checked.config, checked.files, prepared.facts, prepared.decisions)
+        set_aside_later(run_dir, resume_from)
+        manifest.start(run_dir, from_step=step_of(resume_from) if resume_from else 0)
     conductor = Conductor(prepared.facts, prepared.decisions, prepared.domains.row_tokens, run_dir)
     trainer = make_trainer(prepared, model, conductor, resume_from)
     result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     trainer.save_model()
-    trainer.log_metrics("train", result.metrics)
-    trainer.save_metrics("train", result.metrics)
+    if not finished:
+        trainer.log_metrics("train", result.metrics)
+        trainer.save_metrics("train", result.metrics)
     trainer.save_state()
     if run_dir is not None and args.finetuning.plot_loss:
         _plot(prepared, training.output_dir)
@@ -50,41 +56,6 @@ def train(checked: Checked) -> None:
     _close(trainer, args)
     if run_dir is not None:
         manifest.complete(run_dir, wall_seconds=time.monotonic() - started)
-
-
-def _resume_from(checked: Checked) -> Path | None:
-    """Return the newest complete checkpoint to go on from, as LLaMA-Factory would, or none.
-
-    Raises:
-        UserError: the run directory is in use by another kind of run, or the named checkpoint is not whole.
-    """
-    training = checked.args.training
-    named = training.resume_from_checkpoint
-    if isinstance(named, str) and named.lower() not in ("true", "false"):
-        path = Path(named)
-        last = checked.output_dir
-        # The parser puts the last checkpoint of output_dir here by itself; a user's own choice must be whole.
-        if path.parent != last and not state.is_complete(path):
-            raise UserError(f"resume_from_checkpoint: {path} is not a complete checkpoint of a dynamic run")
-        if state.is_complete(path):
-            return path
-    if getattr(training, "overwrite_output_dir", False) or not checked.output_dir.is_dir():
-        return None
-    complete = [path for path in checked.output_dir.glob("checkpoint-*") if state.is_complete(path)]
-    return max(complete, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
-
-
-def _allow_cpu_resume(training: Any) -> None:
-    """Let torch load a checkpoint on a CPU that has a number, as several processes on CPUs ask for.
-
-    torch knows the place "cpu" but not "cpu:0", which the Trainer names when ranks have local numbers.
-    """
-    import torch
-
-    if training.world_size > 1 and training.device.type == "cpu":
-        torch.serialization.register_package(
-            5, lambda _: None, lambda storage, place: storage if place.startswith("cpu") else None
-        )
 
 
 def _eval_names(prepared: Prepared) -> list[str]:

@@ -16,13 +16,18 @@ def test_ledger_sums_by_domain_and_survives_json() -> None:
     ledger = Ledger(3)
     ledger.record(torch.tensor([0, 2, 0]), torch.tensor([1.5, 2.0, 0.25]), torch.tensor([3.0, 4.0, 1.0]))
     ledger.record(torch.tensor([2]), torch.tensor([1.0]), torch.tensor([2.0]))
-    step = ledger.close_step()
+    step = ledger.close_step(np.array([0.5, 0.2, 0.3]))
     assert step.loss_sums.tolist() == [1.75, 0.0, 3.0]
     assert step.loss_tokens.tolist() == [4, 0, 6]
     assert step.samples.tolist() == [2, 0, 2]
     copy = Ledger(3)
     copy.load_state_dict(json.loads(json.dumps(ledger.state_dict())))
-    assert [part.tolist() for part in copy.close_interval()] == [[1.75, 0, 3], [4, 0, 6], [2, 0, 2]]
+    assert [part.tolist() for part in copy.close_interval()] == [
+        [1.75, 0, 3],
+        [4, 0, 6],
+        [2, 0, 2],
+        [5, 2, 3],
+    ]
     assert copy.total_loss_tokens.tolist() == [4, 0, 6]
     with pytest.raises(RuntimeError, match="no micro-batch"):
         ledger.close_step()

@@ -76,5 +76,5 @@ def test_contradicting_lengths_are_refused() -> None:
 
 @pytest.mark.parametrize(("warmup", "update"), [(10, 5), (2, 0)])
 def test_a_schedule_that_never_decides_is_refused(warmup: int, update: int) -> None:
-    with pytest.raises(UserError, match="warmup_step|update_step"):
+    with pytest.raises(UserError, match=r"warmup_step|update_step"):
         make_schedule("select", warmup, update, 1, 10)

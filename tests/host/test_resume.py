@@ -3,12 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from dataflex.errors import UserError
+from dataflex.host.resume import resume_point, set_aside_later
 
 from .conftest import Run
 
@@ -68,14 +70,85 @@ def test_resume_is_bitwise_equal(run: Callable[..., Run], name: str, stop: int) 
     assert json.loads((cut / "manifest.json").read_text())["resumed"] == 1
 
 
+SAVING = RUNS["mix"] | {"save_strategy": "steps", "save_steps": 5}
+
+
 def test_a_finished_run_has_nothing_left_to_train(run: Callable[..., Run]) -> None:
-    whole = run(**RUNS["mix"], save_strategy="steps", save_steps=5)
-    losses, lines = whole.losses, whole.lines("ledger.jsonl")
+    whole = run(**SAVING)
+    before = {path.name: path.read_bytes() for path in whole.folder.iterdir() if path.is_file()}
+    again = run(**SAVING, output_dir=str(whole.folder))
+    assert {path.name: path.read_bytes() for path in again.folder.iterdir() if path.is_file()} == before
+
+
+def test_a_kill_between_the_last_checkpoint_and_the_final_model(run: Callable[..., Run]) -> None:
+    whole = run(**SAVING)
+    losses, lines, weights = whole.losses, whole.lines("ledger.jsonl"), whole.weights
     (whole.folder / "model.safetensors").unlink()
-    again = run(**RUNS["mix"], save_strategy="steps", save_steps=5, output_dir=str(whole.folder))
+    manifest = json.loads((whole.folder / "manifest.json").read_text())
+    manifest["stretches"][0]["wall_seconds"] = None
+    (whole.folder / "manifest.json").write_text(json.dumps(manifest | {"status": "running"}))
+    again = run(**SAVING, output_dir=str(whole.folder))
     assert again.losses == losses
     assert again.lines("ledger.jsonl") == lines
-    assert again.weights
+    for key, weight in weights.items():
+        assert torch.equal(again.weights[key], weight)
+    manifest = json.loads((again.folder / "manifest.json").read_text())
+    assert manifest["status"] == "completed"
+    assert manifest["wall_seconds"] is None
+    assert [stretch["from_step"] for stretch in manifest["stretches"]] == [0, 11]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gradient_accumulation_steps": 4}, "made with batch_rows 4, this run has 8"),
+        ({"component_name": "static"}, "made with mix .*'random'.*, this run has .*'static'"),
+        ({"component_params": {"concentration": 2.0}}, "'concentration': 1.0.*'concentration': 2.0"),
+        ({"update_step": 5}, "made with total_steps 11, this run has 13"),
+        ({"train_step": 30}, "made with total_steps 11, this run has 30"),
+        ({"seed": 4}, "made with seed 3, this run has 4"),
+        (
+            {"train_type": "dynamic_weight", "update_step": 0, "component_name": "loss", "max_steps": 11},
+            "mix",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_and_left_alone(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    import llamafactory.model
+
+    first = run(**SAVING)
+    before = {path.name: path.read_bytes() for path in first.folder.iterdir() if path.is_file()}
+
+    def load_model(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(llamafactory.model, "load_model", load_model)
+    with pytest.raises(UserError, match=message):
+        run(**SAVING | changes | {"output_dir": str(first.folder)})
+    assert {path.name: path.read_bytes() for path in first.folder.iterdir() if path.is_file()} == before
+
+
+def test_resume_from_checkpoint_is_obeyed(tmp_path: Path) -> None:
+    for step, files in ((5, ("trainer_state.json", "dataflex/state.json")), (9, ("trainer_state.json",))):
+        for name in files:
+            file = tmp_path / f"checkpoint-{step}" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("{}")
+    five, nine = tmp_path / "checkpoint-5", tmp_path / "checkpoint-9"
+    assert resume_point(None, tmp_path, overwrite=False) == five
+    assert resume_point(None, tmp_path, overwrite=True) is None
+    assert resume_point(False, tmp_path, overwrite=False) is None
+    assert resume_point(True, tmp_path, overwrite=False) == five
+    assert resume_point(str(five), tmp_path, overwrite=False) == five
+    for missing in (str(nine), str(tmp_path / "checkpoint-7")):
+        with pytest.raises(UserError, match="not a complete checkpoint"):
+            resume_point(missing, tmp_path, overwrite=False)
+    with pytest.raises(UserError, match="holds no complete checkpoint"):
+        resume_point(True, tmp_path / "elsewhere", overwrite=False)
+    set_aside_later(tmp_path, five)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["abandoned-checkpoint-9", "checkpoint-5"]
 
 
 def test_a_checkpoint_may_start_a_run_elsewhere(run: Callable[..., Run]) -> None:
@@ -100,12 +173,6 @@ def test_resume_on_two_ranks(torchrun: Callable[..., Run]) -> None:
     assert resumed.lines("plan_log.jsonl") == plan
     for key, weight in weights.items():
         assert torch.equal(resumed.weights[key], weight), key
-
-
-def test_a_checkpoint_of_other_data_is_refused(run: Callable[..., Run]) -> None:
-    first = run(**RUNS["mix"], save_strategy="steps", save_steps=5)
-    with pytest.raises(UserError, match="made with batch_rows 4, this run has 8"):
-        run(**RUNS["mix"], output_dir=str(first.folder), gradient_accumulation_steps=4)
 
 
 def test_overwriting_starts_anew(run: Callable[..., Run]) -> None:
