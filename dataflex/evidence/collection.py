@@ -1,0 +1,102 @@
+"""From a run directory to the small text files of a result: the learning curve and the run's identity."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dataflex.errors import UserError
+from dataflex.evidence.results import read_json, read_lines
+
+Point = tuple[int, int | None, float]
+
+
+def curve_of_ledger(lines: list[dict[str, Any]]) -> list[Point]:
+    """Pool the ledger's domains: at each logged step the mean loss a token since the last one, in nats.
+
+    Returns (step, loss tokens so far over all domains, loss). A domain that contributed no token to a line is
+    left out of the mean; the total counts the tokens of all domains.
+    """
+    weighted: dict[int, float] = defaultdict(float)
+    tokens: dict[int, int] = defaultdict(int)
+    for line in lines:
+        if line["loss_tokens"]:
+            weighted[line["step"]] += line["loss"] * line["loss_tokens"]
+        tokens[line["step"]] += line["loss_tokens"]
+    points: list[Point] = []
+    total = 0
+    for step in sorted(tokens):
+        total += tokens[step]
+        if tokens[step]:
+            points.append((step, total, weighted[step] / tokens[step]))
+    return points
+
+
+def curve_of_trainer_state(state: Mapping[str, Any]) -> list[Point]:
+    """Training losses that the trainer logged, with the input tokens seen where it counted them."""
+    return [
+        (int(entry["step"]), _integer(entry.get("num_input_tokens_seen")), float(entry["loss"]))
+        for entry in state["log_history"]
+        if "loss" in entry
+    ]
+
+
+def _integer(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def curve_of_run(folder: Path) -> list[Point]:
+    """The learning curve of a run: from its ledger, or from the trainer's log when LLaMA-Factory trained it.
+
+    Raises:
+        UserError: neither holds a training loss.
+    """
+    ledger = folder / "ledger.jsonl"
+    if ledger.is_file():
+        points = curve_of_ledger(read_lines(ledger))
+    else:
+        points = curve_of_trainer_state(read_json(folder / "trainer_state.json"))
+    if not points:
+        raise UserError(f"{folder} logged no training loss: lower logging_steps")
+    return points
+
+
+def _write(file: Path, text: str) -> None:
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, file)
+
+
+def collect(
+    run: Path, output: Path, cell: Mapping[str, Any], corpus: str, start: Mapping[str, Any] | None = None
+) -> None:
+    """Write ``curve.csv`` and ``run.json`` of a finished run to ``output``.
+
+    Args:
+        run: the run directory.
+        output: the cell's folder among the results.
+        cell: experiment, method, model, scale and seed.
+        corpus: fingerprint of the texts.
+        start: coordinates of the cell whose model this one started from.
+
+    Raises:
+        UserError: the run is not completed, or lacks its manifest or losses.
+    """
+    manifest = read_json(run / "manifest.json")
+    if manifest.get("status") != "completed":
+        raise UserError(f"{run} is not completed: its manifest's status is {manifest.get('status')!r}")
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["step", "tokens", "loss"])
+    for step, tokens, loss in curve_of_run(run):
+        writer.writerow([step, "" if tokens is None else tokens, repr(loss)])
+    output.mkdir(parents=True, exist_ok=True)
+    _write(output / "curve.csv", stream.getvalue())
+    content = {"cell": dict(cell), "start": start, "corpus": corpus, "manifest": manifest}
+    _write(output / "run.json", json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

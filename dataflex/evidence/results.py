@@ -1,0 +1,157 @@
+"""Reading a results folder: ``<experiment>/<cell>/`` with metrics, per-question and per-document outcomes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataflex.errors import UserError
+
+SCHEMA = 1
+FILES = ("metrics.json", "questions.jsonl", "documents.jsonl", "curve.csv", "run.json")
+COORDINATES = ("experiment", "method", "model", "scale", "seed")
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What one trained and evaluated cell left behind.
+
+    Attributes:
+        folder: where it lies.
+        cell: experiment, method, model, scale and seed.
+        metrics: content of ``metrics.json``.
+        run: content of ``run.json``.
+    """
+
+    folder: Path
+    cell: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    run: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """The cell without its seed: experiment, method, model, scale."""
+        return (
+            str(self.cell["experiment"]),
+            str(self.cell["method"]),
+            str(self.cell["model"]),
+            str(self.cell["scale"]),
+        )
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return int(self.cell["seed"])
+
+    @property
+    def corpus(self) -> str:
+        """Fingerprint of the texts that the cell was trained and evaluated on."""
+        return str(self.run["corpus"])
+
+    def numbers(self) -> dict[str, float]:
+        """The numbers that are compared: accuracy, answer loss, bits per byte of each domain and of all."""
+        mmlu = self.metrics["mmlu"]
+        found = {"mmlu.acc": float(mmlu["acc"]), "mmlu.answer_nll": float(mmlu["answer_nll"])}
+        for domain, values in self.metrics["perplexity"].items():
+            found[f"bits_per_byte.{domain}"] = float(values["bits_per_byte"])
+        return found
+
+
+def read_json(file: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: it is missing, or is not JSON.
+    """
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing") from None
+    except ValueError as error:
+        raise UserError(f"{file} is not valid JSON: {error}") from None
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """Read a JSON-lines file.
+
+    Raises:
+        UserError: it is missing, or a line is not JSON.
+    """
+    try:
+        return [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing") from None
+    except ValueError as error:
+        raise UserError(f"{file} holds a line that is not JSON: {error}") from None
+
+
+def read_cell(folder: Path) -> CellResult:
+    """Read and validate one cell.
+
+    Raises:
+        UserError: a file is missing or malformed, or a number is not finite.
+    """
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name} is missing: the cell is incomplete")
+    metrics, run = read_json(folder / "metrics.json"), read_json(folder / "run.json")
+    try:
+        if metrics["schema"] != SCHEMA:
+            raise UserError(f"{folder / 'metrics.json'} has schema {metrics['schema']}, expected {SCHEMA}")
+        result = CellResult(folder, {name: run["cell"][name] for name in COORDINATES}, metrics, run)
+        numbers = result.numbers()
+        _ = result.corpus
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{folder}: metrics.json or run.json lacks {error}") from None
+    except ValueError as error:
+        raise UserError(f"{folder}: {error}") from None
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            raise UserError(f"{folder}: {name} is {value}, not a finite number")
+    for line in read_curve(folder / "curve.csv"):
+        if not math.isfinite(line[2]):
+            raise UserError(f"{folder / 'curve.csv'}: the loss at step {line[0]} is not finite")
+    return result
+
+
+def read_curve(file: Path) -> list[tuple[int, int | None, float]]:
+    """Read ``curve.csv``: (step, tokens seen or None, mean loss in nats a token).
+
+    Raises:
+        UserError: the header or a number is not as it should be.
+    """
+    with file.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    try:
+        return [
+            (int(row["step"]), int(row["tokens"]) if row["tokens"] else None, float(row["loss"]))
+            for row in rows
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file} must have the columns step,tokens,loss with numbers: {error}") from None
+
+
+def read_results(folder: Path) -> list[CellResult]:
+    """Read every cell below a results folder, ordered by experiment, method, model, scale and seed.
+
+    Raises:
+        UserError: there is no cell, or one is malformed, or two have the same coordinates.
+    """
+    if not folder.is_dir():
+        raise UserError(f"results folder {folder} does not exist")
+    names = {file.parent for name in FILES for file in folder.glob(f"*/*/{name}")}
+    if not names:
+        raise UserError(f"{folder} holds no results (<experiment>/<cell>/metrics.json)")
+    results = sorted((read_cell(name) for name in names), key=lambda result: (result.key, result.seed))
+    seen: dict[tuple[Any, ...], Path] = {}
+    for result in results:
+        place = (*result.key, result.seed)
+        if place in seen:
+            raise UserError(f"{result.folder} and {seen[place]} describe the same cell")
+        seen[place] = result.folder
+    return results

@@ -1,0 +1,1 @@
+"""Tables and figures of the paper's shape, made from a results folder alone."""

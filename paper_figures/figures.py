@@ -1,0 +1,114 @@
+"""Learning curves: training loss over steps, a panel an experiment, a line a method."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from dataflex.evidence.results import CellResult, read_curve
+from paper_figures.layout import EXPERIMENTS, METHODS, label, ordered
+
+# Okabe and Ito's palette, told apart with any colour vision; yellow is left out as too pale on white.
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (0.0, ()),
+    (0.0, (5, 1.5)),
+    (0.0, (1.2, 1.2)),
+    (0.0, (6, 1.5, 1.2, 1.5)),
+)
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.5,
+    # Without these two, ids and times make every SVG file different.
+    "svg.hashsalt": "dataflex",
+    "svg.fonttype": "path",
+}
+TITLES = {
+    "mixture": "Mixtures, from scratch",
+    "selection": "Selection, LoRA",
+    "weighting": "Reweighting, LoRA",
+}
+
+Curve = tuple[np.ndarray, np.ndarray]
+
+
+def learning_curves(results: Sequence[CellResult]) -> Figure:
+    """The figure: one panel for each experiment, model and scale; bands are ± one deviation over seeds."""
+    panels: dict[tuple[str, str, str], dict[str, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        experiment, method, model, scale = result.key
+        panels[experiment, model, scale][method].append(result)
+    experiments = ordered((key[0] for key in panels), EXPERIMENTS)
+    keys = sorted(panels, key=lambda key: (experiments.index(key[0]), key))
+    columns = min(3, len(keys))
+    lines = -(-len(keys) // columns)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.1 * columns, 3.3 * lines), layout="constrained")
+        axes = np.asarray(figure.subplots(lines, columns, squeeze=False)).ravel()
+        several = len({key[1:] for key in keys}) > 1
+        for place, key in zip(axes, keys, strict=False):
+            name = TITLES.get(key[0], key[0])
+            _panel(place, panels[key], f"{name}\n{key[1]}, {key[2]}" if several else name)
+        for place in axes[len(keys) :]:
+            place.set_visible(False)
+        for place in axes[::columns]:
+            place.set_ylabel("Training loss (nats per token)")
+    return figure
+
+
+def _panel(axes: Axes, methods: dict[str, list[CellResult]], title: str) -> None:
+    for index, method in enumerate(ordered(methods, METHODS)):
+        steps, losses = _common(methods[method])
+        centre = losses.mean(axis=0)
+        colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+        axes.plot(steps, centre, color=colour, linestyle=dash, label=label(method))
+        if len(losses) > 1:
+            deviation = losses.std(axis=0, ddof=1)
+            axes.fill_between(
+                steps, centre - deviation, centre + deviation, color=colour, alpha=0.15, linewidth=0
+            )
+    axes.set_title(title, loc="left")
+    axes.set_xlabel("Optimizer step")
+    axes.set_xlim(left=0)
+    axes.legend(frameon=False, handlelength=2.6)
+
+
+def _common(runs: Sequence[CellResult]) -> Curve:
+    """Steps that all seeds logged, and the losses there: shapes ``(steps,)`` and ``(seeds, steps)``."""
+    curves = [{step: loss for step, _, loss in read_curve(run.folder / "curve.csv")} for run in runs]
+    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+    return np.array(steps), np.array([[curve[step] for step in steps] for curve in curves])
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write ``<name>.svg`` and ``<name>.png``, the same bytes each time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context(STYLE):
+        for ending, canvas, metadata in (
+            ("svg", FigureCanvasSVG, {"Date": None, "Creator": None}),
+            ("png", FigureCanvasAgg, {"Software": None}),
+        ):
+            temporary = folder / f"{name}.tmp.{ending}"
+            canvas(figure)
+            figure.savefig(temporary, dpi=150, metadata=metadata)
+            os.replace(temporary, folder / f"{name}.{ending}")

@@ -1,0 +1,74 @@
+"""Names and orders that tables and figures share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+METHODS = (
+    *("start", "full", "natural", "baseline", "uniform", "random"),
+    *("loss", "delta_loss", "less", "nice", "near", "tsds"),
+    *("none", "linupper", "quadratic", "extremes", "reweight"),
+    *("doremi", "odm"),
+)
+"""The paper's order of methods, ours put where they belong; others follow by name."""
+
+LABELS = {
+    "start": "Before fine-tuning",
+    "full": "Full data",
+    "natural": "Natural (baseline)",
+    "baseline": "Baseline",
+    "uniform": "Uniform",
+    "random": "Random",
+    "loss": "Loss",
+    "delta_loss": "Delta loss",
+    "less": "LESS",
+    "nice": "NICE",
+    "near": "NEAR",
+    "tsds": "TSDS",
+    "none": "Weights of one",
+    "linupper": "Weights: linupper",
+    "quadratic": "Weights: quadratic",
+    "extremes": "Weights: extremes",
+    "reweight": "Reweight",
+    "doremi": "DoReMi",
+    "odm": "ODM",
+}
+
+EXPERIMENTS = ("mixture", "selection", "weighting")
+
+PAPER_DOMAINS = ("CC", "C4", "SE", "Wiki", "GitHub", "ArXiv", "Book")
+SLIMPAJAMA = {
+    "RedPajamaCommonCrawl": "CC",
+    "RedPajamaC4": "C4",
+    "RedPajamaStackExchange": "SE",
+    "RedPajamaWikipedia": "Wiki",
+    "RedPajamaGithub": "GitHub",
+    "RedPajamaArXiv": "ArXiv",
+    "RedPajamaBook": "Book",
+}
+"""SlimPajama's names of its sets and the paper's columns for them."""
+
+
+def label(method: str) -> str:
+    """How a method is called in tables and figures."""
+    return LABELS.get(method, method)
+
+
+def ordered(names: Iterable[str], order: tuple[str, ...]) -> list[str]:
+    """Distinct ``names``: those in ``order`` first and in that order, the rest by name."""
+    return sorted(set(names), key=lambda name: (order.index(name) if name in order else len(order), name))
+
+
+def domain_label(domain: str) -> str:
+    """The column head of a domain."""
+    return SLIMPAJAMA.get(domain, domain.replace("_", " "))
+
+
+def domains_in_order(domains: Iterable[str]) -> list[str]:
+    """Domains without ``all``: SlimPajama's in the paper's order, others by name."""
+
+    def place(domain: str) -> tuple[int, str]:
+        short = SLIMPAJAMA.get(domain, "")
+        return (PAPER_DOMAINS.index(short) if short else len(PAPER_DOMAINS), domain)
+
+    return sorted((domain for domain in set(domains) if domain != "all"), key=place)

@@ -1,0 +1,104 @@
+"""Result folders as a real run leaves them; their numbers are computed here, not by the code under test."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+
+SUBJECTS = ("anatomy", "philosophy")
+DOMAINS = ("code", "prose")
+
+
+def write_cell(root: Path, experiment="mixture", method="natural", seed=1, *, model="tiny", scale="harvest",
+               shift=0.0, corpus="c0", start=None, questions=40) -> Path:  # fmt: skip
+    """One cell below ``root``; ``shift`` moves the documents' log-likelihoods, so that methods can differ."""
+    rng = random.Random(f"{experiment}{method}{seed}")
+    folder = root / experiment / f"{method}.{model}.{scale}.seed{seed}"
+    folder.mkdir(parents=True)
+    asked = []
+    for number in range(questions):
+        logliks = [round(rng.gauss(-4, 1), 6) for _ in range(4)]
+        gold, choice = rng.randrange(4), logliks.index(max(logliks))
+        asked.append({"id": f"q{number}", "subject": SUBJECTS[number % 2], "gold": gold, "choice": choice,
+                      "correct": choice == gold, "logliks": logliks})  # fmt: skip
+    read = []
+    for domain in DOMAINS:
+        for number in range(5):
+            tokens = rng.randrange(50, 90)
+            loglik = round(-tokens * (2 + shift + rng.random() / 50), 6)
+            read.append({"id": f"{domain}{number}", "domain": domain, "loglik": loglik,
+                         "tokens": tokens, "words": tokens // 2, "bytes": tokens * 4})  # fmt: skip
+
+    def accuracy(rows):
+        return sum(row["correct"] for row in rows) / len(rows)
+
+    def nll(row):
+        total = sum(math.exp(value) for value in row["logliks"])
+        return -math.log(math.exp(row["logliks"][row["gold"]]) / total)
+
+    def perplexity(rows):
+        nats = -sum(row["loglik"] for row in rows)
+        sums = {unit: sum(row[unit] for row in rows) for unit in ("tokens", "words", "bytes")}
+        return {
+            **sums,
+            "documents": len(rows),
+            "token": math.exp(nats / sums["tokens"]),
+            "word": math.exp(nats / sums["words"]),
+            "byte": math.exp(nats / sums["bytes"]),
+            "bits_per_byte": nats / math.log(2) / sums["bytes"],
+        }
+
+    metrics = {
+        "schema": 1,
+        "mmlu": {
+            "acc": accuracy(asked),
+            "stderr": math.sqrt(accuracy(asked) * (1 - accuracy(asked)) / (len(asked) - 1)),
+            "n": len(asked),
+            "answer_nll": sum(map(nll, asked)) / len(asked),
+            "subjects": {s: {"acc": accuracy([q for q in asked if q["subject"] == s])} for s in SUBJECTS},
+        },
+        "perplexity": {
+            **{domain: perplexity([row for row in read if row["domain"] == domain]) for domain in DOMAINS},
+            "all": perplexity(read),
+        },
+        "protocol": {},
+        "protocol_hash": "0" * 64,
+    }
+    cell = {"experiment": experiment, "method": method, "model": model, "scale": scale, "seed": seed}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    (folder / "documents.jsonl").write_text("".join(json.dumps(row) + "\n" for row in read))
+    lines = [f"{step},{step * 100},{4 - step / 20 + shift + rng.random() / 10}" for step in range(5, 45, 5)]
+    (folder / "curve.csv").write_text("step,tokens,loss\n" + "\n".join(lines) + "\n")
+    (folder / "run.json").write_text(
+        json.dumps({"cell": cell, "start": start, "corpus": corpus, "manifest": {"status": "completed"}})
+    )
+    return folder
+
+
+def write_study(root: Path, seeds=(1, 2, 3), corpus="c0") -> Path:
+    """Three experiments with several seeds, the fine-tuned ones started from the mixture baseline."""
+    for seed in seeds:
+        start = {
+            "experiment": "mixture",
+            "method": "natural",
+            "model": "tiny",
+            "scale": "harvest",
+            "seed": seed,
+        }
+        write_cell(root, "mixture", "natural", seed, corpus=corpus)
+        write_cell(root, "mixture", "uniform", seed, shift=0.1, corpus=corpus)
+        for method in ("full", "random", "loss"):
+            write_cell(root, "selection", method, seed, shift=-0.1, corpus=corpus, start=start)
+        for method in ("none", "linupper"):
+            write_cell(root, "weighting", method, seed, shift=-0.05, corpus=corpus, start=start)
+    return root
+
+
+def edit_json(file: Path, change) -> None:
+    """Apply ``change`` to the content of a JSON file."""
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))

@@ -1,0 +1,181 @@
+import shutil
+
+import pytest
+import typer
+from results_factory import edit_json, write_cell, write_study
+from review import review
+from typer.testing import CliRunner
+
+from dataflex.errors import UserError
+from dataflex.evidence import digests, reference
+from dataflex.evidence.checking import compare
+from dataflex.evidence.commands import check
+from dataflex.evidence.results import read_results
+
+runner = CliRunner()
+
+
+def run(*arguments):
+    """Run ``check`` as the command line does: a user's mistake is exit status 2."""
+    app = typer.Typer()
+    app.command()(check)
+    result = runner.invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, UserError):
+        return 2, str(result.exception)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository with reviewed results of three seeds and their reference numbers."""
+    study = write_study(tmp_path / "study")
+    review(study, tmp_path / "results/demo", tmp_path / "reproductions/reference/demo.csv", "test")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def cell(root, path="mixture/natural.tiny.harvest.seed1"):
+    return root / path
+
+
+def test_committed_results_are_in(repository):
+    code, output = run()
+    assert code == 0
+    assert "0 out" not in output
+    assert "contradictions: 0" in output
+
+
+def test_one_seed_of_the_study_is_in(repository):
+    write_cell(repository / "new", seed=2)
+    for other in ("uniform",):
+        write_cell(repository / "new", method=other, seed=2, shift=0.1)
+    for method in ("full", "random", "loss"):
+        write_cell(repository / "new", "selection", method, 2, shift=-0.1)
+    for method in ("none", "linupper"):
+        write_cell(repository / "new", "weighting", method, 2, shift=-0.05)
+    assert run("new")[0] == 0
+
+
+def test_a_number_that_is_out(repository):
+    shutil.copytree("study", "new")
+    shutil.rmtree("new/mixture/natural.tiny.harvest.seed1")
+    write_cell(repository / "new", seed=1, shift=3.0)
+    code, output = run("new")
+    assert code == 1
+    assert "out" in output
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m["mmlu"].update(acc=m["mmlu"]["acc"] + 1e-9),
+        lambda m: m["mmlu"].update(stderr=0.5),
+        lambda m: m["mmlu"]["subjects"]["anatomy"].update(acc=0.5),
+        lambda m: m["perplexity"]["code"].update(token=3.0),
+        lambda m: m["perplexity"]["code"].update(
+            bits_per_byte=m["perplexity"]["code"]["bits_per_byte"] + 1e-7
+        ),
+    ],
+)
+def test_every_altered_committed_number_goes_red(repository, change):
+    edit_json(cell(repository / "results/demo") / "metrics.json", change)
+    assert run()[0] == 1
+
+
+@pytest.mark.parametrize("name", ["questions.jsonl", "documents.jsonl", "curve.csv", "run.json"])
+def test_every_altered_committed_file_goes_red(repository, name):
+    file = cell(repository / "results/demo") / name
+    file.write_text(file.read_text().replace("1", "2", 1) if name == "curve.csv" else file.read_text() + "\n")
+    assert run()[0] == 1
+
+
+def test_altered_numbers_go_red_even_with_new_digests(repository):
+    def raise_every_loss(metrics):
+        for values in metrics["perplexity"].values():
+            values["bits_per_byte"] += 1e-6
+
+    edit_json(cell(repository / "results/demo") / "metrics.json", raise_every_loss)
+    digests.write(repository / "results/demo")
+    code, output = run()
+    assert code == 1
+    assert "changed" in output
+
+
+def test_a_forged_cell_that_agrees_with_itself_goes_red(repository):
+    shutil.rmtree(cell(repository / "results/demo"))
+    write_cell(repository / "results/demo", seed=1, shift=1e-5)
+    digests.write(repository / "results/demo")
+    assert run()[0] == 1
+
+
+def test_missing_and_malformed_input(repository):
+    assert run("nowhere")[0] == 2
+    assert run("study", "--reference", "nowhere.csv")[0] == 2
+    (cell(repository / "study") / "metrics.json").write_text("{")
+    assert run("study")[0] == 2
+    (cell(repository / "study") / "metrics.json").unlink()
+    code, message = run("study")
+    assert code == 2
+    assert "metrics.json is missing" in message
+
+
+def test_a_number_that_is_not_finite_is_malformed(repository):
+    edit_json(cell(repository / "study") / "metrics.json", lambda m: m["mmlu"].update(acc=float("nan")))
+    assert run("study")[0] == 2
+
+
+def test_a_missing_cell_is_not_passed_over(repository):
+    for seed in (1, 2, 3):
+        shutil.rmtree(cell(repository / "study", f"mixture/natural.tiny.harvest.seed{seed}"))
+    code, message = run("study")
+    assert code == 2
+    assert "missing" in message
+
+
+def test_no_committed_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run()[0] == 2
+
+
+def test_missing_digests_of_committed_results(repository):
+    (repository / "results/demo/SHA256SUMS").unlink()
+    assert run()[0] == 2
+
+
+def test_another_corpus_is_told_and_not_compared(repository):
+    write_study(repository / "other", seeds=[1], corpus="mine")
+    code, output = run("other")
+    assert code == 0
+    assert "not comparable" in output
+
+
+def test_compare_gives_every_number_a_verdict(repository):
+    results = read_results(repository / "study")
+    references = reference.read(repository / "reproductions/reference/demo.csv")
+    rows = compare(results, references)
+    # 7 cells x (accuracy, answer loss, bits per byte of two domains and all) x (3 seeds and their mean)
+    assert len(rows) == 7 * 5 * 4
+    assert {row.verdict for row in rows} == {"in"}
+
+
+def test_reference_survives_the_csv_digit_for_digit(repository):
+    measured = reference.measure(read_results(repository / "study"), "test")
+    assert reference.read(repository / "reproductions/reference/demo.csv") == measured
+
+
+@pytest.mark.parametrize("bad", ["nan", "-1", "0", "x"])
+def test_reference_with_a_bad_tolerance_is_refused(repository, bad):
+    file = repository / "reproductions/reference/demo.csv"
+    lines = file.read_text().splitlines()
+    fields = lines[1].split(",")
+    fields[reference.COLUMNS.index("tolerance")] = bad
+    file.write_text("\n".join([lines[0], ",".join(fields), *lines[2:]]) + "\n")
+    with pytest.raises(UserError, match="line 2"):
+        reference.read(file)
+
+
+def test_one_seed_measures_no_tolerance(tmp_path):
+    write_cell(tmp_path)
+    with pytest.raises(UserError, match="at least two"):
+        reference.measure(read_results(tmp_path), "test")

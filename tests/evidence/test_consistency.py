@@ -1,0 +1,63 @@
+import json
+import math
+
+import pytest
+from results_factory import edit_json, write_cell
+
+from dataflex.evidence.consistency import answer_nll, contradictions, recomputed
+from dataflex.evidence.results import read_cell
+
+
+def test_a_faithful_cell_has_no_contradiction(tmp_path):
+    assert list(contradictions(read_cell(write_cell(tmp_path)))) == []
+
+
+def test_answer_nll_of_equal_options_is_log_four():
+    assert answer_nll([-3.0] * 4, 2) == pytest.approx(math.log(4))
+    assert answer_nll([-2000.0, -2001.0, -2002.0, -2003.0], 0) == pytest.approx(
+        math.log(1 + math.e**-1 + math.e**-2 + math.e**-3)
+    )
+
+
+def test_recomputed_by_hand():
+    questions = [
+        {"subject": "a", "gold": 0, "correct": True, "logliks": [0.0, 0.0, 0.0, 0.0]},
+        {"subject": "b", "gold": 1, "correct": False, "logliks": [0.0, 0.0, 0.0, 0.0]},
+    ]
+    documents = [
+        {"domain": "x", "loglik": -8 * math.log(2), "tokens": 2, "words": 1, "bytes": 4},
+        {"domain": "y", "loglik": 0.0, "tokens": 2, "words": 1, "bytes": 4},
+    ]
+    numbers = recomputed(questions, documents)
+    assert numbers["mmlu.acc"] == 0.5
+    assert numbers["mmlu.subjects.b.acc"] == 0
+    assert numbers["perplexity.x.bits_per_byte"] == pytest.approx(2)
+    assert numbers["perplexity.x.token"] == pytest.approx(16)
+    assert numbers["perplexity.all.bits_per_byte"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m["mmlu"].update(acc=m["mmlu"]["acc"] + 0.025),
+        lambda m: m["mmlu"].update(answer_nll=m["mmlu"]["answer_nll"] * (1 + 1e-6)),
+        lambda m: m["mmlu"]["subjects"]["anatomy"].update(acc=0.99),
+        lambda m: m["perplexity"]["code"].update(bits_per_byte=0.5),
+        lambda m: m["perplexity"]["all"].update(word=1.0),
+        lambda m: m["perplexity"].pop("prose"),
+    ],
+)
+def test_every_altered_summary_is_found(tmp_path, change):
+    folder = write_cell(tmp_path)
+    edit_json(folder / "metrics.json", change)
+    assert list(contradictions(read_cell(folder)))
+
+
+def test_an_altered_outcome_is_found(tmp_path):
+    folder = write_cell(tmp_path)
+    lines = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
+    lines[3]["correct"] = not lines[3]["correct"]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = list(contradictions(read_cell(folder)))
+    assert any("q3" in sentence for sentence in found)
+    assert any("mmlu.acc" in sentence for sentence in found)

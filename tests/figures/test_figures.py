@@ -1,0 +1,125 @@
+import csv
+import hashlib
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from results_factory import write_cell, write_study
+
+from dataflex.evidence.results import read_results
+from paper_figures.figures import learning_curves, save
+from paper_figures.layout import domains_in_order, ordered
+from paper_figures.table import Table, escape
+from paper_figures.tables import at_chance, build, chance_deviation, mixture, spread
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def hashes(folder):
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+
+
+def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
+    write_study(tmp_path / "results")
+    made = []
+    for turn in ("first", "second"):
+        for what in ("tables", "figures"):
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "paper_figures",
+                    what,
+                    tmp_path / "results",
+                    "--output",
+                    tmp_path / turn,
+                ],
+                cwd=ROOT,
+                check=True,
+            )
+        made.append(hashes(tmp_path / turn))
+    assert made[0] == made[1]
+    assert set(made[0]) == {
+        *(f"{name}.{kind}" for name in ("selection", "mixture") for kind in ("md", "csv", "tex")),
+        "learning_curves.svg",
+        "learning_curves.png",
+    }
+
+
+def test_a_changed_number_changes_the_bytes(tmp_path):
+    folder = write_study(tmp_path / "results") / "mixture/natural.tiny.harvest.seed1"
+    save(learning_curves(read_results(tmp_path / "results")), tmp_path / "first", "curves")
+    lines = (folder / "curve.csv").read_text().splitlines()
+    (folder / "curve.csv").write_text("\n".join([*lines[:-1], "40,4000,1.0"]) + "\n")
+    save(learning_curves(read_results(tmp_path / "results")), tmp_path / "second", "curves")
+    first, second = hashes(tmp_path / "first"), hashes(tmp_path / "second")
+    assert all(first[name] != second[name] for name in first)
+
+
+def test_csv_holds_every_number_unrounded(tmp_path):
+    results = read_results(write_study(tmp_path, seeds=(1, 2)))
+    table = mixture([result for result in results if result.key[0] == "mixture"])
+    rows = list(csv.DictReader(io.StringIO(table.csv())))
+    for result in results[:2]:
+        found = [
+            float(row["value"])
+            for row in rows
+            if (row["method"], row["seed"], row["metric"])
+            == (result.key[1], str(result.seed), "mmlu.answer_nll")
+        ]
+        assert found == [result.metrics["mmlu"]["answer_nll"]]
+
+
+def test_the_mixture_table_has_the_papers_columns(tmp_path):
+    table = build(read_results(write_study(tmp_path)))[1]
+    assert list(table.header) == ["Method", "MMLU acc (%) ↑", "Answer loss ↓", "ALL ↓", "code ↓", "prose ↓"]
+    assert [row[0].split(":")[0] for row in table.rows] == ["Natural (baseline)", "Uniform"] * 2
+
+
+def test_the_selection_table_starts_with_the_model_before_tuning(tmp_path):
+    table = build(read_results(write_study(tmp_path)))[0]
+    assert [row[0] for row in table.rows] == [
+        "Before fine-tuning",
+        "Full data",
+        "Random",
+        "Loss",
+        "Weights of one",
+        "Weights: linupper",
+    ]
+    assert all(row[-1] == "3" for row in table.rows)
+
+
+def test_spread_is_mean_and_sample_deviation():
+    assert spread([0.25, 0.27, 0.29], 1, 100) == "27.0 ± 2.0"
+    assert spread([0.256], 2) == "0.26"
+
+
+def test_chance_is_said(tmp_path):
+    write_cell(tmp_path, questions=100)
+    (result,) = read_results(tmp_path)
+    assert chance_deviation(100) == pytest.approx(0.0433, abs=1e-4)
+    assert at_chance([result]) == (abs(result.metrics["mmlu"]["acc"] - 0.25) <= 2 * 0.0433013)
+    table = mixture([result])
+    assert "Guessing on these 100 questions gives 25.0 ± 4.3 %" in table.notes[0]
+    assert ("≈" in table.rows[0][1]) == at_chance([result])
+    assert table.notes[-1].startswith("One seed (1)")
+
+
+def test_domains_are_in_the_papers_order():
+    names = ["RedPajamaBook", "all", "RedPajamaC4", "RedPajamaCommonCrawl"]
+    assert domains_in_order(names) == ["RedPajamaCommonCrawl", "RedPajamaC4", "RedPajamaBook"]
+    assert ordered(["zeta", "odm", "natural", "alpha"], ("natural", "odm")) == [
+        "natural",
+        "odm",
+        "alpha",
+        "zeta",
+    ]
+
+
+def test_latex_is_escaped():
+    assert escape("50 % of a_b ± 1") == r"50 \% of a\_b $\pm$ 1"
+    table = Table("t", "A & B", ["m", "x"], [["a_b", "1 ± 2"]], ["note"], ["x"], [[1]])
+    assert r"a\_b & 1 $\pm$ 2 \\" in table.latex()
+    assert table.markdown().splitlines()[2:5] == ["| m   |     x |", "| --- | ----: |", "| a_b | 1 ± 2 |"]

@@ -1,0 +1,207 @@
+import copy
+from pathlib import Path
+
+import grid as grids
+import pytest
+import yaml
+
+REPRODUCTIONS = Path(__file__).resolve().parent.parent.parent / "reproductions"
+
+SMALL = yaml.safe_load("""
+schema: 1
+rung: small
+seeds: [1, 2]
+corpora: {text: {source: harvest}}
+models:
+  tiny: {build: {corpus: text, options: {hidden-size: 8}}, config: {template: a}}
+  big: {name_or_path: hub/big}
+experiments:
+  pre:
+    models: [tiny, big]
+    baseline: base
+    config: {stage: pt, dataset: "{domains}", max_steps: 5, component_params: {a: 1, b: 1}}
+    scales: {s: {corpus: text, config: {max_steps: 6}}, l: {corpus: text}}
+    methods:
+      base: {config: {train_type: dynamic_mix}}
+      helper: {report: false, models: [tiny], config: {}}
+      main:
+        needs: {helper: {method: helper, model: tiny}}
+        config: {max_steps: 7, component_params: {b: 2}, reference: "{helper}/x"}
+        at: {l: {max_steps: 8}}
+  post:
+    models: [tiny]
+    needs: {start: {experiment: pre, method: base, scale: s}}
+    config: {stage: sft, finetuning_type: lora}
+    scales: {s: {corpus: text}}
+    methods: {full: {config: {train_type: static}}}
+""")
+
+
+def cell(path):
+    return grids.cell_from_path(SMALL, path)
+
+
+def test_cells_are_the_product_in_the_files_order():
+    names = [c.path for c in grids.cells(SMALL, seeds=[3])]
+    assert names == [
+        "pre/base.tiny.s.seed3",
+        "pre/base.big.s.seed3",
+        "pre/helper.tiny.s.seed3",
+        "pre/main.tiny.s.seed3",
+        "pre/main.big.s.seed3",
+        "pre/base.tiny.l.seed3",
+        "pre/base.big.l.seed3",
+        "pre/helper.tiny.l.seed3",
+        "pre/main.tiny.l.seed3",
+        "pre/main.big.l.seed3",
+        "post/full.tiny.s.seed3",
+    ]
+    assert len(grids.cells(SMALL)) == 22
+
+
+def test_a_part_of_the_grid():
+    assert {c.method for c in grids.cells(SMALL, methods=["base", "full"])} == {"base", "full"}
+    assert {c.experiment for c in grids.cells(SMALL, experiments=["post"])} == {"post"}
+    with pytest.raises(grids.GridError, match="no method is called 'bse'"):
+        grids.cells(SMALL, methods=["bse"])
+    with pytest.raises(grids.GridError, match="no experiment is called"):
+        grids.cells(SMALL, experiments=["x"])
+
+
+def test_render_layers_and_placeholders():
+    config = grids.render(SMALL, cell("pre/main.tiny.l.seed2"), "runs/r", ["code", "prose"])
+    assert config == {
+        "template": "a",
+        "stage": "pt",
+        "dataset": "code,prose",
+        "max_steps": 8,
+        "component_params": {"a": 1, "b": 2},
+        "reference": "runs/r/train/pre/helper.tiny.l.seed2/x",
+        "model_name_or_path": "runs/r/models/tiny",
+        "dataset_dir": "runs/r/text",
+        "output_dir": "runs/r/train/pre/main.tiny.l.seed2",
+        "seed": 2,
+    }
+    assert grids.render(SMALL, cell("pre/base.big.s.seed1"), "r", [])["max_steps"] == 6
+    assert grids.render(SMALL, cell("pre/base.big.s.seed1"), "r", [])["model_name_or_path"] == "hub/big"
+
+
+def test_a_tuned_cell_starts_from_the_run_of_its_own_seed():
+    config = grids.render(SMALL, cell("post/full.tiny.s.seed2"), "r", [])
+    assert config["model_name_or_path"] == "r/train/pre/base.tiny.s.seed2"
+
+
+def test_render_leaves_the_grid_as_it_was():
+    before = copy.deepcopy(SMALL)
+    grids.render(SMALL, cell("pre/main.tiny.l.seed2"), "r", ["a"])
+    assert before == SMALL
+
+
+def test_an_unknown_placeholder_is_refused():
+    changed = copy.deepcopy(SMALL)
+    changed["experiments"]["pre"]["config"]["x"] = ["{nothing}"]
+    with pytest.raises(grids.GridError, match=r"nothing is called \{nothing\}"):
+        grids.render(changed, cell("pre/base.tiny.s.seed1"), "r", [])
+
+
+def test_recipe_changes_with_what_the_config_is_made_of():
+    base = grids.recipe(SMALL, cell("pre/main.tiny.s.seed1"), "r")
+    for place, value in (
+        (("experiments", "pre", "config", "max_steps"), 99),
+        (("experiments", "pre", "scales", "s", "config", "max_steps"), 99),
+        (("experiments", "pre", "methods", "main", "config", "max_steps"), 99),
+        (("experiments", "pre", "methods", "main", "at", "s"), {"max_steps": 99}),
+        (("models", "tiny", "config", "template"), "b"),
+    ):
+        changed = copy.deepcopy(SMALL)
+        inner = changed
+        for name in place[:-1]:
+            inner = inner[name]
+        inner[place[-1]] = value
+        assert grids.recipe(changed, cell("pre/main.tiny.s.seed1"), "r") != base, place
+    other = copy.deepcopy(SMALL)
+    other["experiments"]["pre"]["methods"]["base"]["config"]["max_steps"] = 99
+    assert grids.recipe(other, cell("pre/main.tiny.s.seed1"), "r") == base
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("schema",), 2, "schema: 1 was expected"),
+        (("seeds",), [], "seeds"),
+        (("seeds",), [1, 1], "seeds"),
+        (("sedes",), [1], "sedes"),
+        (("models", "tiny", "name_or_path"), "x", "models.tiny"),
+        (("corpora", "text", "source"), "web", "corpora.text.source"),
+        (("corpora", "text"), {"source": "directory"}, "path"),
+        (("experiments", "pre", "methods", "a.b"), {"config": {}}, "a.b"),
+        (("experiments", "pre", "scales", "s", "corpus"), "txt", "no corpus is called 'txt'"),
+        (("experiments", "pre", "models"), ["small"], "no model is called 'small'"),
+        (("experiments", "pre", "baseline"), "bas", "no method is called 'bas'"),
+        (("experiments", "post", "needs", "start", "method"), "bas", "needs.start"),
+        (("experiments", "pre", "methods", "main", "at"), {"xl": {}}, "no scale is called 'xl'"),
+        (("experiments", "pre", "resources"), {"train": {"gpu": 1}}, "gpu"),
+    ],
+)
+def test_a_bad_grid_is_refused_with_its_place(place, value, message):
+    bad = copy.deepcopy(SMALL)
+    inner = bad
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    with pytest.raises(grids.GridError, match=message):
+        grids.validate(bad)
+
+
+def test_a_missing_or_broken_file(tmp_path):
+    with pytest.raises(grids.GridError, match="does not exist"):
+        grids.load(tmp_path / "none.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(grids.GridError, match="not valid YAML"):
+        grids.load(tmp_path / "broken.yaml")
+
+
+def test_the_papers_grid_is_complete():
+    grid = grids.load(REPRODUCTIONS / "paper.yaml")
+    reported = [cell for cell in grids.cells(grid) if grids.reported(grid, cell)]
+    selection = {(c.method, c.model) for c in reported if c.experiment == "selection"}
+    methods = ("full", "random", "loss", "delta_loss", "less", "nice", "near", "tsds", "reweight")
+    assert selection == {(m, model) for m in methods for model in ("Mistral-7B-v0.1", "Llama-3.2-3B")}
+    mixture = {(c.method, c.scale) for c in reported if c.experiment == "mixture"}
+    assert mixture == {(m, scale) for m in ("baseline", "doremi", "odm") for scale in ("6B", "30B")}
+    assert {c.seed for c in reported} == {42}
+
+
+def test_the_papers_published_settings():
+    grid = grids.load(REPRODUCTIONS / "paper.yaml")
+    less = grids.render(
+        grid, grids.cell_from_path(grid, "selection/less.Llama-3.2-3B.openhermes_100k.seed42"), "r", []
+    )
+    published = {
+        "finetuning_type": "lora",
+        "lora_target": "all",
+        "lora_rank": 32,
+        "lora_alpha": 64,
+        "learning_rate": 5e-7,
+        "lr_scheduler_type": "cosine",
+        "warmup_ratio": 0.1,
+        "train_type": "dynamic_select",
+        "component_name": "less",
+        "warmup_step": 100,
+        "update_step": 50,
+        "update_times": 30,
+    }
+    assert {key: less[key] for key in published} == published
+    gpus = grids.resources(grid, grids.cells(grid)[0], "train")["gpus"]
+    assert gpus * less["per_device_train_batch_size"] * less["gradient_accumulation_steps"] == 8
+    for scale, interval, nodes in (("6B", 100, 1), ("30B", 500, 4)):
+        proxy = grids.cell_from_path(grid, f"mixture/doremi_proxy.Qwen2.5-0.5B.{scale}.seed42")
+        config = grids.render(grid, proxy, "r", [])
+        assert (config["update_step"], config["update_times"]) == (interval, 100)
+        assert config["component_params"]["reweight_eta"] == 0.1
+        assert config["component_params"]["reference_model_path"].endswith(
+            f"doremi_reference.Qwen2.5-0.5B.{scale}.seed42"
+        )
+        assert config["model_name_or_path"] == "Qwen/Qwen2.5-0.5B"
+        assert config["train_from_scratch"] is True
+        assert grids.resources(grid, proxy, "train")["nodes"] == nodes

@@ -1,0 +1,104 @@
+import json
+from pathlib import Path
+
+import pytest
+from prepare import prepare, stamp_of
+from seal import NotReadyError, corpus, fingerprint, run
+from snakemake_logger_plugin_cells.board import Board, duration
+
+
+def test_an_unchanged_run_is_kept_for_its_resume(tmp_path):
+    folder = tmp_path / "run"
+    assert prepare(folder, "a") is False
+    (folder / "checkpoint-5").mkdir(parents=True)
+    assert prepare(folder, "a") is False
+    assert (folder / "checkpoint-5").is_dir()
+
+
+def test_a_changed_run_starts_anew(tmp_path):
+    folder = tmp_path / "run"
+    prepare(folder, "a")
+    (folder / "checkpoint-5").mkdir(parents=True)
+    assert prepare(folder, "b") is True
+    assert not folder.exists()
+    assert prepare(folder, "b") is False
+
+
+def test_a_run_of_unknown_origin_is_not_resumed(tmp_path):
+    (tmp_path / "run/checkpoint-5").mkdir(parents=True)
+    assert prepare(tmp_path / "run", "a") is True
+
+
+def test_the_stamp_depends_on_config_and_inputs(tmp_path):
+    for name, text in (("config", "1"), ("corpus", "2"), ("start", "3")):
+        (tmp_path / name).write_text(text)
+    config, others = tmp_path / "config", [tmp_path / "corpus", tmp_path / "start"]
+    before = stamp_of(config, others)
+    assert stamp_of(config, others) == before
+    (tmp_path / "start").write_text("4")
+    assert stamp_of(config, others) != before
+
+
+def finished_run(folder: Path, status="completed"):
+    folder.mkdir()
+    (folder / "manifest.json").write_text(
+        json.dumps({"status": status, "config_hash": "h", "wall_seconds": 2})
+    )
+    (folder / "training_args.bin").write_text("not weights")
+    (folder / "adapter_model.safetensors").write_text("w")
+    return folder
+
+
+def test_a_finished_run_is_sealed(tmp_path):
+    assert run(finished_run(tmp_path / "run"), [])["config_hash"] == "h"
+
+
+def test_an_unfinished_run_is_not_sealed(tmp_path):
+    with pytest.raises(NotReadyError, match="'running'"):
+        run(finished_run(tmp_path / "run", "running"), [])
+    folder = finished_run(tmp_path / "empty")
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(NotReadyError, match="no model and no adapter"):
+        run(folder, [])
+
+
+def test_a_missing_corpus_says_where_it_is_published(tmp_path):
+    with pytest.raises(NotReadyError, match="somewhere/data"):
+        corpus(tmp_path / "none", ["somewhere/data"])
+
+
+def test_the_fingerprint_is_of_the_texts():
+    card = {
+        "domains": {"a": {"train": {"sha256": "1", "documents": 5}, "dropped": {"near": 1}}},
+        "instructions": {"sha256": "2"},
+        "questions": {"test": {"sha256": "3"}},
+        "seed": 1,
+    }
+    same = json.loads(json.dumps(card))
+    same["seed"] = 2
+    same["domains"]["a"]["dropped"]["near"] = 7
+    assert fingerprint(same) == fingerprint(card)
+    for part, place in (("domains", ("a", "train")), ("questions", ("test",)), ("instructions", ())):
+        other = json.loads(json.dumps(card))
+        inner = other[part]
+        for name in place:
+            inner = inner[name]
+        inner["sha256"] = "x"
+        assert fingerprint(other) != fingerprint(card), part
+
+
+def test_duration():
+    assert [duration(s) for s in (4.4, 75, 3700)] == ["4 s", "1 min 15 s", "1 h 01 min"]
+
+
+def test_board_counts_and_estimates():
+    board = Board()
+    board.expect({"train": 4, "evaluate": 2, "total": 6})
+    for jobid in (1, 2):
+        board.start(jobid, "train", f"cell{jobid}", 0.0)
+    assert board.finish(1, 30.0) == 30.0
+    # 3 trainings at the measured 30 s, 20 s of one being over, and 2 evaluations guessed at 40 s
+    assert board.left("train") == 3
+    board.running[2] = 10.0
+    assert board.seconds_left(30.0) == pytest.approx((3 * 30 + 2 * 40 - 20) / board.widest)
+    assert board.state(30.0).startswith("[1/4 trained, 0/2 evaluated, 1 running, about ")

@@ -1,0 +1,168 @@
+"""The whole workflow through the real Snakemake, with a stand-in for dataflex-cli."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def snakemake(folder, *arguments, python=sys.executable, **environment):
+    return subprocess.run(
+        [python, "-m", "snakemake", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}/workflow/plugins", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+def test_the_demo_grid_is_planned():
+    result = snakemake(ROOT, "-n", "--config", "output=runs/never", "check=false")
+    assert result.returncode == 0, result.stderr
+    counts = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
+    assert (counts["train"], counts["evaluate"], counts["corpus"], counts["model"]) == ("10", "10", "1", "1")
+    # Tables and figures read whole cells: either would fail beside a cell that is still being evaluated.
+    for rule in ("tables", "figures"):
+        block = result.stdout.split(f"rule {rule}:")[1].split("output:")[0]
+        assert block.count("/metrics.json") == block.count("/curve.csv") == 10
+
+
+@pytest.mark.slow
+def test_the_papers_grid_is_planned_by_the_slurm_profile():
+    result = snakemake(ROOT, "--profile", "slurm", "-n")
+    assert result.returncode == 0, result.stderr
+    counts = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
+    # 9 methods x 2 models, and (3 methods + 2 helper runs of DoReMi) x 2 scales
+    assert (counts["train"], counts["evaluate"], counts["corpus"]) == ("28", "24", "3")
+    assert "gres=gpu:8" in result.stdout
+    assert "nodes=4" in result.stdout
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A copy of the repository with its own environment, in which dataflex-cli is the stand-in."""
+    folder = tmp_path_factory.mktemp("repository")
+    for name in ("workflow", "reproductions", "paper_figures"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    environment = folder / "environment"
+    (environment / "bin").mkdir(parents=True)
+    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", environment / "pyvenv.cfg")
+    (environment / "lib").symlink_to(Path(sysconfig.get_path("purelib")).parent.parent)
+    (environment / "bin/python").symlink_to(sys.executable)
+    cli = environment / "bin/dataflex-cli"
+    path = f"{ROOT / 'tests/workflow'}:{ROOT / 'tests/evidence'}"
+    cli.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} -m fake_cli "$@"\n')
+    cli.chmod(0o755)
+    grid = yaml.safe_load((folder / "reproductions/demo.yaml").read_text())
+    grid["experiments"]["selection"]["methods"] = {
+        name: grid["experiments"]["selection"]["methods"][name] for name in ("full", "loss")
+    }
+    del grid["experiments"]["weighting"]
+    del grid["experiments"]["mixture"]["methods"]["random"]
+    (folder / "reproductions/demo.yaml").write_text(yaml.safe_dump(grid))
+    return folder
+
+
+def demo(folder, *arguments, **environment):
+    python = str(folder / "environment/bin/python")
+    return snakemake(folder, "--logger", "cells", *arguments, python=python, **environment)
+
+
+def starts(folder, cell):
+    return len((folder / "runs/demo/train" / cell / "starts").read_text().splitlines())
+
+
+NATURAL, FULL = "mixture/natural.tiny.harvest.seed1", "selection/full.tiny.harvest.seed1"
+
+
+@pytest.mark.slow
+def test_the_workflow_from_end_to_end(repository):
+    # 1. A failing cell: the tail of its log is shown, its run directory stays, nothing is sealed.
+    failed = demo(repository, "--config", "check=false", FAIL_TRAIN="natural")
+    assert failed.returncode != 0
+    assert "the disk is full" in failed.stderr
+    assert not (repository / f"runs/demo/train/{NATURAL}.done.json").exists()
+    assert starts(repository, NATURAL) == 1
+    assert (repository / "runs/demo/train/mixture/uniform.tiny.harvest.seed1.done.json").exists()
+
+    # 2. A run that ends without being completed is no success.
+    half = demo(repository, "--config", "check=false", HALF_DONE="natural")
+    assert half.returncode != 0
+    assert "not 'completed'" in half.stderr
+    assert not (repository / f"runs/demo/train/{NATURAL}.done.json").exists()
+
+    # 3. The rest runs through; what is done is not done again; the interrupted run was kept for its resume.
+    done = demo(repository, "--config", "check=false")
+    assert done.returncode == 0, done.stderr
+    assert starts(repository, NATURAL) == 3
+    assert starts(repository, "mixture/uniform.tiny.harvest.seed1") == 1
+    assert "4/4" not in done.stderr.splitlines()[0]
+    assert "trained" in done.stderr
+    assert "left]" in done.stderr
+    assert (repository / "runs/demo/tables/mixture.md").is_file()
+    assert (repository / "runs/demo/figures/learning_curves.svg").is_file()
+    identity = json.loads((repository / f"runs/demo/results/{FULL}/run.json").read_text())
+    assert identity["cell"]["method"] == "full"
+    assert identity["start"]["method"] == "natural"
+    config = yaml.safe_load((repository / f"runs/demo/configs/{FULL}.yaml").read_text())
+    assert config["model_name_or_path"] == f"runs/demo/train/{NATURAL}"
+
+    # 4. Nothing is left to do.
+    again = demo(repository, "--config", "check=false")
+    assert again.returncode == 0
+    assert "nothing to do" in again.stderr
+
+    # 5. A changed setting of one method trains that cell from scratch and no other.
+    file = repository / "reproductions/demo.yaml"
+    grid = yaml.safe_load(file.read_text())
+    grid["experiments"]["selection"]["methods"]["full"]["config"]["max_steps"] = 7
+    file.write_text(yaml.safe_dump(grid))
+    changed = demo(repository, "--config", "check=false")
+    assert changed.returncode == 0, changed.stderr
+    assert starts(repository, FULL) == 1
+    assert "seed1: started" in changed.stderr
+    assert "loss.tiny" not in changed.stderr
+    assert starts(repository, NATURAL) == 3
+
+
+@pytest.mark.slow
+def test_one_key_switches_to_the_users_files(repository):
+    mine = repository / "mine.jsonl"
+    mine.write_text('{"text": "a", "meta": {"redpajama_set_name": "code"}}\n')
+    result = demo(
+        repository,
+        "--config",
+        "check=false",
+        "output=runs/mine",
+        "corpus_files=[mine.jsonl]",
+        "methods=[uniform]",
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads((repository / "runs/mine/corpus/card.json").read_text())["files"] == [mine.read_text()]
+    assert not (repository / "runs/mine/results/selection").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("sedes=[1]", "sedes"),
+        ("seeds=[]", "seeds"),
+        ("methods=[lss]", "no method is called 'lss'"),
+        ("grid=none.yaml", "does not exist"),
+    ],
+)
+def test_a_mistake_in_the_config_is_told(repository, setting, message):
+    result = demo(repository, "-n", "--config", setting)
+    assert result.returncode != 0
+    assert message in result.stderr + result.stdout

@@ -1,0 +1,95 @@
+"""What every rule shares: the validated config, the grid's cells, the jobs' environment."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import validate
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+import grid as grids
+from settings import typed
+
+config.update(typed(config))
+validate(config, str(Path(workflow.basedir) / "schemas" / "config.schema.yaml"), set_default=False)
+
+try:
+    GRID = grids.load(config["grid"])
+    CELLS = grids.cells(GRID, config["seeds"], config["experiments"], config["methods"])
+except grids.GridError as error:
+    raise WorkflowError(str(error)) from None
+
+R = config["output"] or f"runs/{GRID['rung']}"
+SCRIPTS = str(Path(workflow.basedir) / "scripts")
+REPORTED = [cell for cell in CELLS if grids.reported(GRID, cell)]
+# Cells by path; those that only serve others (a starting point outside of the chosen part) come last.
+BY_PATH = {}
+_pending = list(CELLS)
+while _pending:
+    cell = _pending.pop(0)
+    if cell.path not in BY_PATH:
+        BY_PATH[cell.path] = cell
+        _pending += grids.needed(GRID, cell).values()
+SERVES = {need.path for cell in BY_PATH.values() for need in grids.needed(GRID, cell).values()}
+
+# The interpreter that runs Snakemake runs the jobs, whether or not its environment is activated.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+if GRID.get("offline"):
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        os.environ[name] = "1"
+    os.environ["HF_HOME"] = str(Path(R).absolute() / "cache" / "huggingface")
+
+
+wildcard_constraints:
+    experiment="|".join(GRID["experiments"]),
+    cell=r"[^/]+",
+    corpus="|".join(GRID["corpora"]),
+    model="|".join(name.replace(".", r"\.") for name in GRID["models"]),
+
+
+def cell_of(wildcards):
+    """The cell that a job's wildcards name."""
+    return BY_PATH[f"{wildcards.experiment}/{wildcards.cell}"]
+
+
+def corpus_ready(wildcards):
+    """Sentinel of the corpus that a cell uses."""
+    return f"{R}/{grids.corpus_name(GRID, cell_of(wildcards))}.ready.json"
+
+
+def corpus_of(wildcards):
+    """Folder of the corpus that a cell uses."""
+    return grids.corpus_dir(GRID, R, grids.corpus_name(GRID, cell_of(wildcards)))
+
+
+def results_of(cells):
+    """Result files of some cells."""
+    names = ("metrics.json", "questions.jsonl", "documents.jsonl", "curve.csv", "run.json")
+    return [f"{R}/results/{cell.path}/{name}" for cell in cells for name in names]
+
+
+def asked(job, key):
+    """Resource function of a train or evaluate job, from the grid."""
+
+    def value(wildcards):
+        return grids.resources(GRID, cell_of(wildcards), job)[key]
+
+    return value
+
+
+def gres(job):
+    """Slurm's generic resource string; empty for a job without GPUs."""
+
+    def value(wildcards):
+        gpus = grids.resources(GRID, cell_of(wildcards), job)["gpus"]
+        return f"gpu:{gpus}" if gpus else ""
+
+    return value
+
+
+def as_options(options):
+    """{"hidden-size": 64} -> "--hidden-size 64"."""
+    return " ".join(f"--{name} {value}" for name, value in options.items())

@@ -1,0 +1,76 @@
+"""Corpora, and the models that are made from them. Each is ready when its sentinel is there."""
+
+import shlex
+
+
+def corpus_files(key, corpus):
+    """The user's own files for one corpus, from the workflow's config."""
+    files = config[key]
+    if isinstance(files, dict):
+        files = files.get(corpus)
+    return list(files or [])
+
+
+def corpus_command(wildcards):
+    """How a corpus is made: from the user's files when there are any, else as the grid says."""
+    spec = GRID["corpora"][wildcards.corpus]
+    train = corpus_files("corpus_files", wildcards.corpus)
+    words = ["dataflex-cli", "corpus"]
+    if spec["source"] == "directory" or (spec["source"] == "files" and not train):
+        return "true"
+    words += ["read", *train] if train else ["harvest"]
+    if train:
+        for split in ("validation", "test"):
+            for file in corpus_files(f"corpus_{split}_files", wildcards.corpus):
+                words += [f"--{split}", file]
+    folder = grids.corpus_dir(GRID, R, wildcards.corpus)
+    words += ["--output", folder]
+    # The command refuses a folder that is not empty; what an interrupted or outdated job left is ours to remove.
+    return f"rm -rf {shlex.quote(folder)}; {shlex.join(words)} {as_options(spec.get('options', {}))}"
+
+
+rule corpus:
+    input:
+        lambda w: [
+            file
+            for key in ("corpus_files", "corpus_validation_files", "corpus_test_files")
+            for file in corpus_files(key, w.corpus)
+        ],
+    output:
+        f"{R}/{{corpus}}.ready.json",
+    log:
+        f"{R}/logs/corpus/{{corpus}}.log",
+    params:
+        command=corpus_command,
+        folder=lambda w: grids.corpus_dir(GRID, R, w.corpus),
+        published=lambda w: shlex.join(GRID["corpora"][w.corpus].get("from", [])),
+        scripts=SCRIPTS,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    shell:
+        "( {params.command}; "
+        "python {params.scripts}/seal.py corpus {params.folder} --output {output} --published {params.published} ) "
+        "> {log} 2>&1"
+
+
+rule model:
+    input:
+        lambda w: f"{R}/{GRID['models'][w.model]['build']['corpus']}.ready.json",
+    output:
+        f"{R}/models/{{model}}.ready.json",
+    log:
+        f"{R}/logs/model/{{model}}.log",
+    params:
+        corpus=lambda w: grids.corpus_dir(GRID, R, GRID["models"][w.model]["build"]["corpus"]),
+        folder=lambda w: grids.model_path(GRID, R, w.model),
+        options=lambda w: as_options(GRID["models"][w.model]["build"].get("options", {})),
+        scripts=SCRIPTS,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "( rm -rf {params.folder}; dataflex-cli corpus model --corpus {params.corpus} --output {params.folder} {params.options}; "
+        "python {params.scripts}/seal.py model {params.folder} --output {output} ) > {log} 2>&1"

@@ -1,0 +1,57 @@
+"""Evaluation of a trained cell, and the small text files that describe it."""
+
+
+def base_model(wildcards):
+    """Where the model below a LoRA adapter lies; nothing for a full model."""
+    cell = cell_of(wildcards)
+    spec = grids.experiment_spec(GRID, cell)
+    if spec.get("config", {}).get("finetuning_type") != "lora":
+        return ""
+    begin = grids.start(GRID, cell)
+    return f"--base-model {grids.run_dir(R, begin) if begin else grids.model_path(GRID, R, cell.model)}"
+
+
+rule evaluate:
+    input:
+        run=f"{R}/train/{{experiment}}/{{cell}}.done.json",
+        corpus=corpus_ready,
+    output:
+        f"{R}/results/{{experiment}}/{{cell}}/metrics.json",
+        f"{R}/results/{{experiment}}/{{cell}}/questions.jsonl",
+        f"{R}/results/{{experiment}}/{{cell}}/documents.jsonl",
+    log:
+        f"{R}/logs/evaluate/{{experiment}}/{{cell}}.log",
+    params:
+        run=lambda w: grids.run_dir(R, cell_of(w)),
+        corpus=corpus_of,
+        folder=f"{R}/results/{{experiment}}/{{cell}}",
+        base=base_model,
+        options=lambda w: as_options(grids.experiment_spec(GRID, cell_of(w)).get("evaluate", {})),
+    threads: asked("evaluate", "threads")
+    resources:
+        gres=gres("evaluate"),
+        nodes=asked("evaluate", "nodes"),
+        runtime=asked("evaluate", "runtime"),
+        mem_mb=asked("evaluate", "mem_mb"),
+    shell:
+        "dataflex-cli evaluate {params.run} --corpus {params.corpus} --output {params.folder} "
+        "{params.base} {params.options} > {log} 2>&1"
+
+
+rule collect:
+    input:
+        run=f"{R}/train/{{experiment}}/{{cell}}.done.json",
+        corpus=corpus_ready,
+    output:
+        f"{R}/results/{{experiment}}/{{cell}}/curve.csv",
+        f"{R}/results/{{experiment}}/{{cell}}/run.json",
+    params:
+        run=lambda w: grids.run_dir(R, cell_of(w)),
+        folder=f"{R}/results/{{experiment}}/{{cell}}",
+        cell=lambda w: json.dumps(cell_of(w).as_dict()),
+        start=lambda w: json.dumps(begin.as_dict()) if (begin := grids.start(GRID, cell_of(w))) else "null",
+        scripts=SCRIPTS,
+    localrule: True
+    shell:
+        "python {params.scripts}/collect.py {params.run} --cell {params.cell:q} --start {params.start:q} "
+        "--corpus {input.corpus} --output {params.folder}"

@@ -1,0 +1,71 @@
+"""Tables, figures and the check against reference numbers: made from the results folder alone."""
+
+TABLE_OF = {"selection": "selection", "weighting": "selection", "mixture": "mixture"}
+TABLES = [
+    f"{R}/tables/{name}.{kind}"
+    for name in sorted({TABLE_OF[cell.experiment] for cell in REPORTED if cell.experiment in TABLE_OF})
+    for kind in ("md", "csv", "tex")
+]
+FIGURES = [f"{R}/figures/learning_curves.{kind}" for kind in ("svg", "png")]
+CHECKED = [f"{R}/check.txt"] if config["check"] and Path(GRID.get("reference", "")).is_file() else []
+if GRID.get("reference") and not CHECKED:
+    print(f"the results will not be checked against {GRID['reference']}", file=sys.stderr)
+REPORT = TABLES + FIGURES + CHECKED
+
+
+rule tables:
+    input:
+        results_of(REPORTED),
+    output:
+        TABLES,
+    params:
+        results=f"{R}/results",
+        folder=f"{R}/tables",
+    localrule: True
+    shell:
+        "python -m paper_figures tables {params.results} --output {params.folder}"
+
+
+rule figures:
+    input:
+        results_of(REPORTED),
+    output:
+        FIGURES,
+    params:
+        results=f"{R}/results",
+        folder=f"{R}/figures",
+    localrule: True
+    shell:
+        "python -m paper_figures figures {params.results} --output {params.folder}"
+
+
+rule check:
+    input:
+        results_of(REPORTED),
+        reference=GRID.get("reference", []),
+    output:
+        f"{R}/check.txt",
+    log:
+        f"{R}/logs/check.log",
+    params:
+        results=f"{R}/results",
+    localrule: True
+    shell:
+        "dataflex-cli check {params.results} --reference {input.reference} > {log} 2>&1; cp {log} {output}"
+
+
+# `snakemake mixture`, `snakemake mixture_6B`: the results of one part of the grid.
+for _experiment, _spec in GRID["experiments"].items():
+
+    rule:
+        name: _experiment
+        input:
+            results_of([cell for cell in REPORTED if cell.experiment == _experiment]),
+
+    if len(_spec["scales"]) > 1:
+        for _scale in _spec["scales"]:
+
+            rule:
+                name: f"{_experiment}_{_scale}"
+                input:
+                    results_of([c for c in REPORTED if (c.experiment, c.scale) == (_experiment, _scale)]),

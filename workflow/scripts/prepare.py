@@ -1,0 +1,52 @@
+"""Get a run directory ready before training: keep it for a resume, or clear it when its recipe has changed.
+
+LLaMA-Factory resumes from any checkpoint that it finds in the run directory. That is wanted after a crash and
+wrong after a change of the config, of the corpus or of the starting model. So a stamp beside the directory
+records what the run was started with; another stamp clears the directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def stamp_of(config: Path, inputs: Iterable[Path]) -> str:
+    """SHA-256 over the config and the sentinels of everything that the run builds on."""
+    digest = hashlib.sha256()
+    for file in [config, *inputs]:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def prepare(folder: Path, stamp: str) -> bool:
+    """Make ``folder`` fit for a run with this stamp; True when an earlier, different run was cleared away."""
+    stamp_file = folder.with_name(folder.name + ".stamp")
+    same = stamp_file.is_file() and stamp_file.read_text().strip() == stamp
+    cleared = folder.exists() and not same
+    if cleared:
+        shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = stamp_file.with_name(stamp_file.name + ".tmp")
+    temporary.write_text(stamp + "\n")
+    os.replace(temporary, stamp_file)
+    return cleared
+
+
+def main() -> None:
+    """Command line: ``prepare.py RUN_DIR --config CONFIG --inputs SENTINEL...``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--inputs", type=Path, nargs="*", default=[])
+    arguments = parser.parse_args()
+    if prepare(arguments.folder, stamp_of(arguments.config, arguments.inputs)):
+        print(f"{arguments.folder}: started anew, because its config or inputs have changed")
+
+
+if __name__ == "__main__":
+    main()
