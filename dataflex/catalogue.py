@@ -6,12 +6,11 @@ import inspect
 from typing import Any
 
 from dataflex.engine.component import Component
-from dataflex.registry import components
+from dataflex.engine.schedule import Kind
+from dataflex.registry import FOLDERS, components
 
-TITLES = {"select": "Selectors", "mix": "Mixers", "weight": "Weighters"}
 
-
-def as_dict() -> dict[str, dict[str, Any]]:
+def as_dict() -> dict[Kind, dict[str, Any]]:
     """Return kind -> name -> description, paper, needs and parameters (type, default, meaning)."""
     return {
         kind: {name: _describe(component) for name, component in sorted(found.items())}
@@ -55,7 +54,7 @@ def print_catalogue() -> None:
 
     console = Console()
     for kind, found in as_dict().items():
-        table = Table(title=TITLES[kind], title_justify="left", show_lines=True)
+        table = Table(title=FOLDERS[kind], title_justify="left", show_lines=True)
         for heading in ("name", "what it does", "parameters (default)"):
             table.add_column(heading, overflow="fold")
         for name, about in found.items():

@@ -19,10 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dataflex.engine.component import Component
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
-from dataflex.registry import build, explain, nearest
+from dataflex.registry import FOLDERS, build, explain, nearest
 
 TRAIN_TYPES: dict[str, Kind] = {"dynamic_select": "select", "dynamic_mix": "mix", "dynamic_weight": "weight"}
-_SECTIONS: dict[Kind, str] = {"select": "selectors", "mix": "mixers", "weight": "weighters"}
 _DEFAULT_NAMES: dict[Kind, str] = {"select": "loss", "mix": "static", "weight": "loss"}
 
 NaturalNumber = Annotated[int, Field(ge=0)]
@@ -220,14 +219,14 @@ def _file_params(decision: DecisionConfig, components_cfg_file: str | None) -> d
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
-    section = (content or {}).get(_SECTIONS[decision.kind]) or {}
+    section = (content or {}).get(FOLDERS[decision.kind]) or {}
     entry = section.get(decision.component_name)
     if entry is None:
         return {}
     if not isinstance(entry, dict) or set(entry) - {"name", "params"}:
         odd = sorted(set(entry) - {"name", "params"})[0] if isinstance(entry, dict) else entry
         raise UserError(
-            f"{name}: {_SECTIONS[decision.kind]}.{decision.component_name} takes name and params, not {odd!r}"
+            f"{name}: {FOLDERS[decision.kind]}.{decision.component_name} takes name and params, not {odd!r}"
         )
     return dict(entry.get("params") or {})
 

@@ -21,15 +21,16 @@ from dataflex.engine.component import Component
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 
-_PACKAGES: dict[Kind, str] = {"select": "selectors", "mix": "mixers", "weight": "weighters"}
+FOLDERS: dict[Kind, str] = {"select": "selectors", "mix": "mixers", "weight": "weighters"}
+"""Folder of each kind's built-in methods, and section of each kind in a components file."""
 ENTRY_POINTS = "dataflex.components"
 
 
 @cache
 def components() -> dict[Kind, dict[str, type[Component]]]:
     """Return all component classes, by kind and name."""
-    found: dict[Kind, dict[str, type[Component]]] = {kind: {} for kind in _PACKAGES}
-    for kind, package in _PACKAGES.items():
+    found: dict[Kind, dict[str, type[Component]]] = {kind: {} for kind in FOLDERS}
+    for kind, package in FOLDERS.items():
         folder = importlib.import_module(f"dataflex.{package}")
         for module_info in pkgutil.iter_modules(folder.__path__):
             module = importlib.import_module(f"{folder.__name__}.{module_info.name}")
@@ -67,7 +68,7 @@ def find(kind: Kind, name: str) -> type[Component]:
     known = components()[kind]
     if name in known:
         return known[name]
-    raise UserError(f"no {_PACKAGES[kind][:-1]} is called {name!r}: {nearest(name, list(known))}")
+    raise UserError(f"no {FOLDERS[kind][:-1]} is called {name!r}: {nearest(name, list(known))}")
 
 
 def build(kind: Kind, name: str, params: dict[str, Any]) -> Component:
@@ -80,7 +81,7 @@ def build(kind: Kind, name: str, params: dict[str, Any]) -> Component:
     try:
         return cls(**params)
     except ValidationError as error:
-        where = f"component_params of {_PACKAGES[kind][:-1]} {name!r}"
+        where = f"component_params of {FOLDERS[kind][:-1]} {name!r}"
         raise UserError(f"{where}: {explain(error, list(cls.model_fields))}") from None
 
 

@@ -8,9 +8,8 @@ the model is asked of the context; everything that must survive a crash goes thr
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +58,22 @@ class Facts:
         return np.searchsorted(np.cumsum(self.rows), ids, side="right").astype(np.int64)
 
 
+class Signals(Protocol):
+    """What a component may measure with the model as it is at a step.
+
+    A measurement is made when it is first asked for and kept for the step, so that several decisions share
+    one pass. All ranks must ask alike. Ask only for what the component declares in ``needs``.
+    """
+
+    def losses(self) -> FloatArray:
+        """Return the mean loss in nats a supervised token of every row; NaN where a row has none.
+
+        Shape ``(rows,)``, equal on all ranks. One batched pass over all rows, without gradients, sharded
+        over the ranks.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Context:
     """A decision's view of the run at one step."""
@@ -67,6 +82,7 @@ class Context:
     step: int
     update: int
     """Index of this decision among those of its component, from 0."""
+    signals: Signals
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Return a generator that depends on seed, step and ``purpose`` alone: equal on every rank.
@@ -74,17 +90,6 @@ class Context:
         The global generators of the process are never touched.
         """
         return np.random.default_rng([self.facts.seed, self.step, zlib.crc32(purpose.encode())])
-
-
-@dataclass(frozen=True)
-class SelectionContext(Context):
-    """Adds what a selector may measure with the model as it is at this step."""
-
-    losses: Callable[[], FloatArray]
-    """Mean loss in nats a supervised token of every row, shape ``(rows,)``; NaN where a row has none.
-
-    One batched pass without gradients over the whole pool, sharded over the ranks; made once a step.
-    """
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,7 @@ class Selector(Component):
         """Tell whether ``select`` may return a row more than once (then it may exceed the pool)."""
         return False
 
-    def select(self, context: SelectionContext, n: int) -> IntArray:
+    def select(self, context: Context, n: int) -> IntArray:
         """Return the ids of the rows to train on next.
 
         Args:

@@ -7,7 +7,6 @@ measured is handed in as a function. Everything it holds is restored from a chec
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dataflex.engine.collectives import from_first_rank
+from dataflex.collectives import from_first_rank
 from dataflex.engine.component import (
     Component,
     Context,
@@ -23,8 +22,8 @@ from dataflex.engine.component import (
     FloatArray,
     IntArray,
     Mixer,
-    SelectionContext,
     Selector,
+    Signals,
     Weighter,
 )
 from dataflex.engine.journal import Journal
@@ -90,18 +89,18 @@ class Conductor:
         self.plan_log.start()
         self.ledger_log.start()
 
-    def begin_step(self, step: int, losses: Callable[[], FloatArray]) -> bool:
+    def begin_step(self, step: int, signals: Signals) -> bool:
         """Make the decisions that are due before ``step`` and tell whether the order of rows has changed.
 
         Args:
             step: optimizer step that is about to be trained.
-            losses: measures the mean token loss of every row with the model as it is now.
+            signals: measure with the model as it is now; they keep what they measured for this step.
         """
         first = self.order.segment is None
         if first and self.mixes:
             self._log_mixture(step, "initial")
-        new_pool = self._select(step, losses) or first
-        new_mixture = self._mix(step)
+        new_pool = self._select(step, signals) or first
+        new_mixture = self._mix(step, signals)
         if new_pool or new_mixture:
             strata = self.strata()
             self.order.begin(
@@ -112,7 +111,7 @@ class Conductor:
             )
         return new_pool or new_mixture
 
-    def _select(self, step: int, losses: Callable[[], FloatArray]) -> bool:
+    def _select(self, step: int, signals: Signals) -> bool:
         decision = self.decisions.get("select")
         if decision is None:
             return False
@@ -125,19 +124,12 @@ class Conductor:
         selector = decision.component
         assert isinstance(selector, Selector)
         phase = decision.schedule.phase_at(step)
-        measured: list[FloatArray] = []
-
-        def losses_once() -> FloatArray:
-            if not measured:
-                measured.append(losses())
-            return measured[0]
-
-        context = SelectionContext(self._facts_for(selector), step, phase.update, losses_once)
         asked = phase.steps * self.facts.batch_rows
-        ids = np.asarray(selector.select(context, asked))
+        ids = np.asarray(selector.select(self._context(decision, step, signals), asked))
         self._check_selection(decision.name, ids, asked)
         self.pool = from_first_rank(torch.from_numpy(ids.astype(np.int64))).numpy()
-        self._log_selection(step, decision.name, phase.update, asked, measured)
+        losses = signals.losses() if "per_sample_loss" in selector.needs else None
+        self._log_selection(step, decision.name, phase.update, asked, losses)
         return True
 
     def _check_selection(self, name: str, ids: Any, asked: int) -> None:
@@ -149,14 +141,13 @@ class Conductor:
         if ids.min() < 0 or ids.max() >= self.facts.total_rows:
             raise ValueError(f"selector {name!r} returned an id outside of 0..{self.facts.total_rows - 1}")
 
-    def _mix(self, step: int) -> bool:
+    def _mix(self, step: int, signals: Signals) -> bool:
         decision = self.decisions.get("mix")
         if decision is None or not decision.schedule.decides_at(step):
             return False
         mixer = decision.component
         assert isinstance(mixer, Mixer)
-        update = decision.schedule.phase_at(step).update
-        mixture = mixer.update(Context(self._facts_for(mixer), step, update))
+        mixture = mixer.update(self._context(decision, step, signals))
         given = np.asarray(mixture.proportions, np.float64)
         if given.shape != self.proportions.shape or not np.isfinite(given).all() or (given < 0).any():
             raise ValueError(f"mixer {decision.name!r} returned {given}, which are not proportions")
@@ -171,13 +162,16 @@ class Conductor:
         decision = self.decisions.get("weight")
         return decision is not None and decision.schedule.decides_at(step)
 
-    def loss_factors(self, step: int, loss_sums: FloatArray, loss_tokens: FloatArray) -> FloatArray:
+    def loss_factors(
+        self, step: int, loss_sums: FloatArray, loss_tokens: FloatArray, signals: Signals
+    ) -> FloatArray:
         """Weigh the samples of a step.
 
         Args:
             step: optimizer step.
             loss_sums: summed token losses of every sample of the step, over micro-batches and ranks.
             loss_tokens: their numbers of supervised tokens.
+            signals: see ``begin_step``.
 
         Returns:
             The factor of each sample's summed token losses (see ``weighting.loss_factors``).
@@ -186,8 +180,7 @@ class Conductor:
         weighter = decision.component
         assert isinstance(weighter, Weighter)
         losses = np.divide(loss_sums, loss_tokens, out=np.full(len(loss_sums), np.nan), where=loss_tokens > 0)
-        update = decision.schedule.phase_at(step).update
-        weights = np.asarray(weighter.weights(losses, Context(self._facts_for(weighter), step, update)))
+        weights = np.asarray(weighter.weights(losses, self._context(decision, step, signals)))
         factors = loss_factors(weights, loss_tokens, weighter.mass)
         relative = weights / weights.mean()
         self._log(
@@ -259,8 +252,10 @@ class Conductor:
             tokens = np.array([self.row_tokens[rows].sum() for rows in strata], np.int64)
         return row_shares(self.proportions, tokens, np.array([len(rows) for rows in strata], np.int64))
 
-    def _facts_for(self, component: Component) -> Facts:
-        return self.facts if component.seed is None else replace(self.facts, seed=component.seed)
+    def _context(self, decision: Decision, step: int, signals: Signals) -> Context:
+        own_seed = decision.component.seed
+        facts = self.facts if own_seed is None else replace(self.facts, seed=own_seed)
+        return Context(facts, step, decision.schedule.phase_at(step).update, signals)
 
     def _log(self, step: int, decision: Kind, component: str, **what: Any) -> None:
         self.plan_log.append({"step": step, "decision": decision, "component": component, **what})
@@ -270,7 +265,7 @@ class Conductor:
         self._log(step, "mix", component, proportions=named)
 
     def _log_selection(
-        self, step: int, component: str, update: int, asked: int, measured: list[FloatArray]
+        self, step: int, component: str, update: int, asked: int, losses: FloatArray | None
     ) -> None:
         ids = self.pool
         assert ids is not None
@@ -284,11 +279,11 @@ class Conductor:
             "by_domain": dict(zip(self.facts.domains, by_domain.tolist(), strict=True)),
             "sha256": hashlib.sha256(ids.tobytes()).hexdigest(),
         }
-        if measured:
+        if losses is not None:
             record |= {
-                "loss_selected": float(np.nanmean(measured[0][ids])),
-                "loss_pool": float(np.nanmean(measured[0])),
-                "rows_without_loss": int(np.isnan(measured[0]).sum()),
+                "loss_selected": float(np.nanmean(losses[ids])),
+                "loss_pool": float(np.nanmean(losses)),
+                "rows_without_loss": int(np.isnan(losses).sum()),
             }
         if self._selections is not None:
             self._selections.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from dataflex.engine.collectives import world
+from dataflex.collectives import world
 from dataflex.engine.component import IntArray
 
 ROW_IDS = "row_ids"

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from dataflex.engine.collectives import sum_over_ranks
+from dataflex.collectives import sum_over_ranks
 from dataflex.engine.component import FloatArray, IntArray, StepLosses
 
 
@@ -41,7 +42,8 @@ class Ledger:
         if self._step is None:
             self._step = torch.zeros(3, self.domains, dtype=torch.float64, device=loss_sums.device)
         samples = torch.stack([loss_sums, loss_tokens, torch.ones_like(loss_sums)]).double()
-        self._step.index_add_(1, domain, samples)
+        # A product with the one-hot domains, not index_add_: on a GPU that adds in no fixed order.
+        self._step += samples @ F.one_hot(domain, self.domains).double()
 
     def close_step(self, asked: FloatArray | None = None) -> StepLosses:
         """Reduce the step over ranks, add it to the running sums and return it.

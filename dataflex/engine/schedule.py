@@ -65,7 +65,7 @@ class Schedule:
         """Return the phase that holds ``step``, in constant time."""
         if not 0 <= step < self.total_steps:
             raise ValueError(f"step {step} is outside of a run of {self.total_steps} steps")
-        cycle = self._cycle_steps()
+        cycle = cycle_steps(self.warmup_step, self.update_step, self.update_times)
         turn, inside = divmod(step, cycle) if cycle and self.repeats else (0, step)
         origin = step - inside
         if inside < self.warmup_step:
@@ -86,13 +86,6 @@ class Schedule:
         """Tell whether a warm-up begins at ``step``."""
         phase = self.phase_at(step)
         return phase.name == "warmup" and phase.start == step
-
-    def updates(self) -> int:
-        """Return how many decisions the whole run makes."""
-        return self.phase_at(self.total_steps - 1).update + 1 if self.total_steps else 0
-
-    def _cycle_steps(self) -> int:
-        return self.warmup_step + self.update_step * self.update_times if self.update_times > 0 else 0
 
 
 def cycle_steps(warmup_step: int, update_step: int, update_times: int) -> int | None:

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 from typing_extensions import override
 
-from dataflex.engine.collectives import concatenate_ranks, world
+from dataflex.collectives import concatenate_ranks, world
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.feed import ROW_IDS, Feed
 from dataflex.engine.state import load as load_data_side
@@ -74,6 +74,7 @@ class DynamicTrainer(_Base):
         # The loss is divided by the step's token count right here, for every kind of model.
         self.model_accepts_loss_kwargs = True
         self._factors: list[torch.Tensor] = []
+        self._signals = _StepSignals(self)
         # On the device, so that no micro-batch waits for a copy.
         self._domain_ends = torch.from_numpy(np.cumsum(conductor.facts.rows)).to(self.args.device)
         self._feed = Feed(
@@ -113,7 +114,8 @@ class DynamicTrainer(_Base):
             # Resumed from the last checkpoint: the Trainer would take one more step before it looks.
             self.control.should_training_stop = True
             return [], None
-        if self.conductor.begin_step(step, self._pool_losses) or not self._feed.is_open:
+        self._signals = _StepSignals(self)
+        if self.conductor.begin_step(step, self._signals) or not self._feed.is_open:
             self._feed.open(self.conductor.rows_of_step, step, self.conductor.next_change(step))
         batches = self._feed.next_step()
         if len(batches) > 1 and self.conductor.weighs_at(step):
@@ -151,7 +153,8 @@ class DynamicTrainer(_Base):
         rank, _ = world()
         mine = slice(rank * len(loss_sums), (rank + 1) * len(loss_sums))
         every = concatenate_ranks(torch.stack([loss_sums, loss_tokens], dim=1).double()).cpu().numpy()
-        factors = self.conductor.loss_factors(self.state.global_step, every[:, 0], every[:, 1])
+        step = self.state.global_step
+        factors = self.conductor.loss_factors(step, every[:, 0], every[:, 1], self._signals)
         return torch.from_numpy(factors[mine]).to(loss_sums)
 
     def _factors_beforehand(self, step: int, batches: list[dict[str, Any]]) -> list[torch.Tensor]:
@@ -168,7 +171,7 @@ class DynamicTrainer(_Base):
         loss_sums, loss_tokens = torch.cat(parts, dim=1)
         return list(self._step_factors(loss_sums, loss_tokens).split([part.shape[1] for part in parts]))
 
-    def _pool_losses(self) -> FloatArray:
+    def pool_losses(self) -> FloatArray:
         """Measure the loss of every row with the present model, leaving no trace."""
         with untouched(self.model):
             return pool_losses(
@@ -186,6 +189,19 @@ class DynamicTrainer(_Base):
             folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
             save_data_side(self.conductor, folder)
         super()._save_checkpoint(model, trial)
+
+
+class _StepSignals:
+    """The signals of one optimizer step: each is measured once, when it is first asked for."""
+
+    def __init__(self, trainer: DynamicTrainer) -> None:
+        self._trainer = trainer
+        self._losses: FloatArray | None = None
+
+    def losses(self) -> FloatArray:
+        if self._losses is None:
+            self._losses = self._trainer.pool_losses()
+        return self._losses
 
 
 class _DataSide(TrainerCallback):

@@ -68,14 +68,13 @@ def _domains(ledger: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         )
         about["samples"] += line["samples"]
         about["loss_tokens"] = line["total_loss_tokens"]
-        about["asked"].append((line["share_asked"], line["step"]))
+        about["share_asked_last"] = line["share_asked"]
         if line["loss"] is not None:
             about["last_loss"] = line["loss"]
             about["first_loss"] = line["loss"] if about["first_loss"] is None else about["first_loss"]
     total = sum(about["loss_tokens"] for about in domains.values())
     for about in domains.values():
         about["share_realised"] = about["loss_tokens"] / total if total else None
-        about["share_asked_last"] = about.pop("asked")[-1][0]
     return domains
 
 

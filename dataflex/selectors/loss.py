@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from dataflex.engine.component import FloatArray, IntArray, SelectionContext, Selector
+from dataflex.engine.component import Context, FloatArray, IntArray, Selector
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -43,9 +43,9 @@ class LossSelector(Selector):
         """With replacement, yes."""
         return self.replacement
 
-    def select(self, context: SelectionContext, n: int) -> IntArray:
+    def select(self, context: Context, n: int) -> IntArray:
         """Return ``n`` ids, or all rows that have a loss when those are fewer."""
-        losses = context.losses()
+        losses = context.signals.losses()
         valid = np.flatnonzero(np.isfinite(losses))
         log_odds = self.log_odds(losses[valid])
         rng = context.rng("loss selector")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataflex.engine.component import IntArray, SelectionContext, Selector
+from dataflex.engine.component import Context, IntArray, Selector
 
 
 class RandomSelector(Selector):
@@ -17,7 +17,7 @@ class RandomSelector(Selector):
         """With replacement, yes."""
         return self.replacement
 
-    def select(self, context: SelectionContext, n: int) -> IntArray:
+    def select(self, context: Context, n: int) -> IntArray:
         """Return ``n`` ids."""
         rng = context.rng("random selector")
         return rng.choice(context.facts.total_rows, size=n, replace=self.replacement).astype(np.int64)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from rich.progress import track
 from torch import nn
 
-from dataflex.engine.collectives import sum_over_ranks, world
+from dataflex.collectives import sum_over_ranks, world
 
 IGNORED = -100
 """Label of a position that is not supervised."""

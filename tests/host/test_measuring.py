@@ -114,7 +114,7 @@ def test_measuring_leaves_the_training_bitwise_as_it_was(
     select, measured = RandomSelector.select, []
 
     def measuring(self: Any, context: Any, n: int) -> Any:
-        measured.append(context.losses())
+        measured.append(context.signals.losses())
         return select(self, context, n)
 
     monkeypatch.setattr(RandomSelector, "select", measuring)
@@ -131,13 +131,13 @@ def test_a_component_may_measure_with_the_model_as_it_is(
 ) -> None:
     """Losses differ between updates, and fall on rows that were trained hard."""
     seen: list[np.ndarray] = []
-    original = DynamicTrainer._pool_losses
+    original = DynamicTrainer.pool_losses
 
     def noting(self: Any) -> Any:
         seen.append(original(self))
         return seen[-1]
 
-    monkeypatch.setattr(DynamicTrainer, "_pool_losses", noting)
+    monkeypatch.setattr(DynamicTrainer, "pool_losses", noting)
     run(
         train_type="dynamic_select",
         component_name="loss",

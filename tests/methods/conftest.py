@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dataflex.engine.component import Facts, FloatArray, SelectionContext
+from dataflex.engine.component import Context, Facts, FloatArray
 
 
 @pytest.fixture
@@ -21,13 +21,23 @@ def facts() -> Facts:
     )
 
 
+class Given:
+    """Signals that were not measured."""
+
+    def __init__(self, losses: FloatArray) -> None:
+        self._losses = losses
+
+    def losses(self) -> FloatArray:
+        return self._losses
+
+
 @pytest.fixture
-def at(facts: Facts) -> Callable[..., SelectionContext]:
+def at(facts: Facts) -> Callable[..., Context]:
     """Make the context of a step; ``losses`` default to rising with the row's number."""
 
-    def context(step: int = 5, losses: FloatArray | None = None, **changes: int) -> SelectionContext:
+    def context(step: int = 5, losses: FloatArray | None = None, **changes: int) -> Context:
         given = np.arange(facts.total_rows, dtype=float) if losses is None else losses
         changed = Facts(**{**vars(facts), **changes})
-        return SelectionContext(changed, step, update=0, losses=lambda: given)
+        return Context(changed, step, update=0, signals=Given(given))
 
     return context

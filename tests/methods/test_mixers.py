@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dataflex.engine.component import Facts, SelectionContext
+from dataflex.engine.component import Context, Facts
 from dataflex.errors import UserError
 from dataflex.registry import build
 
-At = Callable[..., SelectionContext]
+At = Callable[..., Context]
 
 
 def test_static_keeps_the_initial_or_the_given_proportions(at: At, facts: Facts) -> None:

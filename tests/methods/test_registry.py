@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from dataflex.catalogue import as_dict
-from dataflex.engine.component import Facts, Mixer, SelectionContext, Selector, StepLosses, Weighter
+from dataflex.engine.component import Context, Facts, Mixer, Selector, StepLosses, Weighter
 from dataflex.errors import UserError
 from dataflex.registry import build, components
 
-At = Callable[..., SelectionContext]
+At = Callable[..., Context]
 ALL = [(kind, name) for kind, found in components().items() for name in found]
 
 
@@ -82,7 +82,7 @@ def test_an_installed_package_offers_a_component(monkeypatch: pytest.MonkeyPatch
     class Shortest(Selector):
         """Take the first rows."""
 
-        def select(self, context: SelectionContext, n: int) -> np.ndarray:
+        def select(self, context: Context, n: int) -> np.ndarray:
             return np.arange(n)
 
     def points(group: str) -> list[EntryPoint]:

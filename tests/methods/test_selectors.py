@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dataflex.engine.component import SelectionContext
+from dataflex.engine.component import Context
 from dataflex.registry import build
 
-At = Callable[..., SelectionContext]
+At = Callable[..., Context]
 
 
 def test_random_draws_differ_by_update_and_repeat_with_the_seed(at: At) -> None:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflex.engine.component import SelectionContext
+from dataflex.engine.component import Context
 from dataflex.registry import build
 
-At = Callable[..., SelectionContext]
+At = Callable[..., Context]
 LOSSES = np.array([1.0, 2.0, 3.0, 5.0])
 
 
