@@ -38,19 +38,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def train(config: ConfigFile, overrides: Overrides = None) -> None:
     """Train a model; train_type decides how (static is LLaMA-Factory itself)."""
-    from dataflex.config import component_of, read_config, split
+    from dataflex.config import components_of, read_config, split
 
     values = read_config(config, overrides or [])
     own, _ = split(values)
-    for decision in own.decision_list():
-        component_of(decision, own.components_cfg_file)
-
-    from llamafactory.extras.misc import get_device_count, use_ray
+    components_of(own)
 
     from dataflex.host import launch
 
-    devices = get_device_count()
-    if launch.wants_workers(os.environ, devices) and not use_ray():
+    devices = launch.device_count()
+    if launch.wants_workers(os.environ, devices):
         raise typer.Exit(launch.launch([str(config), *(overrides or [])], devices))
 
     from dataflex.host import static
@@ -65,15 +62,24 @@ def train(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def plan(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def plan(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    ranks: Annotated[
+        int | None, typer.Option(min=1, help="Processes that will train; else as `train` would start here.")
+    ] = None,
+) -> None:
     """Show phases, steps, samples, tokens and epochs of a run before a model loads."""
     from dataflex.config import read_config
+    from dataflex.host.launch import planned_ranks
     from dataflex.host.plan import print_plan, run_plan
     from dataflex.host.prepare import check, prepare
 
     # LLaMA-Factory prints examples while it tokenises; the plan alone goes to standard output.
     with redirect_stdout(sys.stderr):
-        checked = check(read_config(config, overrides or []))
+        values = read_config(config, overrides or [])
+        checked = check(values, planned_ranks=ranks or planned_ranks(os.environ))
         if checked.args.finetuning.stage not in ("pt", "sft"):
             raise UserError(f"plan knows the stages pt and sft, not {checked.args.finetuning.stage}")
         content = run_plan(prepare(checked))

@@ -19,9 +19,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dataflex.engine.component import Component
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
-from dataflex.registry import FOLDERS, build, explain, nearest
+from dataflex.registry import FOLDERS, build, explain, find, nearest
 
 TRAIN_TYPES: dict[str, Kind] = {"dynamic_select": "select", "dynamic_mix": "mix", "dynamic_weight": "weight"}
+_ONE_DECISION = {
+    "component_name",
+    "component_params",
+    "warmup_step",
+    "update_step",
+    "update_times",
+    "static_mix",
+}
 _DEFAULT_NAMES: dict[Kind, str] = {"select": "loss", "mix": "static", "weight": "loss"}
 
 NaturalNumber = Annotated[int, Field(ge=0)]
@@ -89,6 +97,14 @@ class DataFlexConfig(_Block):
         kinds = [decision.kind for decision in self.decisions]
         if len(set(kinds)) < len(kinds):
             raise ValueError("decisions holds two of one kind: a run makes at most one of each")
+        unread = sorted(self.model_fields_set & _ONE_DECISION)
+        if self.decisions and unread:
+            raise ValueError(f"{unread[0]} stands beside decisions: say it in one of them")
+        unread = sorted(self.model_fields_set - {"train_type", "decisions", "components_cfg_file"})
+        if self.train_type is None and not self.decisions and unread:
+            raise ValueError(f"{unread[0]} needs train_type: dynamic_select, dynamic_mix or dynamic_weight")
+        if self.train_type == "static" and self.train_step:
+            raise ValueError("LLaMA-Factory knows no train_step: with train_type: static say max_steps")
         if self.static_mix and self.train_type != "dynamic_mix":
             raise ValueError("static_mix needs train_type: dynamic_mix")
         mixes = self.train_type == "dynamic_mix" or "mix" in kinds
@@ -196,39 +212,54 @@ def split(config: dict[str, Any]) -> tuple[DataFlexConfig, dict[str, Any]]:
     return _validated(DataFlexConfig, own), host
 
 
-def component_of(decision: DecisionConfig, components_cfg_file: str | None) -> Component:
-    """Build a decision's component: the components file's parameters, then the inline ones.
+def components_of(own: DataFlexConfig) -> dict[Kind, tuple[str, Component]]:
+    """Build the components of a run, by kind: the components file's parameters, then the inline ones.
+
+    Under ``static_mix`` the mixture is ``init_mixture_proportions``, whatever the file says.
 
     Raises:
-        UserError: the file or the component is missing, or a parameter does not fit.
+        UserError: the file or a component is missing, or a parameter does not fit.
     """
-    params = _file_params(decision, components_cfg_file) | decision.component_params
-    return build(decision.kind, decision.component_name, params)
+    components: dict[Kind, tuple[str, Component]] = {}
+    for decision in own.decision_list():
+        name, inline = decision.component_name, decision.component_params
+        if own.static_mix and "proportions" in inline and own.init_mixture_proportions is not None:
+            raise UserError("static_mix keeps init_mixture_proportions: remove component_params.proportions")
+        params = {} if own.static_mix else _file_params(decision, own.components_cfg_file)
+        components[decision.kind] = name, build(decision.kind, name, params | inline)
+    return components
 
 
 def _file_params(decision: DecisionConfig, components_cfg_file: str | None) -> dict[str, Any]:
     if components_cfg_file is None:
         text = (resources.files("dataflex") / "components.yaml").read_text()
-        name = "the packaged components file"
+        file = "the packaged components file"
+    elif Path(components_cfg_file).is_file():
+        text, file = Path(components_cfg_file).read_text(), components_cfg_file
     else:
-        name = components_cfg_file
-        if not Path(name).is_file():
-            raise UserError(f"components_cfg_file: no file {name}")
-        text = Path(name).read_text()
+        raise UserError(f"components_cfg_file: no file {components_cfg_file}")
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UserError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
-    section = (content or {}).get(FOLDERS[decision.kind]) or {}
-    entry = section.get(decision.component_name)
-    if entry is None:
-        return {}
-    if not isinstance(entry, dict) or set(entry) - {"name", "params"}:
-        odd = sorted(set(entry) - {"name", "params"})[0] if isinstance(entry, dict) else entry
-        raise UserError(
-            f"{name}: {FOLDERS[decision.kind]}.{decision.component_name} takes name and params, not {odd!r}"
-        )
-    return dict(entry.get("params") or {})
+        raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    folder, name = FOLDERS[decision.kind], decision.component_name
+    entry = _mapping(_mapping(content, file).get(folder), f"{file}: {folder}").get(name)
+    where = f"{file}: {folder}.{name}"
+    odd = sorted(set(_mapping(entry, where)) - {"name", "params"})
+    if odd:
+        raise UserError(f"{where} takes name and params, not {odd[0]!r}")
+    params = _mapping(_mapping(entry, where).get("params"), f"{where}.params")
+    known = list(find(decision.kind, name).model_fields)
+    for key in params:
+        if key not in known:
+            raise UserError(f"{where}.params: unknown key {key!r}, {nearest(key, known)}")
+    return params
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise UserError(f"{where} must hold keys and values, not {value!r}")
+    return value or {}
 
 
 def unknown_keys(config: dict[str, Any], known: Sequence[str]) -> None:

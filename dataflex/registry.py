@@ -27,16 +27,34 @@ ENTRY_POINTS = "dataflex.components"
 
 
 @cache
-def components() -> dict[Kind, dict[str, type[Component]]]:
-    """Return all component classes, by kind and name."""
+def _built_in() -> dict[Kind, dict[str, type[Component]]]:
     found: dict[Kind, dict[str, type[Component]]] = {kind: {} for kind in FOLDERS}
     for kind, package in FOLDERS.items():
         folder = importlib.import_module(f"dataflex.{package}")
         for module_info in pkgutil.iter_modules(folder.__path__):
             module = importlib.import_module(f"{folder.__name__}.{module_info.name}")
             found[kind][module_info.name] = _component_of(module, kind)
+    return found
+
+
+def components(named: str | None = None) -> dict[Kind, dict[str, type[Component]]]:
+    """Return component classes, by kind and name.
+
+    Args:
+        named: load only those installed packages' components that are called so: a package that is broken
+            then does no harm to runs that don't use it. None loads all.
+
+    Raises:
+        UserError: an installed package's component can't be loaded, or has the name of another one.
+    """
+    found = {kind: dict(own) for kind, own in _built_in().items()}
     for entry in entry_points(group=ENTRY_POINTS):
-        component = entry.load()
+        if named is not None and entry.name != named:
+            continue
+        try:
+            component = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"component {entry.name!r} ({entry.value}) can't be loaded: {error}") from error
         if not (inspect.isclass(component) and issubclass(component, Component)):
             raise UserError(f"entry point {entry.name!r} ({entry.value}) is not a dataflex component class")
         if entry.name in found[component.kind]:
@@ -65,10 +83,10 @@ def find(kind: Kind, name: str) -> type[Component]:
     Raises:
         UserError: no such component; offers the nearest name.
     """
-    known = components()[kind]
-    if name in known:
-        return known[name]
-    raise UserError(f"no {FOLDERS[kind][:-1]} is called {name!r}: {nearest(name, list(known))}")
+    named = components(named=name)[kind]
+    if name in named:
+        return named[name]
+    raise UserError(f"no {FOLDERS[kind][:-1]} is called {name!r}: {nearest(name, list(components()[kind]))}")
 
 
 def build(kind: Kind, name: str, params: dict[str, Any]) -> Component:

@@ -55,7 +55,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"instruction": a[:60], "input": "", "output": b[: 20 + 7 * (i % 13)]}
         for i, (a, b) in enumerate(pairs)
     ]
-    for name, part in (("sft", sft), ("sft_b", sft[::-1][:40])):
+    long = [row | {"output": row["output"] * 4} for row in sft[::-1][:40]]
+    for name, part in (("sft", sft), ("sft_long", long)):
         (data / f"{name}.json").write_text(json.dumps(part))
         info[name] = {"file_name": f"{name}.json"}
     (data / "dataset_info.json").write_text(json.dumps(info))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from dataflex.engine.schedule import Kind
 
@@ -113,7 +113,7 @@ class StepLosses:
 class Component(BaseModel):
     """Base of every method. Public fields are its parameters; unknown ones and wrong types are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     kind: ClassVar[Kind]
     needs: ClassVar[frozenset[Need]] = frozenset()
@@ -122,7 +122,7 @@ class Component(BaseModel):
     constant: ClassVar[bool] = False
     """Whether it always decides the same, so that it needs no schedule."""
 
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
     """Seed of this component's draws; none takes the run's."""
 
     def check(self, facts: Facts) -> None:
@@ -176,7 +176,12 @@ class Mixer(Component):
 
 
 class Weighter(Component):
-    """Chooses how much each sample of an optimizer step counts."""
+    """Chooses how much each sample of an optimizer step counts.
+
+    It sees the losses of the whole step, so that its weights don't depend on how the step is split. With one
+    micro-batch a step they are those of the training forward itself; with accumulation they come from a
+    forward of their own beforehand, without gradients and without dropout.
+    """
 
     kind = "weight"
     needs = frozenset({"per_sample_loss"})

@@ -101,6 +101,7 @@ def run_steps(
     epochs: float,
     rows: int,
     batch_rows: int,
+    drop_last: bool = False,
 ) -> int:
     """Return the number of optimizer steps of a run.
 
@@ -112,6 +113,7 @@ def run_steps(
             a run whose length no schedule fixes.
         rows: rows of all domains.
         batch_rows: rows of one optimizer step, over micro-batches, accumulation and ranks.
+        drop_last: a pass over the rows ends with its last whole step.
 
     Raises:
         UserError: ``train_step`` and ``max_steps`` are both given and differ.
@@ -125,7 +127,8 @@ def run_steps(
         cycle = cycle_steps(*keys) if kind != "weight" else None
         if cycle is not None:
             lengths.append(math.ceil(epochs * cycle) if kind == "select" else cycle)
-    return max(lengths) if lengths else math.ceil(epochs * math.ceil(rows / batch_rows))
+    steps_of_a_pass = rows // batch_rows if drop_last else -(-rows // batch_rows)
+    return max(lengths) if lengths else math.ceil(epochs * steps_of_a_pass)
 
 
 def make_schedule(

@@ -93,6 +93,8 @@ def dataset_files(data_args: Any) -> dict[str, list[Path]]:
         info = json.loads(index.read_text())
     except json.JSONDecodeError as error:
         raise UserError(f"{index} is not JSON: {error}") from None
+    if not isinstance(info, dict):
+        raise UserError(f"{index} must hold keys and values")
     return {name: _files_of(name, info, Path(data_args.dataset_dir)) for name in names}
 
 
@@ -103,6 +105,8 @@ def _files_of(name: str, info: dict[str, Any], folder: Path) -> list[Path]:
         raise UserError(
             f"dataset {name!r} is not in {folder / 'dataset_info.json'}: {nearest(name, list(info))}"
         )
+    if not isinstance(info[name], dict):
+        raise UserError(f"{folder / 'dataset_info.json'}: {name} must hold keys and values")
     file_name = info[name].get("file_name")
     if file_name is None:
         return []

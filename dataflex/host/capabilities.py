@@ -14,27 +14,19 @@ _ABSENT: dict[Need, str] = {
     "per_sample_gradient": "per-sample gradients, which this version does not compute yet",
     "hidden_states": "hidden states, which this version does not collect yet",
     "reference_model": "a reference model, which this version does not load yet",
-    "validation_set": "a validation set: give eval_dataset or val_size",
+    "validation_set": "a validation set, which this version does not hand to components yet",
     "generation": "generation from the present weights, which this version does not offer yet",
     "embeddings": "embeddings of the rows, which this version does not compute yet",
 }
 
 
-def offered(args: HostArguments) -> set[Need]:
-    """Return what this configuration can measure."""
-    needs: set[Need] = {"per_sample_loss"}
-    if args.data.eval_dataset or args.data.val_size > 1e-6:
-        needs.add("validation_set")
-    return needs
-
-
-def check_needs(name: str, component: Component, args: HostArguments) -> None:
-    """Refuse a component whose needs the configuration can't meet.
+def check_needs(name: str, component: Component) -> None:
+    """Refuse a component whose needs can't be met. ``per_sample_loss`` always is: see ``check_host``.
 
     Raises:
-        UserError: names what is missing and how to give it.
+        UserError: names what is missing.
     """
-    for need in sorted(component.needs - offered(args)):
+    for need in sorted(component.needs - {"per_sample_loss"}):
         raise UserError(f"component {name!r} needs {_ABSENT[need]}")
 
 
@@ -88,6 +80,26 @@ def check_host(args: HostArguments) -> None:
             finetuning.use_dft_loss or finetuning.use_eaft_loss or finetuning.use_asft_loss,
             "use_dft_loss, use_eaft_loss or use_asft_loss: true",
             "it replaces the losses of tokens that decisions are made from",
+        ),
+        (
+            not data.ignore_pad_token_for_loss,
+            "ignore_pad_token_for_loss: false",
+            "a sample's loss would depend on the padding of its batch",
+        ),
+        (
+            finetuning.use_mca or finetuning.use_hyper_parallel or model.use_kt,
+            "use_mca, use_hyper_parallel or use_kt: true",
+            "LLaMA-Factory trains those with another trainer",
+        ),
+        (
+            finetuning.include_effective_tokens_per_second,
+            "include_effective_tokens_per_second: true",
+            "it counts tokens as if every row came equally often; the ledger counts those that did",
+        ),
+        (
+            training.accelerator_config.split_batches or bool(training.accelerator_config.dispatch_batches),
+            "accelerator_config: split_batches or dispatch_batches",
+            "which rows a rank gets is part of the order of rows",
         ),
         (
             training.auto_find_batch_size,

@@ -82,10 +82,13 @@ def _load(
     eval_dataset: list[str] | None = None,
 ) -> dict[str, Any]:
     """Let LLaMA-Factory load some datasets, as if only they stood in the configuration."""
+    from datasets.exceptions import DatasetsError
     from llamafactory.data import get_dataset
 
     data_args = copy.copy(args.data)
     data_args.dataset, data_args.eval_dataset = dataset, eval_dataset
+    # It would save one domain there as if it were all of the data.
+    data_args.tokenized_path = None
     if dataset is None:
         data_args.val_size = 0.0
     try:
@@ -99,7 +102,7 @@ def _load(
                 **tokenizer_module,
             )
         )
-    except (ValueError, KeyError, RuntimeError, StopIteration, FileNotFoundError) as error:
+    except (ValueError, KeyError, RuntimeError, StopIteration, OSError, DatasetsError) as error:
         name = ", ".join(dataset or eval_dataset or [])
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"dataset {name!r} can't be loaded: {reason}") from error

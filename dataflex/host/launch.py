@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dataflex.errors import UserError
@@ -19,10 +20,35 @@ def is_worker(env: Mapping[str, str]) -> bool:
     return "LOCAL_RANK" in env
 
 
+def device_count() -> int:
+    """Return the number of accelerators, as LLaMA-Factory counts them."""
+    from llamafactory.extras.misc import get_device_count
+
+    return int(get_device_count())
+
+
+def _enabled(env: Mapping[str, str], name: str, default: str = "0") -> bool:
+    return env.get(name, default).lower() in ("1", "true", "y", "yes")
+
+
 def wants_workers(env: Mapping[str, str], devices: int) -> bool:
-    """Tell whether training is to be spread over processes: several devices, or FORCE_TORCHRUN."""
-    forced = env.get("FORCE_TORCHRUN", "0").lower() in ("1", "true", "yes")
-    return not is_worker(env) and (forced or devices > 1)
+    """Tell whether training is to be spread over processes: several devices, or FORCE_TORCHRUN.
+
+    Ray and KTransformers bring processes of their own.
+    """
+    if is_worker(env):
+        return False
+    forced = _enabled(env, "FORCE_TORCHRUN") or _enabled(env, "USE_MCA")
+    own_processes = _enabled(env, "USE_RAY") or _enabled(env, "USE_KT")
+    return forced or (devices > 1 and not own_processes)
+
+
+def planned_ranks(env: Mapping[str, str]) -> int:
+    """Return how many processes ``train`` would start with this environment on this machine."""
+    devices = device_count()
+    if not wants_workers(env, devices):
+        return 1
+    return int(env.get("NPROC_PER_NODE", str(max(devices, 1)))) * int(env.get("NNODES", "1"))
 
 
 def torchrun_command(
@@ -57,25 +83,31 @@ def launch(arguments: Sequence[str], devices: int) -> int:
     """Run the workers and return their exit status.
 
     Raises:
-        UserError: the first worker met one; it is told once instead of by every process.
+        UserError: a worker met one; it is told once instead of by every process.
     """
     from llamafactory.extras.misc import find_available_port
 
     with tempfile.TemporaryDirectory() as folder:
         message = Path(folder) / "message"
         command = torchrun_command(os.environ, devices, find_available_port(), arguments)
-        status = subprocess.run(
-            command, env={**os.environ, _MESSAGE_FILE: str(message)}, check=False
-        ).returncode
+        env = {**os.environ, _MESSAGE_FILE: str(message)}
+        if _enabled(os.environ, "OPTIM_TORCH", "1"):
+            # LLaMA-Factory's own settings for several GPUs.
+            env["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+            env["TORCH_NCCL_AVOID_RECORD_STREAMS"] = "1"
+        status = subprocess.run(command, env=env, check=False).returncode
         if message.is_file():
             raise UserError(message.read_text())
     return status
 
 
 def report_to_launcher(error: UserError) -> bool:
-    """Hand a user's mistake from a worker to the process that started it; tell whether there is one."""
+    """Hand a user's mistake from a worker to the process that started it; tell whether there is one.
+
+    The first rank that meets one tells it: they mostly meet the same, and one that meets its own is heard.
+    """
     if not is_worker(os.environ) or _MESSAGE_FILE not in os.environ:
         return False
-    if os.environ.get("RANK", "0") == "0":
-        Path(os.environ[_MESSAGE_FILE]).write_text(str(error))
+    with suppress(FileExistsError), Path(os.environ[_MESSAGE_FILE]).open("x") as file:
+        file.write(str(error))
     return True

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dataflex.engine.component import Facts
+from dataflex.engine.component import Context, Facts, FloatArray, Mixer
 from dataflex.engine.proportions import row_shares
 from dataflex.engine.schedule import Phase
+from dataflex.errors import UserError
 from dataflex.host.prepare import Prepared
 
 
@@ -33,7 +34,7 @@ def run_plan(prepared: Prepared) -> dict[str, Any]:
         "samples": facts.total_steps * facts.batch_rows,
         "weighted_from_step": weight.schedule.warmup_step if weight else None,
         "phases": phases,
-        "domains": _domains(facts, mixed="mix" in prepared.decisions),
+        "domains": _domains(facts, _known_proportions(prepared)),
         "decided_later": [kind for kind, d in prepared.decisions.items() if not d.component.constant],
     }
 
@@ -48,12 +49,29 @@ def _phase(phase: Phase, facts: Facts) -> dict[str, Any]:
     }
 
 
-def _domains(facts: Facts, *, mixed: bool) -> list[dict[str, Any]]:
-    shares = (
-        row_shares(facts.proportions, facts.loss_tokens, facts.rows)
-        if mixed
-        else facts.rows / facts.total_rows
-    )
+def _known_proportions(prepared: Prepared) -> FloatArray | None:
+    """Return the run's mean shares of loss tokens as far as they are known; None when no mixer decides."""
+    facts, decision = prepared.facts, prepared.decisions.get("mix")
+    if decision is None:
+        return None
+    if not decision.component.constant:
+        return facts.proportions
+    assert isinstance(decision.component, Mixer)
+    mixture = decision.component.update(Context(facts, step=0, update=0, signals=_NothingMeasured()))
+    before = decision.schedule.warmup_step / facts.total_steps
+    return before * facts.proportions + (1 - before) * mixture.proportions
+
+
+class _NothingMeasured:
+    def losses(self) -> FloatArray:
+        raise UserError("a constant mixer asked for a measurement")
+
+
+def _domains(facts: Facts, proportions: FloatArray | None) -> list[dict[str, Any]]:
+    if proportions is None:
+        shares = facts.rows / facts.total_rows
+    else:
+        shares = row_shares(proportions, facts.loss_tokens, facts.rows)
     samples = shares * facts.total_steps * facts.batch_rows
     tokens = samples * facts.loss_tokens / np.maximum(facts.rows, 1)
     return [

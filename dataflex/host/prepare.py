@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflex.config import DataFlexConfig, component_of, split
+from dataflex.config import DataFlexConfig, components_of, split
 from dataflex.engine.component import Component, Facts, FloatArray, Selector
 from dataflex.engine.conductor import Decision
 from dataflex.engine.proportions import as_proportions
@@ -20,6 +20,8 @@ from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, dataset_files, parse
 from dataflex.host.capabilities import check_host, check_needs
 from dataflex.host.domains import Domains, load_domains
+
+_DEVICE_KEYS = {"deepspeed", "fsdp", "fsdp_config", "bf16", "fp16", "flash_attn"}
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,14 @@ class Checked:
     components: dict[Kind, tuple[str, Component]]
     files: dict[str, list[Path]]
     """Local files of each dataset."""
+    ranks: int
+    """Processes that train together."""
 
     @property
     def batch_rows(self) -> int:
         """Rows of one optimizer step, over micro-batches, accumulation and ranks."""
         training = self.args.training
-        return int(
-            training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
-        )
+        return int(training.per_device_train_batch_size * training.gradient_accumulation_steps * self.ranks)
 
     @property
     def output_dir(self) -> Path:
@@ -60,27 +62,32 @@ class Prepared:
     tokenizer_module: dict[str, Any]
 
 
-def check(config: dict[str, Any]) -> Checked:
+def check(config: dict[str, Any], *, planned_ranks: int | None = None) -> Checked:
     """Check a configuration as far as that goes without loading data.
+
+    Args:
+        config: the file and its overrides.
+        planned_ranks: processes of a run that is only planned: this one is then no rank of it, and what
+            concerns the devices alone is left out. None: this process is a rank.
 
     Raises:
         UserError: what is wrong and what to change.
     """
     own, host_config = split(config)
-    components: dict[Kind, tuple[str, Component]] = {
-        decision.kind: (decision.component_name, component_of(decision, own.components_cfg_file))
-        for decision in own.decision_list()
-    }
+    if planned_ranks is not None:
+        host_config = {k: v for k, v in host_config.items() if k not in _DEVICE_KEYS} | {"use_cpu": True}
+    components = components_of(own)
     args = parse(host_config)
     files = dataset_files(args.data) if args.training.do_train else {}
     if own.is_dynamic:
         check_host(args)
         for name, component in components.values():
-            check_needs(name, component, args)
+            check_needs(name, component)
         if own.init_mixture_proportions is not None:
             as_proportions(own.init_mixture_proportions, args.data.dataset, "init_mixture_proportions")
         _early_facts(own, args, components)
-    return Checked(config, own, args, components, files)
+    ranks = args.training.world_size if planned_ranks is None else planned_ranks
+    return Checked(config, own, args, components, files, ranks)
 
 
 def _early_facts(
@@ -122,13 +129,15 @@ def prepare(checked: Checked) -> Prepared:
         epochs=args.training.num_train_epochs,
         rows=len(domains.rows),
         batch_rows=checked.batch_rows,
+        drop_last=args.training.dataloader_drop_last,
     )
+    data_seed = args.training.data_seed
     facts = Facts(
         domains=domains.names,
         rows=domains.counts,
         loss_tokens=domains.loss_tokens(),
         proportions=_initial_proportions(own, domains),
-        seed=args.training.seed,
+        seed=args.training.seed if data_seed is None else data_seed,
         batch_rows=checked.batch_rows,
         total_steps=total_steps,
     )

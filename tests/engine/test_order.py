@@ -102,14 +102,23 @@ def test_a_mixture_change_keeps_each_domains_place_and_a_new_pool_starts_anew() 
     assert sorted(order.rows(150, 5).tolist()) == [7, 9, 11, 13, 15]
 
 
-@pytest.mark.parametrize("world", [1, 2, 3, 64])
-def test_the_union_over_ranks_is_the_global_order(world: int) -> None:
+@pytest.mark.parametrize("ranks", [1, 2, 3, 64])
+def test_the_union_over_ranks_is_the_global_order(ranks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every rank asks for its own micro-batches; together they are the step's rows, in any split."""
+    from dataflex.engine import feed
+
     order = Order(seed=6)
-    order.begin(0, 64 * 12, [0.7, 0.3], ranges([500, 400]))
-    steps = [order.rows(s * 12 * 64, 12 * 64).reshape(-1, world, 12 * 64 // world) for s in range(1)]
-    by_rank = [[part[:, rank].ravel() for part in steps] for rank in range(world)]
-    union = np.concatenate([np.concatenate(parts) for parts in by_rank])
-    assert sorted(union.tolist()) == sorted(order.rows(0, 64 * 12).tolist())
+    order.begin(0, 3 * 384, [0.7, 0.3], ranges([500, 400]))
+    micro_batch = 384 // (2 * ranks)
+    by_rank = []
+    for rank in range(ranks):
+        monkeypatch.setattr(feed, "world", lambda rank=rank: (rank, ranks))
+        batches = feed._RankBatches(lambda step: order.rows(step * 384, 384), 0, 3, micro_batch, 2)
+        by_rank.append(list(batches))
+    assert all(len(batch) == micro_batch for batches in by_rank for batch in batches)
+    for step in range(3):
+        union = [row for batches in by_rank for batch in batches[2 * step : 2 * step + 2] for row in batch]
+        assert sorted(union) == sorted(order.rows(step * 384, 384).tolist())
 
 
 def test_seeds_change_the_order_and_state_restores_it() -> None:

@@ -62,6 +62,7 @@ def test_weights_are_decided_at_every_step_after_the_warmup() -> None:
         ({"weight": (10, 0, 1)}, {}, 3 * 13),
         ({"select": (10, 10, 2)}, {"train_step": 7}, 7),
         ({"select": (10, 10, 2)}, {"max_steps": 9}, 9),
+        ({"weight": (10, 0, 1)}, {"drop_last": True}, 3 * 12),
     ],
 )
 def test_length_of_a_run(kinds: dict, given_steps: dict, expected: int) -> None:

@@ -60,6 +60,20 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     (MIX | {"stage": "dpo"}, "stage: dpo does not work in a dynamic run"),
     (MIX | {"streaming": True, "max_steps": 9}, "streaming: true does not work in a dynamic run"),
     (WEIGHT | {"label_smoothing_factor": 0.1}, "label_smoothing_factor: 0.1 does not work in a dynamic run"),
+    ({"component_name": "loss", "update_step": 5}, "component_name needs train_type: dynamic_select"),
+    ({"train_type": "static", "train_step": 7}, "with train_type: static say max_steps"),
+    (
+        {"decisions": [{"kind": "weight", "component_name": "loss"}], "warmup_step": 3},
+        "stands beside decisions",
+    ),
+    (SELECT | {"component_params": {"seed": -1}}, "seed: input should be greater than or equal to 0"),
+    (WEIGHT | {"component_params": {"r": float("inf")}}, "r: input should be a finite number"),
+    (WEIGHT | {"components_cfg_file": "COMPONENTS"}, "weighters.loss.params: unknown key 'reg', there are"),
+    (SELECT | {"components_cfg_file": "COMPONENTS"}, "selectors must hold keys and values, not ['loss']"),
+    (MIX | {"template": "qwenn"}, "template"),
+    (MIX | {"dataset": "code,damaged"}, "dataset 'damaged' can't be loaded"),
+    (MIX | {"dataset": "code,listed"}, "listed must hold keys and values"),
+    (WEIGHT | {"ignore_pad_token_for_loss": False}, "ignore_pad_token_for_loss: false does not work"),
     (MIX | {"decisions": [{"kind": "mix", "component_name": "random"}]}, "either train_type or decisions"),
     (
         {"decisions": [{"kind": "mix", "component_name": "static"}] * 2},
@@ -75,7 +89,9 @@ def broken_data(tiny: Path) -> None:
     info = json.loads((data / "dataset_info.json").read_text())
     (data / "empty.jsonl").write_text("")
     (data / "nearly_empty.jsonl").write_text('{"text": "x"}\n')
-    for name in ("gone", "empty", "nearly_empty"):
+    (data / "damaged.jsonl").write_text('{"text": "x"}\n{"text": \n')
+    info["listed"] = ["listed.jsonl"]
+    for name in ("gone", "empty", "nearly_empty", "damaged"):
         info[name] = {"file_name": f"{name}.jsonl", "columns": {"prompt": "text"}}
     (data / "dataset_info.json").write_text(json.dumps(info))
 
@@ -97,6 +113,10 @@ def test_mistakes(
 
     monkeypatch.setattr(llamafactory.model, "load_model", load_model)
     monkeypatch.setenv("LLAMAFACTORY_VERBOSITY", "ERROR")
+    components = tmp_path / "components.yaml"
+    components.write_text("selectors: [loss]\nweighters:\n  loss:\n    params: {reg: 0.4}\n")
+    if changes.get("components_cfg_file") == "COMPONENTS":
+        changes = changes | {"components_cfg_file": str(components)}
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(config | changes))
     monkeypatch.setattr(sys, "argv", ["dataflex-cli", "train", str(file)])
@@ -130,17 +150,13 @@ def test_unreadable_configurations(
     assert message in capsys.readouterr().err
 
 
-def test_a_component_whose_needs_the_run_cannot_meet(config: dict[str, Any]) -> None:
+def test_a_component_whose_needs_the_run_cannot_meet() -> None:
     from dataflex.engine.component import Selector
     from dataflex.errors import UserError
-    from dataflex.host.arguments import parse
     from dataflex.host.capabilities import check_needs
 
     class Greedy(Selector):
-        needs = frozenset({"validation_set"})
+        needs = frozenset({"per_sample_loss", "per_sample_gradient"})
 
-    with pytest.raises(
-        UserError, match="component 'greedy' needs a validation set: give eval_dataset or val_size"
-    ):
-        check_needs("greedy", Greedy(), parse(config))
-    check_needs("greedy", Greedy(), parse(config | {"val_size": 0.1}))
+    with pytest.raises(UserError, match="component 'greedy' needs per-sample gradients"):
+        check_needs("greedy", Greedy())

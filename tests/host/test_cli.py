@@ -51,18 +51,36 @@ def test_overrides_may_hold_mappings(file: Path, override: str) -> None:
 
 
 def test_inline_parameters_win_over_the_components_file(config: dict[str, Any], tmp_path: Path) -> None:
-    from dataflex.config import component_of, split
+    from dataflex.config import components_of, split
 
     file = tmp_path / "components.yaml"
     file.write_text("selectors:\n  loss:\n    name: loss\n    params: {focus: low, focus_weight: 2.0}\n")
     keys = {"train_type": "dynamic_select", "component_name": "loss", "components_cfg_file": str(file)}
     own, _ = split(config | keys | {"component_params": {"focus": "high"}})
-    component = component_of(own.decision_list()[0], own.components_cfg_file)
+    _, component = components_of(own)["select"]
     assert component.focus == "high"  # type: ignore[attr-defined]
     assert component.focus_weight == 2.0  # type: ignore[attr-defined]
     file.write_text("selectors:\n  loss:\n    parms: {}\n")
     with pytest.raises(UserError, match="takes name and params, not 'parms'"):
-        component_of(own.decision_list()[0], own.components_cfg_file)
+        components_of(own)
+
+
+def test_static_mix_keeps_the_initial_proportions_whatever_the_file_says(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    from dataflex.config import components_of, split
+
+    file = tmp_path / "components.yaml"
+    file.write_text("mixers:\n  static:\n    name: static\n    params: {proportions: [0.5, 0.5]}\n")
+    keys = {"train_type": "dynamic_mix", "static_mix": True, "components_cfg_file": str(file)}
+    own, _ = split(config | keys | {"init_mixture_proportions": [0.6, 0.3, 0.1]})
+    _, mixer = components_of(own)["mix"]
+    assert mixer.proportions is None  # type: ignore[attr-defined]
+    own, _ = split(
+        config | keys | {"init_mixture_proportions": [1, 1, 1], "component_params": {"proportions": [1]}}
+    )
+    with pytest.raises(UserError, match="remove component_params"):
+        components_of(own)
 
 
 def test_train_then_explain(cli: Callable[..., str], file: Path, tmp_path: Path) -> None:
@@ -111,6 +129,19 @@ def test_plan_before_anything_loads(
     assert not Path(read_config(file)["output_dir"]).exists()
 
 
+def test_plan_of_a_run_on_other_machines(cli: Callable[..., str], file: Path) -> None:
+    """Eight ranks, DeepSpeed and a known mixture, planned where none of it is."""
+    keys = ("component_name=static", "component_params={proportions:[0.7,0.2,0.1]}", "update_times=3")
+    keys += ("deepspeed=nowhere/zero3.json", "bf16=true")
+    plan = json.loads(cli("plan", str(file), *keys, "--ranks", "8", "--json"))
+    assert plan["batch_rows"] == 8 * 4
+    shares = [domain["share"] for domain in plan["domains"]]
+    initial = [domain["loss_tokens"] for domain in plan["domains"]]
+    expected = [0.25 * n / sum(initial) + 0.75 * p for n, p in zip(initial, (0.7, 0.2, 0.1), strict=True)]
+    assert shares == pytest.approx(expected)
+    assert plan["decided_later"] == []
+
+
 def test_listing_components(cli: Callable[..., str]) -> None:
     listed = json.loads(cli("components", "--json"))
     assert set(listed) == {"select", "mix", "weight"}
@@ -130,6 +161,8 @@ def test_several_devices_start_torchrun() -> None:
     assert wants_workers({}, devices=4)
     assert wants_workers({"FORCE_TORCHRUN": "1"}, devices=0)
     assert not wants_workers({}, devices=1)
+    assert wants_workers({"USE_MCA": "true"}, devices=0)
+    assert not wants_workers({"USE_RAY": "1"}, devices=4)
     assert not wants_workers({"LOCAL_RANK": "0", "FORCE_TORCHRUN": "1"}, devices=4)
     command = torchrun_command({"NNODES": "2", "NODE_RANK": "1", "MASTER_PORT": "99"}, 4, 1, ["a.yaml"])
     assert " ".join(command[1:]) == (

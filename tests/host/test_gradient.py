@@ -17,7 +17,7 @@ DESCENT = {
     "lr_scheduler_type": "constant",
     "max_grad_norm": 0.0,
     "stage": "sft",
-    "dataset": "sft,sft_b",
+    "dataset": "sft,sft_long",
     "cutoff_len": 64,
     "train_step": 1,
 }
@@ -50,7 +50,7 @@ def test_batch_and_accumulation_do_not_matter(run: Callable[..., Run], tiny: Pat
     assert whole.norm() > 1e-3
     for batch, accumulation in ((4, 2), (1, 8)):
         part = gradient(run(**keys, **split(batch, accumulation)), tiny / "model")
-        assert (part - whole).norm() < 1e-6 * whole.norm() + 1e-7 * len(whole) ** 0.5
+        assert (part - whole).norm() < 1e-6 * whole.norm()
 
 
 @pytest.mark.slow
@@ -66,6 +66,6 @@ def test_ranks_do_not_matter(run: Callable[..., Run], torchrun: Callable[..., Ru
     }
     single, double = run(**keys, **split(8, 1)), torchrun(**keys, **split(2, 2))
     one, two = gradient(single, tiny / "model"), gradient(double, tiny / "model")
-    assert (two - one).norm() < 1e-6 * one.norm() + 1e-7 * len(one) ** 0.5
+    assert (two - one).norm() < 1e-6 * one.norm()
     chosen = [run.lines("plan_log.jsonl")[1]["sha256"] for run in (single, double)]
     assert chosen[0] == chosen[1]

@@ -89,21 +89,25 @@ def test_an_installed_package_offers_a_component(monkeypatch: pytest.MonkeyPatch
         assert group == "dataflex.components"
         return [EntryPoint(name, "somewhere:Shortest", group) for name in names]
 
-    names = ["shortest"]
+    names = ["shortest", "broken"]
+
+    def load(point: EntryPoint) -> type[Selector]:
+        if point.name == "broken":
+            raise ImportError("no module named elsewhere")
+        return Shortest
+
     monkeypatch.setattr(registry, "entry_points", points)
-    monkeypatch.setattr(EntryPoint, "load", lambda self: Shortest)
-    components.cache_clear()
-    try:
-        assert isinstance(build("select", "shortest", {"seed": 4}), Shortest)
-        with pytest.raises(UserError, match="did you mean 'shortest'"):
-            build("select", "shortst", {})
-        names = ["loss"]
-        components.cache_clear()
-        with pytest.raises(UserError, match="two components are called 'loss'"):
-            build("select", "loss", {})
-    finally:
-        monkeypatch.undo()
-        components.cache_clear()
+    monkeypatch.setattr(EntryPoint, "load", load)
+    assert isinstance(build("select", "shortest", {"seed": 4}), Shortest)
+    assert build("select", "loss", {})
+    with pytest.raises(UserError, match=r"'broken' .* can't be loaded: no module named elsewhere"):
+        components()
+    names = ["shortest"]
+    with pytest.raises(UserError, match="did you mean 'shortest'"):
+        build("select", "shortst", {})
+    names = ["loss"]
+    with pytest.raises(UserError, match="two components are called 'loss'"):
+        build("select", "loss", {})
 
 
 def test_a_components_own_seed_is_a_parameter_of_all() -> None:
