@@ -119,7 +119,10 @@ def prepare(checked: Checked) -> Prepared:
         raise UserError(
             f"no tokenizer at model_name_or_path {args.model.model_name_or_path}: {reason}"
         ) from error
-    template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], args.data)
+    try:
+        template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], args.data)
+    except ValueError as error:
+        raise UserError(f"template: {args.data.template}: {error}") from None
     domains = load_domains(args, template, tokenizer_module)
     decision_list = own.decision_list()
     total_steps = run_steps(

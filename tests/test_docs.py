@@ -1,0 +1,61 @@
+"""What the documents show is what works."""
+
+import inspect
+import re
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataflex.cli import app
+from dataflex.config import DataFlexConfig, split
+from dataflex.engine.component import Context, Facts, Selector
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+
+
+def test_the_example_of_a_method_is_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file shown in CONTRIBUTING is a component as it stands, within the forty lines it promises."""
+    (source,) = blocks("CONTRIBUTING.md", "python")
+    module = types.ModuleType("dataflex.selectors.hardest")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(source, "hardest.py", "exec"), module.__dict__)
+    (component,) = (
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Selector) and value.__module__ == module.__name__
+    )
+    ones = np.ones(1, int)
+    facts = Facts(("a",), 10 * ones, ones, np.ones(1), seed=1, batch_rows=2, total_steps=5)
+
+    class Given:
+        def losses(self) -> np.ndarray:
+            return np.array([3, 1, 9, np.nan, 5, 0, 2, 8, 4, 6.0])
+
+    ids = component(skip=0.1).select(Context(facts, 2, 0, Given()), 3)
+    assert ids.tolist() == [7, 9, 4]
+    assert len(source.splitlines()) <= 40
+
+
+@pytest.mark.parametrize("text", blocks("README.md", "yaml"))
+def test_the_examples_of_configurations_are_valid(text: str) -> None:
+    import yaml
+
+    own, host = split(yaml.safe_load(text))
+    assert own.decision_list()
+    assert not set(host) & set(DataFlexConfig.model_fields)
+
+
+def test_the_readme_names_every_command() -> None:
+    text = (ROOT / "README.md").read_text()
+    names = {
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    }
+    names |= {group.name for group in app.registered_groups if group.name}
+    assert {name for name in names if f"dataflex-cli {name}" not in text} <= {"version"}
