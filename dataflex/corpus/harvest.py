@@ -26,7 +26,7 @@ from dataflex.corpus.layout import (
     write_questions,
 )
 from dataflex.corpus.packages import version_of
-from dataflex.corpus.questions import NOTES, packaged_questions, split_questions
+from dataflex.corpus.questions import packaged_questions, split_questions
 from dataflex.corpus.splits import HELD_OUT, SPLITS, Split, assign_splits
 from dataflex.errors import UserError
 
@@ -150,13 +150,7 @@ def harvest(
         "near_duplicate": {"run_of_words": RUN, "max_shared": MAX_SHARED},
         "domains": entries,
         "questions": {
-            "source": {
-                "distribution": "lm_eval",
-                "version": version_of("lm_eval"),
-                "folder": "tasks/mmlu/flan_cot_fewshot",
-            },
             "unread": unread,
-            "notes": NOTES,
             **write_questions(output, validation, test),
         },
         "instructions": {

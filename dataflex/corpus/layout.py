@@ -11,7 +11,8 @@ from typing import Any
 from dataflex.corpus.documents import Document, words
 from dataflex.corpus.files import write_json, write_jsonl
 from dataflex.corpus.instructions import Instruction
-from dataflex.corpus.questions import Question, as_instruction
+from dataflex.corpus.packages import version_of
+from dataflex.corpus.questions import NOTES, Question, as_instruction
 from dataflex.corpus.splits import SPLITS, Split
 from dataflex.errors import UserError
 
@@ -81,6 +82,12 @@ def write_questions(output: Path, validation: Sequence[Question], test: Sequence
     """Write the two parts and the instruction form of the validation part; returns the card's entry."""
     folder = output / "questions"
     return {
+        "source": {
+            "distribution": "lm_eval",
+            "version": version_of("lm_eval"),
+            "folder": "tasks/mmlu/flan_cot_fewshot",
+        },
+        "notes": NOTES,
         "validation": {
             "questions": len(validation),
             "sha256": write_jsonl(folder / "validation.jsonl", (question.row() for question in validation)),

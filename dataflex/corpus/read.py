@@ -26,8 +26,7 @@ from dataflex.corpus.layout import (
     write_instructions,
     write_questions,
 )
-from dataflex.corpus.packages import version_of
-from dataflex.corpus.questions import NOTES, packaged_questions, split_questions
+from dataflex.corpus.questions import packaged_questions, split_questions
 from dataflex.corpus.splits import HELD_OUT, SPLITS, Split, assign_splits
 from dataflex.errors import UserError
 
@@ -173,13 +172,7 @@ def read(
         "near_duplicate": {"run_of_words": RUN, "max_shared": MAX_SHARED},
         "domains": entries,
         "questions": {
-            "source": {
-                "distribution": "lm_eval",
-                "version": version_of("lm_eval"),
-                "folder": "tasks/mmlu/flan_cot_fewshot",
-            },
             "unread": unread,
-            "notes": NOTES,
             **write_questions(output, own_validation, own_test),
         },
         "instructions": {**write_instructions(output, pool), "dropped": pool_dropped, "descriptions": KINDS},

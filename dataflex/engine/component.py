@@ -8,6 +8,7 @@ the model is asked of the context; everything that must survive a crash goes thr
 from __future__ import annotations
 
 import zlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -140,7 +141,7 @@ class Component(BaseModel):
         """Restore what ``state_dict`` returned."""
 
 
-class Selector(Component):
+class Selector(Component, ABC):
     """Chooses the rows of the next phase."""
 
     kind = "select"
@@ -149,6 +150,7 @@ class Selector(Component):
         """Tell whether ``select`` may return a row more than once (then it may exceed the pool)."""
         return False
 
+    @abstractmethod
     def select(self, context: Context, n: int) -> IntArray:
         """Return the ids of the rows to train on next.
 
@@ -159,10 +161,9 @@ class Selector(Component):
         Returns:
             Up to ``n`` ids. Fewer are repeated, epoch after epoch, until the phase is full.
         """
-        raise NotImplementedError
 
 
-class Mixer(Component):
+class Mixer(Component, ABC):
     """Chooses from which domains the next samples come."""
 
     kind = "mix"
@@ -170,12 +171,12 @@ class Mixer(Component):
     def observe(self, losses: StepLosses, step: int) -> None:
         """Take note of an optimizer step that was just trained. Called on every rank with equal values."""
 
+    @abstractmethod
     def update(self, context: Context) -> Mixture:
         """Return the mixture from this step on."""
-        raise NotImplementedError
 
 
-class Weighter(Component):
+class Weighter(Component, ABC):
     """Chooses how much each sample of an optimizer step counts.
 
     It sees the losses of the whole step, so that its weights don't depend on how the step is split. With one
@@ -189,6 +190,7 @@ class Weighter(Component):
     mass: Literal["token", "sample"] = "token"
     """What a weight multiplies: a sample's tokens (equal weights give the stock loss) or its mean loss."""
 
+    @abstractmethod
     def weights(self, losses: FloatArray, context: Context) -> FloatArray:
         """Return one non-negative weight a sample; the trainer normalises, so any common scale will do.
 
@@ -197,4 +199,3 @@ class Weighter(Component):
                 shape ``(samples,)``; NaN where a sample has no supervised token.
             context: the run at this step.
         """
-        raise NotImplementedError

@@ -158,5 +158,7 @@ def test_a_component_whose_needs_the_run_cannot_meet() -> None:
     class Greedy(Selector):
         needs = frozenset({"per_sample_loss", "per_sample_gradient"})
 
+        def select(self, context: Any, n: int) -> Any: ...
+
     with pytest.raises(UserError, match="component 'greedy' needs per-sample gradients"):
         check_needs("greedy", Greedy())
