@@ -13,7 +13,7 @@ HOSTS = ("llamafactory", "transformers", "accelerate", "deepspeed", "peft")
 # A folder may import these folders and modules of the package, and nothing else of it.
 ALLOWED = {
     "engine": {"engine", "signals", "collectives", "errors"},
-    "signals": {"signals", "collectives"},
+    "signals": {"signals", "collectives", "errors"},
     "selectors": {"engine", "signals", "errors"},
     "mixers": {"engine", "signals", "errors"},
     "weighters": {"engine", "signals", "errors"},

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -17,6 +20,10 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataflex.engine.schedule import Kind
+from dataflex.errors import UserError
+from dataflex.signals.alignment import GradientFeatures, Targets
+from dataflex.signals.embeddings import Embeddings, EmbeddingSource
+from dataflex.signals.rollouts import Rollouts, Sampling
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -24,12 +31,36 @@ IntArray = npt.NDArray[np.int64]
 Need = Literal[
     "per_sample_loss",
     "per_sample_gradient",
-    "hidden_states",
     "reference_model",
     "validation_set",
     "generation",
     "embeddings",
 ]
+
+
+@dataclass(frozen=True)
+class ValidationFacts:
+    """The validation set that a selection is meant for: the rows of ``eval_dataset``."""
+
+    rows: int
+    columns: Mapping[str, tuple[str, ...]]
+    """Values of each row's columns that can name its subtask; ``dataset`` is always one of them."""
+
+    def groups(self, column: str | None) -> IntArray:
+        """Return the subtask of each row, numbered by first appearance; all zero without a column.
+
+        Raises:
+            UserError: there is no such column.
+        """
+        if column is None:
+            return np.zeros(self.rows, np.int64)
+        if column not in self.columns:
+            raise UserError(
+                f"validation_subtask: the validation set has no column {column!r}, "
+                f"only {', '.join(sorted(self.columns))}"
+            )
+        numbers: dict[str, int] = {}
+        return np.array([numbers.setdefault(value, len(numbers)) for value in self.columns[column]], np.int64)
 
 
 @dataclass(frozen=True)
@@ -48,6 +79,8 @@ class Facts:
     batch_rows: int
     """Rows of one optimizer step, over micro-batches, accumulation and ranks."""
     total_steps: int
+    validation: ValidationFacts | None = None
+    """None when no component needs a validation set."""
 
     @property
     def total_rows(self) -> int:
@@ -74,6 +107,74 @@ class Signals(Protocol):
         """
         ...
 
+    def validation_targets(self, groups: IntArray, features: GradientFeatures) -> Targets:
+        """Return the mean unit gradient of each group of validation rows.
+
+        Args:
+            groups: group of each validation row, from 0; shape ``(validation rows,)``.
+            features: only its projection matters: validation gradients are never preconditioned.
+
+        Raises:
+            UserError: a group has no row with a finite gradient other than zero.
+        """
+        ...
+
+    def policy_targets(
+        self, rollouts: Rollouts, advantages: FloatArray, groups: IntArray, features: GradientFeatures
+    ) -> Targets:
+        """Return targets as ``validation_targets`` does, from policy gradients.
+
+        The gradient of a validation row is that of the sum over its continuations of advantage times
+        negative log-likelihood; rows of which it vanishes don't count.
+
+        Args:
+            rollouts: from ``rollouts``, at this step.
+            advantages: shape ``(validation rows, continuations)``.
+            groups: see ``validation_targets``.
+            features: see ``validation_targets``.
+        """
+        ...
+
+    def alignment(
+        self, targets: Targets, features: GradientFeatures, rows: IntArray | None = None
+    ) -> FloatArray:
+        """Return the inner product of each row's unit gradient feature with each target.
+
+        Shape ``(rows, groups)``, equal on all ranks; NaN where a row has no supervised token or its gradient
+        is not finite, 0 where it vanishes. ``rows``: ids to measure; None measures all.
+        """
+        ...
+
+    def group_alignment(
+        self, targets: Targets, features: GradientFeatures, groups: Sequence[IntArray]
+    ) -> FloatArray:
+        """Return the inner product of the normalised mean unit feature of some groups of rows with each target.
+
+        Shape ``(len(groups), target groups)``; rows without a finite feature don't count, NaN where none is left.
+        """
+        ...
+
+    def rollouts(self, sampling: Sampling, seed: int) -> Rollouts:
+        """Sample continuations of every validation prompt from the present weights, equal on all ranks."""
+        ...
+
+    def embeddings(self, source: EmbeddingSource) -> Embeddings:
+        """Return unit vectors of all rows and of the validation rows, equal on all ranks.
+
+        They are computed once and kept beside the run, except those of the present model.
+        """
+        ...
+
+    def at_checkpoint(self, checkpoint: Path) -> AbstractContextManager[tuple[Signals, float]]:
+        """Put a checkpoint's trainable weights and optimizer state in place of the present ones for a block.
+
+        Yields signals that measure there, and the learning rate it was saved with.
+
+        Raises:
+            UserError: the folder holds no checkpoint of this model.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Context:
@@ -84,6 +185,13 @@ class Context:
     update: int
     """Index of this decision among those of its component, from 0."""
     signals: Signals
+    updates: int = 1
+    """Number of decisions of its component in the whole run."""
+    learning_rate: float = 0.0
+    """Learning rate of the optimizer step that is about to be taken."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What the component wants kept with its decision: JSON types go to the plan log; arrays with one value a
+    row of the pool are saved beside the selection."""
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Return a generator that depends on seed, step and ``purpose`` alone: equal on every rank.
@@ -126,6 +234,10 @@ class Component(BaseModel):
     seed: Annotated[int, Field(ge=0)] | None = None
     """Seed of this component's draws; none takes the run's."""
 
+    def requirements(self) -> frozenset[Need]:
+        """Return what has to be measured with these parameters; ``needs`` unless a parameter changes it."""
+        return self.needs
+
     def check(self, facts: Facts) -> None:
         """Refuse a run that the parameters do not fit, before a model is loaded.
 
@@ -134,7 +246,10 @@ class Component(BaseModel):
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the method has learned so far, as JSON types. Stateless methods keep this."""
+        """Return what the method has learned so far: JSON types, and numpy arrays at the top level.
+
+        Stateless methods keep this.
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
