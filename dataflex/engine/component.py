@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
-from dataflex.signals.alignment import GradientFeatures, Targets
 from dataflex.signals.embeddings import Embeddings, EmbeddingSource
+from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.rollouts import Rollouts, Sampling
 
 FloatArray = npt.NDArray[np.float64]
@@ -148,9 +148,10 @@ class Signals(Protocol):
     def group_alignment(
         self, targets: Targets, features: GradientFeatures, groups: Sequence[IntArray]
     ) -> FloatArray:
-        """Return the inner product of the normalised mean unit feature of some groups of rows with each target.
+        """Return the inner product of each group's normalised mean unit feature with each target.
 
-        Shape ``(len(groups), target groups)``; rows without a finite feature don't count, NaN where none is left.
+        Shape ``(len(groups), target groups)``; rows without a finite feature don't count, and a group
+        without any other gets NaN. ``groups``: ids of the rows of each group.
         """
         ...
 

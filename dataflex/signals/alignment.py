@@ -1,38 +1,192 @@
-"""Mean directions of validation gradients, and how far the gradients of rows point along them."""
+"""How far the gradients of rows point along the directions of a validation set.
+
+One pass over the rows leaves an inner product and a norm a row; gradients are consumed layer by layer while
+the backward pass runs and are never stored, unless a projection is asked for and kept.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import nn
+
+from dataflex.collectives import sum_over_ranks
+from dataflex.signals.adam import Moments, adam_step
+from dataflex.signals.features import GradientFeatures, Targets
+from dataflex.signals.gradients import SampleGradients
+from dataflex.signals.losses import mean_losses
+from dataflex.signals.passes import IntArray, Rows, my_batches, refuse_gaps, token_batches
+from dataflex.signals.store import GradientStore
+
+FloatArray = npt.NDArray[np.float64]
+
+TINY = 1e-12
 
 
-@dataclass(frozen=True)
-class Projection:
-    """A random projection of gradients to a lower dimension."""
+class _Reduction:
+    """Inner products with targets, and norms or a Gram matrix, of the gradient features of a batch."""
 
-    kind: Literal["sparse", "dense"]
-    dimension: int
-    seed: int
+    def __init__(
+        self, samples: int, targets: Targets, features: GradientFeatures, moments: list[Moments] | None
+    ) -> None:
+        self._targets, self._features, self._moments = targets, features, moments
+        device = targets.directions[0].device
+        self.products = torch.zeros(samples, len(targets.counts), dtype=torch.float64, device=device)
+        self.squares = torch.zeros(samples, dtype=torch.float64, device=device)
+        self.projected: torch.Tensor | None = None
+        if features.projection is not None:
+            self.projected = torch.zeros(samples, features.projection.dimension, device=device)
+
+    def feature(self, parameter: int, gradients: torch.Tensor) -> torch.Tensor:
+        if self._moments is None:
+            return gradients
+        return adam_step(gradients, self._moments[parameter], self._features.adam_eps_mode)
+
+    def __call__(self, parameter: int, chunk: slice, gradients: torch.Tensor) -> None:
+        feature = self.feature(parameter, gradients)
+        if self.projected is not None:
+            assert self._features.projection is not None
+            self.projected[chunk] += self._features.projection.apply(parameter, feature)
+            return
+        self.products[chunk] += (feature @ self._targets.directions[parameter].T).double()
+        self.squares[chunk] += torch.linalg.vector_norm(feature, dim=1).double().square()
+
+    def alignments(self) -> torch.Tensor:
+        """Return unit features times targets, shape ``(samples, groups)``; NaN where not finite."""
+        products, squares = self.products, self.squares
+        if self.projected is not None:
+            products = (self.projected @ self._targets.directions[0].T).double()
+            squares = self.projected.double().square().sum(1)
+        scores = products / squares.sqrt().clamp(min=TINY).unsqueeze(1)
+        return torch.where(torch.isfinite(squares).unsqueeze(1), scores, torch.nan)
 
 
-@dataclass(frozen=True)
-class GradientFeatures:
-    """What stands for a row: its gradient, or the step that Adam would take with it."""
+class _GramReduction(_Reduction):
+    """As ``_Reduction``, with the inner products among the samples of the batch. One chunk a parameter."""
 
-    gradient: Literal["adam", "sgd"] = "adam"
-    adam_eps_mode: Literal["outside", "inside"] = "outside"
-    projection: Projection | None = None
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        samples = len(self.squares)
+        self.gram = torch.zeros(samples, samples, dtype=torch.float64, device=self.squares.device)
+        self._held: list[torch.Tensor] = []
+
+    def __call__(self, parameter: int, chunk: slice, gradients: torch.Tensor) -> None:
+        if self.projected is not None:
+            super().__call__(parameter, chunk, gradients)
+            return
+        feature = self.feature(parameter, gradients)
+        self.products[chunk] += (feature @ self._targets.directions[parameter].T).double()
+        self._held.append(feature)
+        if chunk.stop == len(self.gram):
+            every = torch.cat(self._held)
+            self.gram += (every @ every.T).double()
+            self._held = []
+
+    def group_alignment(self, usable: torch.Tensor) -> torch.Tensor:
+        """Return the products of the normalised mean unit feature with the targets, shape ``(groups,)``."""
+        products, gram = self.products, self.gram
+        if self.projected is not None:
+            products = (self.projected @ self._targets.directions[0].T).double()
+            gram = (self.projected @ self.projected.T).double()
+        norms = gram.diagonal().sqrt()
+        usable = usable.to(norms.device) & torch.isfinite(norms)
+        if not usable.any():
+            return torch.full_like(products[0], torch.nan)
+        norms = norms[usable].clamp(min=TINY)
+        mean = (products[usable] / norms.unsqueeze(1)).mean(0)
+        length = (gram[usable][:, usable] / norms.outer(norms)).mean().clamp(min=0).sqrt()
+        return mean / length.clamp(min=TINY)
 
 
-@dataclass(frozen=True)
-class Targets:
-    """Mean unit gradients, one a group of validation rows."""
+def alignment(
+    model: nn.Module,
+    rows: Rows,
+    chosen: IntArray,
+    targets: Targets,
+    features: GradientFeatures,
+    moments: list[Moments] | None,
+    batch_tokens: int,
+    store: GradientStore | None = None,
+) -> FloatArray:
+    """Return the inner product of each chosen row's unit gradient feature with each target.
 
-    directions: list[torch.Tensor]
-    """One tensor a trainable parameter, shape ``(groups, elements)``; with a projection a single one."""
-    counts: list[int]
-    """Rows that each mean is over."""
-    left_out: int
-    """Rows whose gradient vanished or was not finite."""
+    Args:
+        model: in evaluation mode.
+        rows: the pool.
+        chosen: numbers of the rows to measure.
+        targets: of the same features.
+        features: see ``GradientFeatures``.
+        moments: the optimizer's, for Adam's features; else None.
+        batch_tokens: padded tokens of a batch at the most.
+        store: receives the projected unit features, when they are to be kept.
+
+    Returns:
+        Shape ``(len(chosen), groups)``, equal on all ranks; NaN where a row has no supervised token or its
+        gradient is not finite, 0 where it vanishes.
+    """
+    engine = SampleGradients(model)
+    batches = token_batches(rows.lengths[chosen], batch_tokens)
+    scores = torch.zeros(len(chosen), len(targets.counts), dtype=torch.float64)
+    seen = torch.zeros(len(chosen), dtype=torch.int64)
+    for places, counts in my_batches(batches, "Measuring the pool's gradients"):
+        batch_rows = chosen[places]
+        batch = rows.batch(batch_rows.tolist())
+        shape = tuple(batch["labels"].shape)
+        reduction = _Reduction(len(places), targets, features, moments)
+        engine.run(
+            lambda batch=batch: mean_losses(model, batch).sum(),  # type: ignore[misc]
+            shape,
+            len(places),
+            reduction,
+        )
+        if not counts:
+            continue
+        found = reduction.alignments().cpu()
+        found[torch.from_numpy(rows.supervised[batch_rows] == 0)] = torch.nan
+        scores[places] = found
+        seen[places] += 1
+        if store is not None:
+            assert reduction.projected is not None
+            store.write(batch_rows, reduction.projected)
+    refuse_gaps(sum_over_ranks(seen))
+    return sum_over_ranks(scores).numpy()
+
+
+def group_alignment(
+    model: nn.Module,
+    rows: Rows,
+    groups: Sequence[IntArray],
+    targets: Targets,
+    features: GradientFeatures,
+    moments: list[Moments] | None,
+) -> FloatArray:
+    """Return the inner product of each group's normalised mean unit feature with each target.
+
+    The rows of a group make one batch, so that their inner products come out of one pass.
+
+    Returns:
+        Shape ``(len(groups), target groups)``, equal on all ranks; NaN for a group without a usable row.
+    """
+    engine = SampleGradients(model)
+    scores = torch.zeros(len(groups), len(targets.counts), dtype=torch.float64)
+    for (number,), counts in my_batches(
+        [[n] for n in range(len(groups))], "Measuring the clusters' gradients"
+    ):
+        members = groups[number]
+        batch = rows.batch(members.tolist())
+        shape = tuple(batch["labels"].shape)
+        reduction = _GramReduction(len(members), targets, features, moments)
+        engine.run(
+            lambda batch=batch: mean_losses(model, batch).sum(),  # type: ignore[misc]
+            shape,
+            len(members),
+            reduction,
+        )
+        if counts:
+            usable = torch.from_numpy(rows.supervised[members] > 0)
+            scores[number] = reduction.group_alignment(usable).cpu()
+    return sum_over_ranks(scores).numpy()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from torch import nn
 
-from dataflex.collectives import sum_over_ranks, world
+from dataflex.collectives import sum_over_ranks
+from dataflex.signals.passes import Batch, Rows, my_batches, refuse_gaps, token_batches
 
 IGNORED = -100
 """Label of a position that is not supervised."""
@@ -37,56 +34,35 @@ def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tens
     return losses.view_as(targets).sum(1), (targets != IGNORED).sum(1).to(losses.dtype)
 
 
-def pool_losses(
-    model: nn.Module,
-    lengths: npt.NDArray[np.int64],
-    collate: Callable[[Sequence[int]], dict[str, Any]],
-    prepare: Callable[[dict[str, Any]], dict[str, Any]],
-    batch_tokens: int,
-) -> npt.NDArray[np.float64]:
-    """Return the mean token loss of every row of a pool, in one sharded pass without gradients.
+def mean_losses(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Return the mean loss a supervised token of each row, shape ``(B,)``; 0 where a row has none.
 
-    Rows are grouped by length, so that a batch holds little padding, and dealt to the ranks in turn. All
-    ranks run the same number of batches, because a sharded model's forward is a collective operation.
+    Labels are taken out of the batch, so that the model computes no loss of its own.
+    """
+    labels = batch.pop("labels")
+    loss_sums, counts = token_losses(model(**batch).logits, labels)
+    return loss_sums / counts.clamp(min=1)
+
+
+def pool_losses(model: nn.Module, rows: Rows, batch_tokens: int) -> npt.NDArray[np.float64]:
+    """Return the mean token loss of every row of a pool, in one sharded pass without gradients.
 
     Args:
         model: in evaluation mode (see ``untouched``).
-        lengths: tokens of each row, shape ``(N,)``.
-        collate: makes a batch of row ids.
-        prepare: moves a batch to the model's device.
+        rows: the pool.
         batch_tokens: padded tokens of a batch at the most.
 
     Returns:
         Mean loss in nats, shape ``(N,)``, equal on all ranks; NaN for a row without supervised token.
     """
-    rank, size = world()
-    batches = token_batches(lengths, batch_tokens)
-    rounds = -(-len(batches) // size)
-    sums = torch.zeros(3, len(lengths), dtype=torch.float64)
-    turns = track(range(rounds), "Measuring the pool's losses", disable=rank != 0, transient=True)
+    found = torch.zeros(2, len(rows.lengths), dtype=torch.float64)
     with torch.no_grad():
-        for turn in turns:
-            mine = turn * size + rank
-            rows = batches[min(mine, len(batches) - 1)]
-            batch = prepare(collate(rows))
-            labels = batch.pop("labels")
-            loss_sums, counts = token_losses(model(**batch).logits, labels)
-            if mine < len(batches):
-                sums[:, rows] = torch.stack([loss_sums, counts, torch.ones_like(counts)]).double().cpu()
-    loss_sum, tokens, seen = sum_over_ranks(sums).numpy()
-    if not (seen == 1).all():
-        raise RuntimeError(f"{int((seen != 1).sum())} rows were not measured exactly once")
-    return np.divide(loss_sum, tokens, out=np.full(len(lengths), np.nan), where=tokens > 0)
-
-
-def token_batches(lengths: npt.NDArray[np.int64], batch_tokens: int) -> list[list[int]]:
-    """Group rows of similar length into batches of at most ``batch_tokens`` padded tokens, longest first.
-
-    A row that is longer than that makes a batch of its own.
-    """
-    batches: list[list[int]] = []
-    for row in np.argsort(-lengths, kind="stable").tolist():
-        if not batches or (len(batches[-1]) + 1) * int(lengths[batches[-1][0]]) > batch_tokens:
-            batches.append([])
-        batches[-1].append(row)
-    return batches
+        for chosen, counts in my_batches(
+            token_batches(rows.lengths, batch_tokens), "Measuring the pool's losses"
+        ):
+            losses = mean_losses(model, rows.batch(chosen))
+            if counts:
+                found[:, chosen] = torch.stack([losses, torch.ones_like(losses)]).double().cpu()
+    losses, seen = sum_over_ranks(found).numpy()
+    refuse_gaps(seen)
+    return np.where(rows.supervised > 0, losses, np.nan)

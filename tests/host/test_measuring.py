@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from transformers import AutoModelForCausalLM
 
 from dataflex.engine.trainer import DynamicTrainer
-from dataflex.signals.losses import pool_losses, token_batches, token_losses
+from dataflex.signals.losses import pool_losses, token_losses
+from dataflex.signals.passes import token_batches
 from dataflex.signals.untouched import untouched
 
 from .conftest import Run

@@ -1,0 +1,61 @@
+"""One pass over some rows in batches of similar length, dealt to the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+
+from dataflex.collectives import world
+
+IntArray = npt.NDArray[np.int64]
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that can be brought to the model."""
+
+    lengths: IntArray
+    """Tokens of each row."""
+    supervised: IntArray
+    """Supervised tokens of each row."""
+    batch: Callable[[Sequence[int]], Batch]
+    """Makes a batch of row numbers, on the model's device."""
+
+
+def token_batches(lengths: IntArray, batch_tokens: int) -> list[list[int]]:
+    """Group rows of similar length into batches of at most ``batch_tokens`` padded tokens, longest first.
+
+    A row that is longer than that makes a batch of its own.
+    """
+    batches: list[list[int]] = []
+    for row in np.argsort(-lengths, kind="stable").tolist():
+        if not batches or (len(batches[-1]) + 1) * int(lengths[batches[-1][0]]) > batch_tokens:
+            batches.append([])
+        batches[-1].append(row)
+    return batches
+
+
+def my_batches(batches: list[list[int]], what: str) -> Iterator[tuple[list[int], bool]]:
+    """Yield this rank's batches in turn, with a progress bar on the first rank.
+
+    All ranks get the same number of batches, because a sharded model's passes are collective operations: a
+    rank that has none left repeats the last one, and is told that it does not count.
+    """
+    rank, size = world()
+    rounds = -(-len(batches) // size)
+    for turn in track(range(rounds), what, disable=rank != 0, transient=True):
+        mine = turn * size + rank
+        yield batches[min(mine, len(batches) - 1)], mine < len(batches)
+
+
+def refuse_gaps(seen: npt.ArrayLike) -> None:
+    """Make sure that every row was measured exactly once; ``seen``: how often each was."""
+    wrong = int((np.asarray(seen) != 1).sum())
+    if wrong:
+        raise RuntimeError(f"{wrong} rows were not measured exactly once")

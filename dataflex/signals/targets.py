@@ -1,0 +1,169 @@
+"""Directions that rows are compared with: mean unit gradients of validation rows, a subtask at a time.
+
+LESS (Xia et al. 2024, arXiv 2402.04333) scores a row by the mean cosine between its gradient feature and the
+gradients of validation rows. A mean of cosines is linear in the validation side, so one direction a subtask
+is all that is needed of it: exact, without a projection and without a matrix of rows times validation rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from dataflex.collectives import sum_over_ranks
+from dataflex.errors import UserError
+from dataflex.signals.features import GradientFeatures, Targets
+from dataflex.signals.gradients import SampleGradients, trainable
+from dataflex.signals.losses import mean_losses, token_losses
+from dataflex.signals.passes import Batch, IntArray, Rows, my_batches, token_batches
+
+FloatArray = npt.NDArray[np.float64]
+
+HELD_ELEMENTS = 2**28
+"""Gradient elements of validation samples that are held at once: 1 GiB in fp32."""
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One batch of a pass."""
+
+    samples: list[int]
+    counts: bool
+    """Whether this rank's result counts; see ``my_batches``."""
+    shape: tuple[int, int]
+    loss: Callable[[], torch.Tensor]
+
+
+def validation_targets(
+    model: nn.Module, rows: Rows, groups: IntArray, features: GradientFeatures, batch_tokens: int
+) -> Targets:
+    """Return the mean unit gradient of each group of rows.
+
+    Args:
+        model: in evaluation mode.
+        rows: the validation rows.
+        groups: group of each row, shape ``(rows,)``.
+        features: its projection, if any, is applied before the norm is taken.
+        batch_tokens: padded tokens of a batch at the most.
+
+    Raises:
+        UserError: a group without a row whose gradient is finite and not zero.
+    """
+    batches = _small(token_batches(rows.lengths, batch_tokens), model)
+
+    def turns() -> Iterator[_Turn]:
+        for samples, counts in my_batches(batches, "Measuring the validation gradients"):
+            batch = rows.batch(samples)
+            yield _Turn(samples, counts, _shape(batch), lambda batch=batch: mean_losses(model, batch).sum())
+
+    return _mean_directions(model, turns(), groups, features)
+
+
+def policy_targets(
+    model: nn.Module,
+    rows: Rows,
+    advantages: FloatArray,
+    groups: IntArray,
+    features: GradientFeatures,
+    batch_tokens: int,
+) -> Targets:
+    """Return the mean unit policy gradient of each group of prompts.
+
+    Args:
+        model: in evaluation mode.
+        rows: the continuations of all prompts behind their prompts, prompt after prompt; only continuations
+            are supervised.
+        advantages: shape ``(prompts, continuations)``.
+        groups: group of each prompt, shape ``(prompts,)``.
+        features: see ``validation_targets``.
+        batch_tokens: padded tokens of a batch at the most; the continuations of a prompt stay together.
+
+    Raises:
+        UserError: a group without a prompt whose policy gradient is finite and not zero.
+    """
+    prompts, each = advantages.shape
+    tokens = rows.lengths.reshape(prompts, each).max(1) * each
+    batches = _small(token_batches(tokens, batch_tokens), model)
+
+    def turns() -> Iterator[_Turn]:
+        for samples, counts in my_batches(batches, "Measuring the policy gradients"):
+            batch = rows.batch((np.array(samples)[:, None] * each + np.arange(each)).ravel().tolist())
+            weights = torch.from_numpy(advantages[samples].ravel())
+            yield _Turn(
+                samples,
+                counts,
+                _shape(batch),
+                lambda batch=batch, weights=weights: _weighted_loss(model, batch, weights),
+            )
+
+    return _mean_directions(model, turns(), groups, features)
+
+
+def _weighted_loss(model: nn.Module, batch: Batch, weights: torch.Tensor) -> torch.Tensor:
+    labels = batch.pop("labels")
+    loss_sums, _ = token_losses(model(**batch).logits, labels)
+    return (loss_sums * weights.to(loss_sums)).sum()
+
+
+def _shape(batch: Batch) -> tuple[int, int]:
+    rows, positions = batch["labels"].shape
+    return rows, positions
+
+
+def _small(batches: list[list[int]], model: nn.Module) -> list[list[int]]:
+    """Cut batches so that the gradients of one can be held."""
+    most = max(1, HELD_ELEMENTS // sum(parameter.numel() for _, parameter in trainable(model)))
+    return [batch[start : start + most] for batch in batches for start in range(0, len(batch), most)]
+
+
+def _mean_directions(
+    model: nn.Module, turns: Iterator[_Turn], groups: IntArray, features: GradientFeatures
+) -> Targets:
+    """Add up the unit gradients of samples group by group.
+
+    The gradients of a batch are held together, because their norms are known only at the end of it.
+    """
+    engine = SampleGradients(model)
+    device = engine.parameters[0][1].device
+    count, projection = int(groups.max()) + 1, features.projection
+    sizes = [parameter.numel() for _, parameter in engine.parameters]
+    widths = sizes if projection is None else [projection.dimension]
+    directions = [torch.zeros(count, width, device=device) for width in widths]
+    used = torch.zeros(count + 1, dtype=torch.int64)
+    """Samples of each group that count, and last those that don't."""
+    for turn in turns:
+        held = [torch.zeros(len(turn.samples), width, device=device) for width in widths]
+
+        def hold(parameter: int, chunk: slice, gradients: torch.Tensor, held: list[Any] = held) -> None:
+            if projection is None:
+                held[parameter][chunk] = gradients
+            else:
+                held[0][chunk] += projection.apply(parameter, gradients)
+
+        engine.run(turn.loss, turn.shape, len(turn.samples), hold)
+        if not turn.counts:
+            continue
+        norms = torch.stack([part.double().square().sum(1) for part in held]).sum(0).sqrt()
+        good = torch.isfinite(norms) & (norms > 0)
+        group = torch.from_numpy(groups[turn.samples]).to(device)
+        used += torch.bincount(torch.where(good, group, count).cpu(), minlength=count + 1)
+        scale = torch.where(good, 1 / norms, 0).float().unsqueeze(1)
+        for direction, part in zip(directions, held, strict=True):
+            direction.index_add_(0, group, torch.nan_to_num(part, posinf=0, neginf=0) * scale)
+    used = sum_over_ranks(used)
+    counts = used[:-1]
+    if not counts.all():
+        raise UserError(
+            f"{int((counts == 0).sum())} of {count} validation subtasks have no row with a gradient that is "
+            "finite and not zero: check that the rows of eval_dataset have answers within cutoff_len, and "
+            "that training has not diverged"
+        )
+    share = 1 / counts.to(device).float().unsqueeze(1)
+    directions = [sum_over_ranks(part) * share for part in directions]
+    return Targets(directions, counts.tolist(), int(used[-1]))
