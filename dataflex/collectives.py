@@ -5,8 +5,15 @@ Everything that decides about data goes through here, so that every rank decides
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
+
+from dataflex.errors import UserError
+
+T = TypeVar("T")
 
 
 def world() -> tuple[int, int]:
@@ -48,3 +55,28 @@ def from_first_rank(values: torch.Tensor) -> torch.Tensor:
     theirs = _on_the_wire(values)
     dist.broadcast(theirs, src=0)
     return theirs.to(values.device)
+
+
+def agreed(action: Callable[[], T]) -> T:
+    """Run an action on every rank; a mistake that one of them finds ends all of them with its message.
+
+    The action's own collective operations must have matched up to where it failed.
+
+    Raises:
+        UserError: the action raised it on some rank; the lowest one's.
+    """
+    if world()[1] == 1:
+        return action()
+    result, message = None, b""
+    try:
+        result = action()
+    except UserError as error:
+        message = str(error).encode()
+    sizes = concatenate_ranks(torch.tensor([len(message)]))
+    if sizes.any():
+        padded = torch.zeros(int(sizes.max()), dtype=torch.uint8)
+        padded[: len(message)] = torch.frombuffer(bytearray(message), dtype=torch.uint8) if message else 0
+        every = concatenate_ranks(padded.unsqueeze(0))
+        first = int(sizes.nonzero()[0])
+        raise UserError(bytes(every[first, : int(sizes[first])].tolist()).decode())
+    return result  # type: ignore[return-value]

@@ -32,6 +32,9 @@ def _built_in() -> dict[Kind, dict[str, type[Component]]]:
     for kind, package in FOLDERS.items():
         folder = importlib.import_module(f"dataflex.{package}")
         for module_info in pkgutil.iter_modules(folder.__path__):
+            if module_info.name.startswith("_"):
+                # Shared by several methods, no method itself.
+                continue
             module = importlib.import_module(f"{folder.__name__}.{module_info.name}")
             found[kind][module_info.name] = _component_of(module, kind)
     return found

@@ -166,10 +166,14 @@ class Signals(Protocol):
         """
         ...
 
-    def at_checkpoint(self, checkpoint: Path) -> AbstractContextManager[tuple[Signals, float]]:
+    def learning_rate(self) -> float:
+        """Return the learning rate of the optimizer step that is about to be taken."""
+        ...
+
+    def at_checkpoint(self, checkpoint: Path) -> AbstractContextManager[Signals]:
         """Put a checkpoint's trainable weights and optimizer state in place of the present ones for a block.
 
-        Yields signals that measure there, and the learning rate it was saved with.
+        Yields signals that measure there.
 
         Raises:
             UserError: the folder holds no checkpoint of this model.
@@ -187,9 +191,7 @@ class Context:
     """Index of this decision among those of its component, from 0."""
     signals: Signals
     updates: int = 1
-    """Number of decisions of its component in the whole run."""
-    learning_rate: float = 0.0
-    """Learning rate of the optimizer step that is about to be taken."""
+    """Decisions between two warm-ups, or of the whole run when there is only one."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What the component wants kept with its decision: JSON types go to the plan log; arrays with one value a
     row of the pool are saved beside the selection."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dataflex.collectives import from_first_rank
+from dataflex.collectives import agreed, from_first_rank
 from dataflex.engine.component import (
     Component,
     Context,
@@ -125,11 +125,13 @@ class Conductor:
         assert isinstance(selector, Selector)
         phase = decision.schedule.phase_at(step)
         asked = phase.steps * self.facts.batch_rows
-        ids = np.asarray(selector.select(self._context(decision, step, signals), asked))
+        context = self._context(decision, step, signals)
+        ids = np.asarray(agreed(lambda: selector.select(context, asked)))
         self._check_selection(decision.name, ids, asked)
         self.pool = from_first_rank(torch.from_numpy(ids.astype(np.int64))).numpy()
-        losses = signals.losses() if "per_sample_loss" in selector.needs else None
-        self._log_selection(step, decision.name, phase.update, asked, losses)
+        if "per_sample_loss" in selector.requirements():
+            context.notes.setdefault("losses", signals.losses())
+        self._log_selection(step, decision.name, phase.update, asked, context.notes)
         return True
 
     def _check_selection(self, name: str, ids: Any, asked: int) -> None:
@@ -147,7 +149,8 @@ class Conductor:
             return False
         mixer = decision.component
         assert isinstance(mixer, Mixer)
-        mixture = mixer.update(self._context(decision, step, signals))
+        context = self._context(decision, step, signals)
+        mixture = agreed(lambda: mixer.update(context))
         given = np.asarray(mixture.proportions, np.float64)
         if given.shape != self.proportions.shape or not np.isfinite(given).all() or (given < 0).any():
             raise ValueError(f"mixer {decision.name!r} returned {given}, which are not proportions")
@@ -255,7 +258,8 @@ class Conductor:
     def _context(self, decision: Decision, step: int, signals: Signals) -> Context:
         own_seed = decision.component.seed
         facts = self.facts if own_seed is None else replace(self.facts, seed=own_seed)
-        return Context(facts, step, decision.schedule.phase_at(step).update, signals)
+        schedule = decision.schedule
+        return Context(facts, step, schedule.phase_at(step).update, signals, schedule.updates)
 
     def _log(self, step: int, decision: Kind, component: str, **what: Any) -> None:
         self.plan_log.append({"step": step, "decision": decision, "component": component, **what})
@@ -265,7 +269,7 @@ class Conductor:
         self._log(step, "mix", component, proportions=named)
 
     def _log_selection(
-        self, step: int, component: str, update: int, asked: int, losses: FloatArray | None
+        self, step: int, component: str, update: int, asked: int, notes: dict[str, Any]
     ) -> None:
         ids = self.pool
         assert ids is not None
@@ -279,15 +283,26 @@ class Conductor:
             "by_domain": dict(zip(self.facts.domains, by_domain.tolist(), strict=True)),
             "sha256": hashlib.sha256(ids.tobytes()).hexdigest(),
         }
-        if losses is not None:
-            record |= {
-                "loss_selected": float(np.nanmean(losses[ids])),
-                "loss_pool": float(np.nanmean(losses)),
-                "rows_without_loss": int(np.isnan(losses).sum()),
-            }
+        values = {key: note for key, note in notes.items() if isinstance(note, np.ndarray)}
+        for key, of_rows in values.items():
+            record[key] = _summary(of_rows, ids)
+        record |= {key: note for key, note in notes.items() if key not in values}
         if self._selections is not None:
             self._selections.mkdir(parents=True, exist_ok=True)
             file = self._selections / f"step-{step:06d}.npy"
             np.save(file, ids, allow_pickle=False)
             record["ids"] = f"{self._selections.name}/{file.name}"
+            for key, of_rows in values.items():
+                np.save(file.with_suffix(f".{key}.npy"), of_rows, allow_pickle=False)
         self._log(step, "select", component, **record)
+
+
+def _summary(values: FloatArray, selected: IntArray) -> dict[str, Any]:
+    """Summarise one value a row of the pool, and of the selected rows."""
+    finite = np.isfinite(values)
+    chosen = values[selected][finite[selected]]
+    return {
+        "selected": float(chosen.mean()) if len(chosen) else None,
+        "pool": float(values[finite].mean()) if finite.any() else None,
+        "missing": int((~finite).sum()),
+    }

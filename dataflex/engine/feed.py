@@ -7,7 +7,7 @@ rank's is part of the order, and nothing needs to be remembered of it in a check
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -95,12 +95,6 @@ class Feed:
         """Return the micro-batches of the next optimizer step, on the CPU."""
         assert self._batches is not None
         return [next(self._batches) for _ in range(self._accumulation)]
-
-    def batch(self, ids: Sequence[int]) -> dict[str, Any]:
-        """Return any rows as one batch without row ids, for a measurement."""
-        batch = self._collate([self._rows[index] for index in ids])
-        del batch[ROW_IDS]
-        return batch
 
 
 class _RankBatches:

@@ -77,6 +77,13 @@ class Schedule:
         stop = self.total_steps if kept else min(start + self.update_step, self.total_steps)
         return Phase("update", start, stop, turn * max(self.update_times, 0) + made)
 
+    @property
+    def updates(self) -> int:
+        """Decisions of a whole cycle."""
+        if self.update_times > 0:
+            return self.update_times
+        return -(-(self.total_steps - self.warmup_step) // self.update_step)
+
     def decides_at(self, step: int) -> bool:
         """Tell whether a decision is due before ``step`` is trained."""
         phase = self.phase_at(step)

@@ -1,4 +1,4 @@
-"""What a checkpoint must hold of the data side: JSON for numbers, safetensors for the selected rows.
+"""What a checkpoint must hold of the data side: JSON for numbers, safetensors for arrays.
 
 The part of the model, optimizer, scheduler and random states is the trainer's own. Nothing here is a
 pickle, so that a checkpoint from elsewhere can be read safely.
@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -33,6 +34,14 @@ def save(conductor: Conductor, checkpoint: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if conductor.pool is not None:
         save_file({"pool": torch.from_numpy(conductor.pool)}, folder / "pool.safetensors")
+    learned = {kind: decision.component.state_dict() for kind, decision in conductor.decisions.items()}
+    arrays = {
+        f"{kind}/{key}": torch.from_numpy(np.ascontiguousarray(value))
+        for kind, values in learned.items()
+        for key, value in values.items()
+        if isinstance(value, np.ndarray)
+    }
+    save_file(arrays, folder / "components.safetensors")
     state = {
         "schema": _SCHEMA,
         "identity": _identity(conductor.facts, conductor.decisions),
@@ -42,7 +51,10 @@ def save(conductor: Conductor, checkpoint: Path) -> None:
         "ledger": conductor.ledger.state_dict(),
         "plan_log_lines": conductor.plan_log.lines,
         "ledger_log_lines": conductor.ledger_log.lines,
-        "components": {kind: d.component.state_dict() for kind, d in conductor.decisions.items()},
+        "components": {
+            kind: {key: value for key, value in values.items() if f"{kind}/{key}" not in arrays}
+            for kind, values in learned.items()
+        },
     }
     temporary = folder / "state.json.tmp"
     temporary.write_text(json.dumps(state))
@@ -78,8 +90,12 @@ def load(conductor: Conductor, checkpoint: Path) -> None:
     conductor.proportions[:] = state["proportions"]
     conductor.order.load_state_dict(state["order"], conductor.strata())
     conductor.ledger.load_state_dict(state["ledger"])
+    arrays = load_file(checkpoint / FOLDER / "components.safetensors")
     for kind, decision in conductor.decisions.items():
-        decision.component.load_state_dict(state["components"][kind])
+        own = {
+            key.removeprefix(f"{kind}/"): a.numpy() for key, a in arrays.items() if key.startswith(f"{kind}/")
+        }
+        decision.component.load_state_dict(state["components"][kind] | own)
     conductor.plan_log.rewind(state["plan_log_lines"])
     conductor.ledger_log.rewind(state["ledger_log_lines"])
 
@@ -100,5 +116,6 @@ def _identity(facts: Facts, decisions: dict[Kind, Decision]) -> dict[str, Any]:
         "seed": facts.seed,
         "batch_rows": facts.batch_rows,
         "total_steps": facts.total_steps,
+        "validation rows": facts.validation.rows if facts.validation else None,
         **{kind: decision.as_dict() for kind, decision in decisions.items()},
     }

@@ -11,7 +11,7 @@ Evaluation goes the stock way: rows are numbered, and losses weighted, in traini
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +24,16 @@ from typing_extensions import override
 from dataflex.collectives import concatenate_ranks, world
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.feed import ROW_IDS, Feed
+from dataflex.engine.measuring import Bench, Measurements
 from dataflex.engine.state import load as load_data_side
 from dataflex.engine.state import save as save_data_side
-from dataflex.signals.losses import pool_losses, token_losses
+from dataflex.errors import UserError
+from dataflex.signals.losses import token_losses
+from dataflex.signals.passes import Rows, token_counts, tokens_and_labels
 from dataflex.signals.untouched import untouched
 
 if TYPE_CHECKING:
-    from dataflex.engine.component import FloatArray, IntArray
+    from dataflex.engine.component import IntArray
 
     class _Base(Trainer):
         model: torch.nn.Module
@@ -61,20 +64,25 @@ class DynamicTrainer(_Base):
     Args:
         conductor: decides, and keeps what was decided.
         row_lengths: tokens of each row, for grouping rows of similar length when a pool is measured.
+        validation: rows that a selection is meant for, when a component needs them.
         resume_from: checkpoint that the run goes on from.
         kwargs: the stock trainer's arguments; ``train_dataset`` is numbered domain after domain.
     """
 
     def __init__(
-        self, *, conductor: Conductor, row_lengths: IntArray, resume_from: Path | None, **kwargs: Any
+        self,
+        *,
+        conductor: Conductor,
+        row_lengths: IntArray,
+        validation: Sequence[dict[str, Any]] | None,
+        resume_from: Path | None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.conductor = conductor
-        self._row_lengths = row_lengths
         # The loss is divided by the step's token count right here, for every kind of model.
         self.model_accepts_loss_kwargs = True
         self._factors: list[torch.Tensor] = []
-        self._signals = _StepSignals(self)
         # On the device, so that no micro-batch waits for a copy.
         self._domain_ends = torch.from_numpy(np.cumsum(conductor.facts.rows)).to(self.args.device)
         self._feed = Feed(
@@ -84,7 +92,40 @@ class DynamicTrainer(_Base):
             self.args.gradient_accumulation_steps,
             self._loader_options(),
         )
+        self._bench = self._make_bench(row_lengths, validation)
+        self._signals = Measurements(self._bench, 0)
         self.add_callback(_DataSide(self, resume_from))
+
+    def _make_bench(self, row_lengths: IntArray, validation: Sequence[dict[str, Any]] | None) -> Bench:
+        def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+            return dict(self._prepare_inputs(dict(self.data_collator(rows))))
+
+        def rows_of(dataset: Any, lengths: IntArray, supervised: IntArray) -> Rows:
+            return Rows(lengths, supervised, lambda numbers: collate([dataset[int(n)] for n in numbers]))
+
+        rows: Any = self.train_dataset
+        pool = rows_of(rows, row_lengths, self.conductor.row_tokens)
+        held_out = None
+        if validation is not None:
+            counts = [token_counts(validation[number]) for number in range(len(validation))]
+            held_out = rows_of(validation, *np.array(counts, np.int64).T)
+        return Bench(
+            model=self.model,
+            optimizer=lambda: self.optimizer,
+            learning_rate=self._learning_rate,
+            tokenizer=self.processing_class,
+            pool=pool,
+            pool_tokens=lambda number: tokens_and_labels(rows[number]),
+            validation=held_out,
+            validation_tokens=lambda number: tokens_and_labels((validation or [])[number]),
+            collate=collate,
+            batch_tokens=self.args.per_device_train_batch_size * int(np.max(row_lengths)),
+            folder=Path(str(self.args.output_dir)),
+        )
+
+    def _learning_rate(self) -> float:
+        assert self.lr_scheduler is not None
+        return float(self.lr_scheduler.get_last_lr()[0])
 
     def close_feed(self) -> None:
         """End the workers that read ahead."""
@@ -114,13 +155,25 @@ class DynamicTrainer(_Base):
             # Resumed from the last checkpoint: the Trainer would take one more step before it looks.
             self.control.should_training_stop = True
             return [], None
-        self._signals = _StepSignals(self)
-        if self.conductor.begin_step(step, self._signals) or not self._feed.is_open:
+        self._signals = Measurements(self._bench, step)
+        if self._decide(step) or not self._feed.is_open:
             self._feed.open(self.conductor.rows_of_step, step, self.conductor.next_change(step))
         batches = self._feed.next_step()
         if len(batches) > 1 and self.conductor.weighs_at(step):
             self._factors = self._factors_beforehand(step, batches)
         return batches, self._get_num_items_in_batch(batches, device)
+
+    def _decide(self, step: int) -> bool:
+        try:
+            return self.conductor.begin_step(step, self._signals)
+        except UserError as error:
+            if not step:
+                raise
+            # What was trained so far must not be lost to, say, a reward server that is down.
+            self._save_checkpoint(self.model, trial=None)
+            raise UserError(
+                f"{error}; the run is saved at step {step} and goes on from there when it is started again"
+            ) from error
 
     @override
     def compute_loss(
@@ -171,37 +224,12 @@ class DynamicTrainer(_Base):
         loss_sums, loss_tokens = torch.cat(parts, dim=1)
         return list(self._step_factors(loss_sums, loss_tokens).split([part.shape[1] for part in parts]))
 
-    def pool_losses(self) -> FloatArray:
-        """Measure the loss of every row with the present model, leaving no trace."""
-        with untouched(self.model):
-            return pool_losses(
-                self.model,
-                self._row_lengths,
-                self._feed.batch,
-                self._prepare_inputs,
-                # A training batch of the longest rows: what fits in training fits here.
-                batch_tokens=self.args.per_device_train_batch_size * int(np.max(self._row_lengths)),
-            )
-
     @override
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
             save_data_side(self.conductor, folder)
         super()._save_checkpoint(model, trial)
-
-
-class _StepSignals:
-    """The signals of one optimizer step: each is measured once, when it is first asked for."""
-
-    def __init__(self, trainer: DynamicTrainer) -> None:
-        self._trainer = trainer
-        self._losses: FloatArray | None = None
-
-    def losses(self) -> FloatArray:
-        if self._losses is None:
-            self._losses = self._trainer.pool_losses()
-        return self._losses
 
 
 class _DataSide(TrainerCallback):

@@ -133,6 +133,7 @@ def _what(decision: dict[str, Any]) -> str:
     text = f"{decision['rows']:,} of {decision['pool']:,} rows"
     if len(decision["by_domain"]) > 1:
         text += " (" + ", ".join(f"{name} {rows:,}" for name, rows in decision["by_domain"].items()) + ")"
-    if "loss_pool" in decision:
-        text += f"; mean loss {decision['loss_selected']:.3f}, the pool's {decision['loss_pool']:.3f}"
+    for key, values in decision.items():
+        if isinstance(values, dict) and "pool" in values and values.get("selected") is not None:
+            text += f"; mean {key} {values['selected']:.4g}, the pool's {values['pool']:.4g}"
     return text

@@ -82,11 +82,19 @@ def dataset_files(data_args: Any) -> dict[str, list[Path]]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"dataset names {twice[0]!r} twice: every domain needs a name of its own")
-    if isinstance(data_args.dataset_dir, dict) or data_args.dataset_dir == "ONLINE":
-        return {name: [] for name in names}
-    if str(data_args.dataset_dir).startswith("REMOTE:"):
-        return {name: [] for name in names}
-    index = Path(data_args.dataset_dir) / "dataset_info.json"
+    return {name: local_files(data_args, name) for name in names}
+
+
+def local_files(data_args: Any, name: str) -> list[Path]:
+    """Return the local files of a dataset; none for one that comes from a hub.
+
+    Raises:
+        UserError: ``dataset_info.json`` lacks it, or a file is missing or empty.
+    """
+    folder = data_args.dataset_dir
+    if isinstance(folder, dict) or folder == "ONLINE" or str(folder).startswith("REMOTE:"):
+        return []
+    index = Path(folder) / "dataset_info.json"
     if not index.is_file():
         raise UserError(f"no file {index}: set dataset_dir to the folder that holds dataset_info.json")
     try:
@@ -95,7 +103,7 @@ def dataset_files(data_args: Any) -> dict[str, list[Path]]:
         raise UserError(f"{index} is not JSON: {error}") from None
     if not isinstance(info, dict):
         raise UserError(f"{index} must hold keys and values")
-    return {name: _files_of(name, info, Path(data_args.dataset_dir)) for name in names}
+    return _files_of(name, info, Path(folder))
 
 
 def _files_of(name: str, info: dict[str, Any], folder: Path) -> list[Path]:

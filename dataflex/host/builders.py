@@ -27,6 +27,7 @@ def make_trainer(prepared: Prepared, model: Any, conductor: Conductor, resume_fr
     common: dict[str, Any] = {
         "conductor": conductor,
         "row_lengths": prepared.domains.lengths,
+        "validation": prepared.domains.validation,
         "resume_from": resume_from,
         "model": model,
         "args": args.training,

@@ -11,23 +11,41 @@ from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments
 
 _ABSENT: dict[Need, str] = {
-    "per_sample_gradient": "per-sample gradients, which this version does not compute yet",
-    "hidden_states": "hidden states, which this version does not collect yet",
     "reference_model": "a reference model, which this version does not load yet",
-    "validation_set": "a validation set, which this version does not hand to components yet",
-    "generation": "generation from the present weights, which this version does not offer yet",
-    "embeddings": "embeddings of the rows, which this version does not compute yet",
 }
 
 
-def check_needs(name: str, component: Component) -> None:
+def check_needs(name: str, component: Component, args: HostArguments) -> None:
     """Refuse a component whose needs can't be met. ``per_sample_loss`` always is: see ``check_host``.
 
     Raises:
-        UserError: names what is missing.
+        UserError: names what is missing, and the key to change.
     """
-    for need in sorted(component.needs - {"per_sample_loss"}):
+    needs = component.requirements()
+    for need in sorted(needs & set(_ABSENT)):
         raise UserError(f"component {name!r} needs {_ABSENT[need]}")
+    _, data, training, finetuning, _ = args
+    refused = [
+        (
+            "validation_set" in needs and not data.eval_dataset,
+            "needs a validation set: name one in eval_dataset",
+        ),
+        (
+            "generation" in needs and finetuning.stage != "sft",
+            f"generates answers to prompts, which stage: {finetuning.stage} does not have; use stage: sft",
+        ),
+        (
+            "per_sample_gradient" in needs and training.fp16,
+            "needs gradients of samples, which underflow without loss scaling: say bf16 instead of fp16",
+        ),
+        (
+            "per_sample_gradient" in needs and finetuning.use_dora,
+            "needs gradients of samples, which use_dora: true does not give layer by layer",
+        ),
+    ]
+    for wrong, reason in refused:
+        if wrong:
+            raise UserError(f"component {name!r} {reason}")
 
 
 def check_host(args: HostArguments) -> None:

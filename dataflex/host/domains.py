@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments
-from dataflex.signals.losses import IGNORED
+from dataflex.signals.passes import IGNORED
 
 IntArray = npt.NDArray[np.int64]
 
@@ -31,6 +31,8 @@ class Domains:
     """Supervised tokens of each row, after the shift by one."""
     evaluation: Any
     """LLaMA-Factory's ``eval_dataset``: a dataset, several by name, or none."""
+    validation: Any = None
+    """Rows that a selection is meant for; none unless a component needs them."""
 
     def loss_tokens(self) -> IntArray:
         """Return the supervised tokens of each domain."""
@@ -71,6 +73,13 @@ def load_domains(args: HostArguments, template: Any, tokenizer_module: dict[str,
         if tokens == 0:
             raise UserError(f"dataset {name!r} has no supervised token: check its columns and cutoff_len")
     return domains
+
+
+def load_dataset_named(
+    args: HostArguments, template: Any, tokenizer_module: dict[str, Any], name: str
+) -> Any:
+    """Return the tokenised rows of one dataset, as a training set."""
+    return _load(args, template, tokenizer_module, dataset=[name]).get("train_dataset")
 
 
 def _load(

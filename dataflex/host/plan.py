@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from dataflex.engine.component import Context, Facts, FloatArray, Mixer
+from dataflex.engine.component import Context, Facts, FloatArray, Mixer, Signals
 from dataflex.engine.proportions import row_shares
 from dataflex.engine.schedule import Phase
 from dataflex.errors import UserError
@@ -57,14 +57,15 @@ def _known_proportions(prepared: Prepared) -> FloatArray | None:
     if not decision.component.constant:
         return facts.proportions
     assert isinstance(decision.component, Mixer)
-    mixture = decision.component.update(Context(facts, step=0, update=0, signals=_NothingMeasured()))
+    nothing = cast(Signals, _NothingMeasured())
+    mixture = decision.component.update(Context(facts, step=0, update=0, signals=nothing))
     before = decision.schedule.warmup_step / facts.total_steps
     return before * facts.proportions + (1 - before) * mixture.proportions
 
 
 class _NothingMeasured:
-    def losses(self) -> FloatArray:
-        raise UserError("a constant mixer asked for a measurement")
+    def __getattr__(self, name: str) -> Any:
+        raise UserError(f"a constant mixer asked for a measurement: {name}")
 
 
 def _domains(facts: Facts, proportions: FloatArray | None) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, dataset_files, parse
 from dataflex.host.capabilities import check_host, check_needs
 from dataflex.host.domains import Domains, load_domains
+from dataflex.host.validation import load_validation
 
 _DEVICE_KEYS = {"deepspeed", "fsdp", "fsdp_config", "bf16", "fp16", "flash_attn"}
 
@@ -82,7 +83,7 @@ def check(config: dict[str, Any], *, planned_ranks: int | None = None) -> Checke
     if own.is_dynamic:
         check_host(args)
         for name, component in components.values():
-            check_needs(name, component)
+            check_needs(name, component, args)
         if own.init_mixture_proportions is not None:
             as_proportions(own.init_mixture_proportions, args.data.dataset, "init_mixture_proportions")
         _early_facts(own, args, components)
@@ -124,6 +125,10 @@ def prepare(checked: Checked) -> Prepared:
     except ValueError as error:
         raise UserError(f"template: {args.data.template}: {error}") from None
     domains = load_domains(args, template, tokenizer_module)
+    validation = None
+    if any("validation_set" in component.requirements() for _, component in checked.components.values()):
+        rows, validation = load_validation(args, template, tokenizer_module)
+        domains = replace(domains, validation=rows)
     decision_list = own.decision_list()
     total_steps = run_steps(
         {d.kind: (d.warmup_step, d.update_step, d.update_times) for d in decision_list},
@@ -143,6 +148,7 @@ def prepare(checked: Checked) -> Prepared:
         seed=args.training.seed if data_seed is None else data_seed,
         batch_rows=checked.batch_rows,
         total_steps=total_steps,
+        validation=validation,
     )
     decisions = {}
     for configured in decision_list:

@@ -7,6 +7,7 @@ the backward pass runs and are never stored, unless a projection is asked for an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from dataflex.collectives import sum_over_ranks
 from dataflex.signals.adam import Moments, adam_step
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import SampleGradients
-from dataflex.signals.losses import mean_losses
+from dataflex.signals.losses import sum_of_mean_losses
 from dataflex.signals.passes import IntArray, Rows, my_batches, refuse_gaps, token_batches
 from dataflex.signals.store import GradientStore
 
@@ -137,12 +138,7 @@ def alignment(
         batch = rows.batch(batch_rows.tolist())
         shape = tuple(batch["labels"].shape)
         reduction = _Reduction(len(places), targets, features, moments)
-        engine.run(
-            lambda batch=batch: mean_losses(model, batch).sum(),  # type: ignore[misc]
-            shape,
-            len(places),
-            reduction,
-        )
+        engine.run(partial(sum_of_mean_losses, model, batch), shape, len(places), reduction)
         if not counts:
             continue
         found = reduction.alignments().cpu()
@@ -180,12 +176,7 @@ def group_alignment(
         batch = rows.batch(members.tolist())
         shape = tuple(batch["labels"].shape)
         reduction = _GramReduction(len(members), targets, features, moments)
-        engine.run(
-            lambda batch=batch: mean_losses(model, batch).sum(),  # type: ignore[misc]
-            shape,
-            len(members),
-            reduction,
-        )
+        engine.run(partial(sum_of_mean_losses, model, batch), shape, len(members), reduction)
         if counts:
             usable = torch.from_numpy(rows.supervised[members] > 0)
             scores[number] = reduction.group_alignment(usable).cpu()

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,13 +27,9 @@ CHUNK_ELEMENTS = 2**26
 """Elements of the gradients that are materialised at once: 256 MiB in fp32."""
 
 
-class Consumer(Protocol):
-    """Receives the gradients of one parameter for some samples."""
-
-    def __call__(self, parameter: int, samples: slice, gradients: torch.Tensor) -> None:
-        """Take ``gradients`` of shape ``(samples, elements)``; they may be changed in place."""
-        ...
-
+Consumer = Callable[[int, slice, torch.Tensor], None]
+"""Receives the gradients of one parameter for some samples: the parameter's index, which samples, and the
+gradients, shape ``(samples, elements)``, which it may change in place."""
 
 Formula = Callable[[nn.Module, str, torch.Tensor, torch.Tensor], torch.Tensor]
 """Layer, name of its parameter, its inputs and output gradients, both ``(n, T, ...)``, to the parameter's

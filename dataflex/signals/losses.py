@@ -9,10 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dataflex.collectives import sum_over_ranks
-from dataflex.signals.passes import Batch, Rows, my_batches, refuse_gaps, token_batches
-
-IGNORED = -100
-"""Label of a position that is not supervised."""
+from dataflex.signals.passes import IGNORED, Batch, Rows, my_batches, refuse_gaps, token_batches
 
 
 def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -42,6 +39,11 @@ def mean_losses(model: nn.Module, batch: Batch) -> torch.Tensor:
     labels = batch.pop("labels")
     loss_sums, counts = token_losses(model(**batch).logits, labels)
     return loss_sums / counts.clamp(min=1)
+
+
+def sum_of_mean_losses(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Return the sum of ``mean_losses``: its gradient holds each row's own, one beside the other."""
+    return mean_losses(model, batch).sum()
 
 
 def pool_losses(model: nn.Module, rows: Rows, batch_tokens: int) -> npt.NDArray[np.float64]:

@@ -12,6 +12,9 @@ from rich.progress import track
 
 from dataflex.collectives import world
 
+IGNORED = -100
+"""Label of a position that is not supervised."""
+
 IntArray = npt.NDArray[np.int64]
 Batch = dict[str, Any]
 
@@ -59,3 +62,14 @@ def refuse_gaps(seen: npt.ArrayLike) -> None:
     wrong = int((np.asarray(seen) != 1).sum())
     if wrong:
         raise RuntimeError(f"{wrong} rows were not measured exactly once")
+
+
+def tokens_and_labels(row: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """Return the token ids and labels of a row; a row of plain text supervises all of its tokens."""
+    return list(row["input_ids"]), list(row.get("labels") or row["input_ids"])
+
+
+def token_counts(row: dict[str, Any]) -> tuple[int, int]:
+    """Return a row's tokens and supervised tokens, the latter after the shift by one."""
+    tokens, labels = tokens_and_labels(row)
+    return len(tokens), sum(label != IGNORED for label in labels[1:])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,9 @@ from dataflex.collectives import sum_over_ranks
 from dataflex.errors import UserError
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import SampleGradients, trainable
-from dataflex.signals.losses import mean_losses, token_losses
+from dataflex.signals.losses import sum_of_mean_losses, token_losses
 from dataflex.signals.passes import Batch, IntArray, Rows, my_batches, token_batches
+from dataflex.signals.projection import Projection
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -60,7 +61,7 @@ def validation_targets(
     def turns() -> Iterator[_Turn]:
         for samples, counts in my_batches(batches, "Measuring the validation gradients"):
             batch = rows.batch(samples)
-            yield _Turn(samples, counts, _shape(batch), lambda batch=batch: mean_losses(model, batch).sum())
+            yield _Turn(samples, counts, _shape(batch), partial(sum_of_mean_losses, model, batch))
 
     return _mean_directions(model, turns(), groups, features)
 
@@ -95,12 +96,7 @@ def policy_targets(
         for samples, counts in my_batches(batches, "Measuring the policy gradients"):
             batch = rows.batch((np.array(samples)[:, None] * each + np.arange(each)).ravel().tolist())
             weights = torch.from_numpy(advantages[samples].ravel())
-            yield _Turn(
-                samples,
-                counts,
-                _shape(batch),
-                lambda batch=batch, weights=weights: _weighted_loss(model, batch, weights),
-            )
+            yield _Turn(samples, counts, _shape(batch), partial(_weighted_loss, model, batch, weights))
 
     return _mean_directions(model, turns(), groups, features)
 
@@ -122,6 +118,19 @@ def _small(batches: list[list[int]], model: nn.Module) -> list[list[int]]:
     return [batch[start : start + most] for batch in batches for start in range(0, len(batch), most)]
 
 
+def _hold(
+    held: list[torch.Tensor],
+    projection: Projection | None,
+    parameter: int,
+    chunk: slice,
+    gradients: torch.Tensor,
+) -> None:
+    if projection is None:
+        held[parameter][chunk] = gradients
+    else:
+        held[0][chunk] += projection.apply(parameter, gradients)
+
+
 def _mean_directions(
     model: nn.Module, turns: Iterator[_Turn], groups: IntArray, features: GradientFeatures
 ) -> Targets:
@@ -140,13 +149,7 @@ def _mean_directions(
     for turn in turns:
         held = [torch.zeros(len(turn.samples), width, device=device) for width in widths]
 
-        def hold(parameter: int, chunk: slice, gradients: torch.Tensor, held: list[Any] = held) -> None:
-            if projection is None:
-                held[parameter][chunk] = gradients
-            else:
-                held[0][chunk] += projection.apply(parameter, gradients)
-
-        engine.run(turn.loss, turn.shape, len(turn.samples), hold)
+        engine.run(turn.loss, turn.shape, len(turn.samples), partial(_hold, held, projection))
         if not turn.counts:
             continue
         norms = torch.stack([part.double().square().sum(1) for part in held]).sum(0).sqrt()

@@ -46,7 +46,9 @@ def make_rows(tokens: Sequence[Sequence[int]], *, left: bool = False, pad_to: in
             where = slice(width - size, width) if left else slice(size)
             made["input_ids"][place, where] = torch.tensor(tokens[index])
             made["attention_mask"][place, where] = 1
-            made["labels"][place, where] = torch.tensor([-100] * -(-size // 2) + list(tokens[index])[-(-size // 2) :])
+            made["labels"][place, where] = torch.tensor(
+                [-100] * -(-size // 2) + list(tokens[index])[-(-size // 2) :]
+            )
         return made
 
     lengths = np.array([len(row) for row in tokens])

@@ -22,7 +22,9 @@ Alone = Callable[[nn.Module, Rows, int], torch.Tensor]
 
 def lora(model: nn.Module, **options: Any) -> nn.Module:
     torch.manual_seed(1)
-    adapted = get_peft_model(model, LoraConfig(r=3, lora_alpha=7, lora_dropout=0.4, target_modules="all-linear", **options))
+    adapted = get_peft_model(
+        model, LoraConfig(r=3, lora_alpha=7, lora_dropout=0.4, target_modules="all-linear", **options)
+    )
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
             nn.init.normal_(parameter, std=0.1)
@@ -119,7 +121,9 @@ def test_gradient_checkpointing_changes_nothing(kind: str, reentrant: bool, toke
     if kind != "full":
         model.enable_input_require_grads()  # type: ignore[operator]
     calls = 0
-    layer = model.get_submodule("base_model.model.model.layers.0.mlp" if kind == "lora" else "model.layers.0.mlp")
+    layer = model.get_submodule(
+        "base_model.model.model.layers.0.mlp" if kind == "lora" else "model.layers.0.mlp"
+    )
 
     def count(*_: Any) -> None:
         nonlocal calls
@@ -135,7 +139,9 @@ def test_rows_of_one_sample_are_added_up(tokens: list[list[int]]) -> None:
         model = make()
         rows = make_rows(tokens)
         each = collect(model, rows, [0, 1, 2, 4])
-        close(collect(model, rows, [0, 1, 2, 4], samples=2), torch.stack([each[0] + each[1], each[2] + each[3]]))
+        close(
+            collect(model, rows, [0, 1, 2, 4], samples=2), torch.stack([each[0] + each[1], each[2] + each[3]])
+        )
 
 
 def test_small_chunks_give_the_same(tokens: list[list[int]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,191 @@
+"""What components can measure at a step, with the model as it is then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+from typing_extensions import override
+
+from dataflex.engine.component import FloatArray, IntArray, Signals
+from dataflex.errors import UserError
+from dataflex.signals import alignment, targets
+from dataflex.signals.adam import Moments, read_moments
+from dataflex.signals.checkpoints import moments_of, weights_of
+from dataflex.signals.embeddings import Embeddings, EmbeddingSource
+from dataflex.signals.features import GradientFeatures, Targets
+from dataflex.signals.gradients import trainable
+from dataflex.signals.losses import pool_losses
+from dataflex.signals.passes import IGNORED, Rows
+from dataflex.signals.rollouts import Rollouts, Sampling
+from dataflex.signals.store import GradientStore
+from dataflex.signals.untouched import untouched
+
+Tokens = tuple[Sequence[int], Sequence[int]]
+"""Token ids and labels of a row."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a run measures with; it lasts as long as the run."""
+
+    model: nn.Module
+    optimizer: Callable[[], Any]
+    learning_rate: Callable[[], float]
+    tokenizer: Any
+    pool: Rows
+    pool_tokens: Callable[[int], Tokens]
+    validation: Rows | None
+    validation_tokens: Callable[[int], Tokens]
+    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    """Makes a batch of token rows, on the model's device."""
+    batch_tokens: int
+    """Padded tokens of a training batch of the longest rows: what fits in training fits here."""
+    folder: Path
+    """The run directory, for what is kept between steps."""
+
+
+class Measurements(Signals):
+    """The signals of one step; see ``Signals`` for what they mean. Losses are measured once and kept.
+
+    Args:
+        bench: the run's.
+        step: optimizer step.
+        checkpoint: measure with its weights and moments; they are in place already.
+    """
+
+    def __init__(self, bench: Bench, step: int, checkpoint: Path | None = None) -> None:
+        self._bench, self._step, self._checkpoint = bench, step, checkpoint
+        self._losses: FloatArray | None = None
+
+    @override
+    def learning_rate(self) -> float:
+        return self._bench.learning_rate()
+
+    @override
+    def losses(self) -> FloatArray:
+        if self._losses is None:
+            with untouched(self._bench.model):
+                self._losses = pool_losses(self._bench.model, self._bench.pool, self._bench.batch_tokens)
+        return self._losses
+
+    @override
+    def validation_targets(self, groups: IntArray, features: GradientFeatures) -> Targets:
+        bench = self._bench
+        with untouched(bench.model, backward=True):
+            return targets.validation_targets(
+                bench.model, self._validation(), groups, features, bench.batch_tokens
+            )
+
+    @override
+    def policy_targets(
+        self, rollouts: Rollouts, advantages: FloatArray, groups: IntArray, features: GradientFeatures
+    ) -> Targets:
+        bench = self._bench
+        with untouched(bench.model, backward=True):
+            return targets.policy_targets(
+                bench.model, self._continuations(rollouts), advantages, groups, features, bench.batch_tokens
+            )
+
+    def _validation(self) -> Rows:
+        if self._bench.validation is None:
+            raise UserError("there is no validation set: name one in eval_dataset")
+        return self._bench.validation
+
+    def _continuations(self, rollouts: Rollouts) -> Rows:
+        """The continuations behind their prompts as rows; only the continuations are supervised."""
+        sequences = [
+            (prompt, continuation)
+            for prompt, several in zip(rollouts.prompt_tokens, rollouts.tokens, strict=True)
+            for continuation in several
+        ]
+
+        def batch(numbers: Sequence[int]) -> dict[str, Any]:
+            rows = []
+            for prompt, continuation in (sequences[number] for number in numbers):
+                ids = [*prompt.tolist(), *continuation.tolist()]
+                labels = [IGNORED] * len(prompt) + continuation.tolist()
+                rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels})
+            return self._bench.collate(rows)
+
+        return Rows(
+            np.array([len(prompt) + len(continuation) for prompt, continuation in sequences]),
+            np.array([len(continuation) for _, continuation in sequences]),
+            batch,
+        )
+
+    @override
+    def alignment(
+        self, target: Targets, features: GradientFeatures, rows: IntArray | None = None
+    ) -> FloatArray:
+        bench = self._bench
+        chosen = np.arange(len(bench.pool.lengths)) if rows is None else rows
+        store = self._store(features)
+        with untouched(bench.model, backward=True):
+            scores = alignment.alignment(
+                bench.model,
+                bench.pool,
+                chosen,
+                target,
+                features,
+                self._moments(features),
+                bench.batch_tokens,
+                store,
+            )
+        if store is not None:
+            store.close()
+        return scores
+
+    @override
+    def group_alignment(
+        self, target: Targets, features: GradientFeatures, groups: Sequence[IntArray]
+    ) -> FloatArray:
+        bench = self._bench
+        with untouched(bench.model, backward=True):
+            return alignment.group_alignment(
+                bench.model, bench.pool, groups, target, features, self._moments(features)
+            )
+
+    def _moments(self, features: GradientFeatures) -> list[Moments] | None:
+        if features.gradient == "sgd":
+            return None
+        parameters, optimizer = trainable(self._bench.model), self._bench.optimizer()
+        if self._checkpoint is not None:
+            return moments_of(self._checkpoint, optimizer, parameters)
+        return read_moments(optimizer, parameters)
+
+    def _store(self, features: GradientFeatures) -> GradientStore | None:
+        if not features.store or features.projection is None:
+            return None
+        at = f"step-{self._step:06d}" if self._checkpoint is None else self._checkpoint.name
+        about = {
+            "projection": vars(features.projection),
+            "gradient": features.gradient,
+            "adam_eps_mode": features.adam_eps_mode,
+            "measured_at": at,
+        }
+        return GradientStore(
+            self._bench.folder / "gradients" / at,
+            len(self._bench.pool.lengths),
+            features.projection.dimension,
+            about,
+        )
+
+    @override
+    def rollouts(self, sampling: Sampling, seed: int) -> Rollouts:
+        raise NotImplementedError
+
+    @override
+    def embeddings(self, source: EmbeddingSource) -> Embeddings:
+        raise NotImplementedError
+
+    @override
+    @contextmanager
+    def at_checkpoint(self, checkpoint: Path) -> Iterator[Measurements]:
+        with weights_of(self._bench.model, checkpoint):
+            yield Measurements(self._bench, self._step, checkpoint)
