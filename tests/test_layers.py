@@ -14,7 +14,7 @@ HOSTS = ("llamafactory", "transformers", "accelerate", "deepspeed", "peft")
 ALLOWED = {
     "engine": {"engine", "signals", "collectives", "errors"},
     "signals": {"signals", "collectives", "errors"},
-    "selectors": {"engine", "signals", "errors"},
+    "selectors": {"selectors", "engine", "signals", "errors"},
     "mixers": {"engine", "signals", "errors"},
     "weighters": {"engine", "signals", "errors"},
     "corpus": {"corpus", "errors"},

@@ -231,6 +231,8 @@ class Component(BaseModel):
     needs: ClassVar[frozenset[Need]] = frozenset()
     paper: ClassVar[str] = ""
     """Where the method comes from."""
+    example: ClassVar[dict[str, Any]] = {}
+    """Parameters of a small run, for the tests that every registered component has to pass."""
     constant: ClassVar[bool] = False
     """Whether it always decides the same, so that it needs no schedule."""
 

@@ -14,6 +14,8 @@ from dataflex.engine.component import Context, Facts, IntArray, Need, Selector
 class CustomSelector(Selector):
     """Select with a function ``f(context, n, **params) -> ids`` or a Selector class of your own."""
 
+    example = {"path": "dataflex.selectors.random:RandomSelector", "params": {"replacement": False}}
+
     path: str = "package.module:name"
     """The function or class. Its module is imported: name only code that you trust."""
     params: dict[str, Any] = {}

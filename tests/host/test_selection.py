@@ -61,20 +61,20 @@ def test_a_selection_by_gradients_leaves_training_bitwise_as_it_was(
         lambda self, scores, context, n: RandomSelector().select(context, n),
     )
     watched = run(**keys)
-    assert [line["sha256"] for line in watched.lines("plan_log.jsonl")] == [
-        line["sha256"] for line in plain.lines("plan_log.jsonl")
+    assert [line.get("sha256") for line in watched.lines("plan_log.jsonl")] == [
+        line.get("sha256") for line in plain.lines("plan_log.jsonl")
     ]
     assert watched.losses == plain.losses
     assert all(torch.equal(watched.weights[name], weight) for name, weight in plain.weights.items())
 
 
 def test_gradient_checkpointing_and_batch_size_do_not_change_the_scores(run: Callable[..., Run]) -> None:
-    first = scores(run())
+    first = scores(run(lora_dropout=0.0))
     for keys in (
         {"disable_gradient_checkpointing": True},
         {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 1},
     ):
-        assert scores(run(**keys)) == pytest.approx(first, rel=1e-4, abs=1e-6)
+        assert scores(run(lora_dropout=0.0, **keys)) == pytest.approx(first, rel=1e-4, abs=1e-6)
 
 
 def test_a_subtask_column_is_read_from_the_file(run: Callable[..., Run]) -> None:
@@ -89,8 +89,9 @@ def test_full_training_and_the_projected_back_end(run: Callable[..., Run]) -> No
     exact = scores(run(**keys))
     params = {"backend": "projected", "proj_dim": 4096, "keep_gradients": True}
     projected = run(component_params=params, **keys)
-    assert np.abs(scores(projected) - exact).max() < 5 / 64
-    assert np.corrcoef(scores(projected), exact)[0, 1] > 0.9
+    error = scores(projected) - exact
+    assert 0 < np.sqrt((error**2).mean()) < 1.5 / 64
+    assert np.abs(error).max() < 5 / 64
     from dataflex.signals.store import describe
 
     about = describe(projected.folder / "gradients" / "step-000003")

@@ -46,7 +46,8 @@ def test_every_component_explains_itself(kind: str, name: str) -> None:
 @pytest.mark.parametrize(("kind", "name"), ALL)
 def test_every_component_decides_the_same_again(kind: str, name: str, at: At, facts: Facts) -> None:
     """Same seed, step and losses: the same decision, also from a restored copy and on another rank."""
-    component, copy = build(kind, name, {}), build(kind, name, {})  # type: ignore[arg-type]
+    params = components()[kind][name].example  # type: ignore[index]
+    component, copy = build(kind, name, params), build(kind, name, params)  # type: ignore[arg-type]
     component.check(facts)
     if isinstance(component, Mixer):
         component.observe(StepLosses(np.ones(3), np.ones(3, int), np.ones(3, int)), 4)
