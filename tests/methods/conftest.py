@@ -4,8 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
-from dataflex.engine.component import Context, Facts, FloatArray
+from dataflex.engine.component import Context, Facts, FloatArray, IntArray, ValidationFacts
+from dataflex.signals.alignment import GradientFeatures, Targets
+from dataflex.signals.rollouts import Rollouts, Sampling
 
 
 @pytest.fixture
@@ -18,6 +21,7 @@ def facts() -> Facts:
         seed=11,
         batch_rows=4,
         total_steps=50,
+        validation=ValidationFacts(4, {"dataset": ("v",) * 4, "subject": ("x", "x", "y", "y")}),
     )
 
 
@@ -29,6 +33,30 @@ class Given:
 
     def losses(self) -> FloatArray:
         return self._losses
+
+    def rollouts(self, sampling: Sampling, seed: int) -> Rollouts:
+        """Draw answers A to D; a row's right one is B."""
+        letters = np.random.default_rng(seed).choice(list("ABCD"), size=(4, sampling.continuations))
+        return Rollouts(
+            prompts=tuple(f"question {row}" for row in range(4)),
+            references=("B",) * 4,
+            texts=tuple(tuple(str(letter) for letter in row) for row in letters),
+            prompt_tokens=(np.arange(3),) * 4,
+            tokens=tuple(tuple(np.array([ord(letter)]) for letter in row) for row in letters),
+        )
+
+    def policy_targets(
+        self, rollouts: Rollouts, advantages: FloatArray, groups: IntArray, features: GradientFeatures
+    ) -> Targets:
+        """Return the summed advantages of each group as its direction."""
+        sums = np.bincount(groups, advantages.sum(axis=1))
+        return Targets([torch.from_numpy(sums)[:, None]], [1] * len(sums), 0)
+
+    def alignment(
+        self, targets: Targets, features: GradientFeatures, rows: IntArray | None = None
+    ) -> FloatArray:
+        """Return the row's loss times each direction."""
+        return self._losses[:, None] * targets.directions[0].numpy().T
 
 
 @pytest.fixture
