@@ -1,6 +1,7 @@
 """Collective operations between two real processes."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,25 @@ def numbers(failure: Exception | None) -> Any:
     return function
 
 
+class Sharded(torch.nn.Module):
+    """Needs all ranks in every forward, as a model does whose weights lie on several of them."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, **inputs: Any) -> Any:
+        if dist.is_initialized():
+            present = torch.tensor([123.0])
+            dist.all_reduce(present)
+            assert present.item() == 246
+        return self.model(**inputs)
+
+
 def sampled(model_folder: str) -> list[list[list[int]]]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
+    model = Sharded(AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval())
     rows = [(list(range(3, 5 + 4 * i)), [-100] * (1 + 4 * i) + [7]) for i in range(1, 6)]
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     found = sample_rollouts(model, tokenizer, rows, SAMPLING, 3, 100, torch.device("cpu"), ENDS)
@@ -43,7 +59,9 @@ def sampled(model_folder: str) -> list[list[list[int]]]:
 def of_a_rank(rank: int, folder: str, model_folder: str) -> None:
     os.environ.update(HF_HUB_OFFLINE="1")
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2, timeout=timedelta(seconds=60)
+    )
     told: dict[str, Any] = {"numbers": on_first_rank(numbers(None)).tolist()}
     for name, failure in {"user": UserError("is the sérver up?"), "bug": ValueError()}.items():
         try:

@@ -18,15 +18,31 @@ GREEDY = replace(PLAIN, continuations=1, temperature=1e-6)
 AUTHORS = Sampling(continuations=5, temperature=1.2, top_p=0.95, top_k=50, max_new_tokens=12)
 
 
-@pytest.fixture(scope="module")
-def loaded(tiny: Path) -> tuple[Any, Any]:
-    """The tiny model with sharper logits, so that a warper has something to cut off, and its tokenizer."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+@pytest.fixture(scope="module", params=["rotary", "learned"])
+def loaded(request: pytest.FixtureRequest, tiny: Path) -> tuple[Any, Any]:
+    """The tiny model, or one with a vector for each absolute position, and the tokenizer.
 
-    model = AutoModelForCausalLM.from_pretrained(tiny / "model", dtype=torch.float32).eval()
+    Weights are so large that each token attends to few others, at certain distances, and that filters have
+    something to cut off: with those of a fresh model positions hardly matter.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, set_seed
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny / "model")
+    if request.param == "rotary":
+        model = AutoModelForCausalLM.from_pretrained(tiny / "model", dtype=torch.float32)
+        large = "_proj.weight"
+    else:
+        set_seed(0)
+        shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256, "vocab_size": len(tokenizer)}
+        end = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+        model = GPT2LMHeadModel(GPT2Config(**shape, **end, bos_token_id=None))
+        large = "wpe.weight"
     with torch.no_grad():
-        model.model.norm.weight *= 8
-    return model, AutoTokenizer.from_pretrained(tiny / "model")
+        for name, parameter in model.named_parameters():
+            parameter *= (
+                15 if large in name else 8 if name.endswith(("model.norm.weight", "ln_f.weight")) else 1
+            )
+    return model.eval(), tokenizer
 
 
 def rows_of(tokenizer: Any) -> list[tuple[list[int], list[int]]]:
@@ -140,7 +156,11 @@ def test_lora_and_gradient_checkpointing_sample_as_the_plain_model(loaded: tuple
     from peft import LoraConfig, get_peft_model
 
     plain = as_lists(sample(loaded, PLAIN))
-    adapted = get_peft_model(deepcopy(loaded[0]), LoraConfig(r=2, target_modules=["q_proj"]))
+    part = "q_proj" if "qwen2" in type(loaded[0]).__name__.lower() else "c_attn"
+    adapted = get_peft_model(
+        deepcopy(loaded[0]),
+        LoraConfig(r=2, target_modules=[part], task_type="CAUSAL_LM", fan_in_fan_out=part == "c_attn"),
+    )
     adapted.gradient_checkpointing_enable()
     adapted.config.use_cache = False
     adapted.eval()
