@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 from typing_extensions import override
 
@@ -22,9 +23,12 @@ from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import trainable
 from dataflex.signals.losses import pool_losses
 from dataflex.signals.passes import IGNORED, Rows
-from dataflex.signals.rollouts import Rollouts, Sampling
+from dataflex.signals.rollouts import Rollouts, Sampling, sample_rollouts
 from dataflex.signals.store import GradientStore
 from dataflex.signals.untouched import untouched
+
+_CACHED_TOKENS = 4
+"""Tokens in a cache for one whose activations are kept for a backward pass."""
 
 Tokens = tuple[Sequence[int], Sequence[int]]
 """Token ids and labels of a row."""
@@ -42,6 +46,8 @@ class Bench:
     pool_tokens: Callable[[int], Tokens]
     validation: Rows | None
     validation_tokens: Callable[[int], Tokens]
+    end_tokens: Sequence[int]
+    """Tokens that end a generated answer."""
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     """Makes a batch of token rows, on the model's device."""
     batch_tokens: int
@@ -178,7 +184,19 @@ class Measurements(Signals):
 
     @override
     def rollouts(self, sampling: Sampling, seed: int) -> Rollouts:
-        raise NotImplementedError
+        bench = self._bench
+        rows = [bench.validation_tokens(number) for number in range(len(self._validation().lengths))]
+        with untouched(bench.model), torch.no_grad():
+            return sample_rollouts(
+                bench.model,
+                bench.tokenizer,
+                rows,
+                sampling,
+                seed,
+                _CACHED_TOKENS * bench.batch_tokens,
+                next(bench.model.parameters()).device,
+                bench.end_tokens,
+            )
 
     @override
     def embeddings(self, source: EmbeddingSource) -> Embeddings:

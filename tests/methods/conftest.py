@@ -9,6 +9,7 @@ import torch
 
 from dataflex.engine.component import Context, Facts, FloatArray, IntArray, ValidationFacts
 from dataflex.signals.features import GradientFeatures, Targets
+from dataflex.signals.rollouts import Rollouts, Sampling
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def facts() -> Facts:
         seed=11,
         batch_rows=4,
         total_steps=50,
-        validation=ValidationFacts(6, {"dataset": ("v",) * 6, "subject": tuple("abcabc")}),
+        validation=ValidationFacts(4, {"dataset": ("v",) * 4, "subject": ("x", "x", "y", "y")}),
     )
 
 
@@ -36,13 +37,31 @@ class Given:
 
     def validation_targets(self, groups: IntArray, features: GradientFeatures) -> Targets:
         counts = np.bincount(groups)
-        return Targets([torch.ones(len(counts), 2)], counts.tolist(), left_out=0)
+        return Targets([torch.ones(len(counts), 1)], counts.tolist(), left_out=0)
+
+    def rollouts(self, sampling: Sampling, seed: int) -> Rollouts:
+        """Draw answers A to D; a row's right one is B."""
+        letters = np.random.default_rng(seed).choice(list("ABCD"), size=(4, sampling.continuations))
+        return Rollouts(
+            prompts=tuple(f"question {row}" for row in range(4)),
+            references=("B",) * 4,
+            texts=tuple(tuple(str(letter) for letter in row) for row in letters),
+            prompt_tokens=(np.arange(3),) * 4,
+            tokens=tuple(tuple(np.array([ord(letter)]) for letter in row) for row in letters),
+        )
+
+    def policy_targets(
+        self, rollouts: Rollouts, advantages: FloatArray, groups: IntArray, features: GradientFeatures
+    ) -> Targets:
+        """Return the summed advantages of each group as its direction."""
+        sums = np.bincount(groups, advantages.sum(axis=1))
+        return Targets([torch.from_numpy(sums)[:, None]], [1] * len(sums), 0)
 
     def alignment(
         self, targets: Targets, features: GradientFeatures, rows: IntArray | None = None
     ) -> FloatArray:
-        every = np.random.default_rng(0).normal(size=(len(self._losses), len(targets.counts)))
-        return every if rows is None else every[rows]
+        """Return the row's loss times each direction."""
+        return self._losses[:, None] * targets.directions[0].numpy().T
 
     def group_alignment(
         self, targets: Targets, features: GradientFeatures, groups: Sequence[IntArray]
