@@ -80,11 +80,15 @@ class InfluenceSelector(Selector):
         """Note how many validation rows count."""
         context.notes.update(validation_rows=sum(targets.counts), validation_left_out=targets.left_out)
 
+    def order(self, scores: FloatArray) -> IntArray:
+        """Return rows best first; ties go to the lower id."""
+        return np.argsort(-scores, kind="stable")
+
     def pick(self, by_subtask: FloatArray, context: Context, n: int) -> IntArray:
         """Choose rows by their best subtask; a row without a finite score is never chosen."""
         scores = by_subtask.max(axis=1)
         context.notes["scores"] = scores
-        best = np.argsort(-np.where(np.isfinite(scores), scores, -np.inf), kind="stable")
+        best = self.order(np.where(np.isfinite(scores), scores, -np.inf))
         best = best[: int(np.isfinite(scores).sum())]
         if self.top is None:
             return best[:n]
