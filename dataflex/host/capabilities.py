@@ -12,21 +12,18 @@ from dataflex.host.arguments import HostArguments
 
 _ABSENT: dict[Need, str] = {
     "per_sample_gradient": "per-sample gradients, which this version does not compute yet",
-    "hidden_states": "hidden states, which this version does not collect yet",
     "reference_model": "a reference model, which this version does not load yet",
-    "validation_set": "a validation set, which this version does not hand to components yet",
     "generation": "generation from the present weights, which this version does not offer yet",
-    "embeddings": "embeddings of the rows, which this version does not compute yet",
 }
 
 
 def check_needs(name: str, component: Component) -> None:
-    """Refuse a component whose needs can't be met. ``per_sample_loss`` always is: see ``check_host``.
+    """Refuse a component whose needs can't be met. Those that are not in ``_ABSENT`` always are.
 
     Raises:
         UserError: names what is missing.
     """
-    for need in sorted(component.needs - {"per_sample_loss"}):
+    for need in sorted(component.requirements() & set(_ABSENT)):
         raise UserError(f"component {name!r} needs {_ABSENT[need]}")
 
 

@@ -31,6 +31,8 @@ class Domains:
     """Supervised tokens of each row, after the shift by one."""
     evaluation: Any
     """LLaMA-Factory's ``eval_dataset``: a dataset, several by name, or none."""
+    validation: Any = None
+    """The rows of ``eval_dataset``, made like rows to train on; none when no component needs them."""
 
     def loss_tokens(self) -> IntArray:
         """Return the supervised tokens of each domain."""
@@ -38,8 +40,16 @@ class Domains:
         return np.array([self.row_tokens[e - n : e].sum() for e, n in zip(ends, self.counts, strict=True)])
 
 
-def load_domains(args: HostArguments, template: Any, tokenizer_module: dict[str, Any]) -> Domains:
+def load_domains(
+    args: HostArguments, template: Any, tokenizer_module: dict[str, Any], *, validates: bool = False
+) -> Domains:
     """Load and tokenise every dataset of the configuration as a domain of its own.
+
+    Args:
+        args: LLaMA-Factory's arguments.
+        template: of the stage's conversations.
+        tokenizer_module: the tokenizer, as LLaMA-Factory loads it.
+        validates: whether a component needs the validation set.
 
     Raises:
         UserError: a domain without any row, or data that LLaMA-Factory can't read.
@@ -66,11 +76,29 @@ def load_domains(args: HostArguments, template: Any, tokenizer_module: dict[str,
     rows = concatenate_datasets(parts)
     lengths, row_tokens = _token_counts(rows, tokenizer_module["tokenizer"].pad_token_id)
     counts = np.array([len(part) for part in parts], np.int64)
-    domains = Domains(tuple(args.data.dataset), rows, counts, lengths, row_tokens, evaluation)
+    validation = _validation(args, template, tokenizer_module) if validates else None
+    domains = Domains(tuple(args.data.dataset), rows, counts, lengths, row_tokens, evaluation, validation)
     for name, tokens in zip(domains.names, domains.loss_tokens(), strict=True):
         if tokens == 0:
             raise UserError(f"dataset {name!r} has no supervised token: check its columns and cutoff_len")
     return domains
+
+
+def _validation(args: HostArguments, template: Any, tokenizer_module: dict[str, Any]) -> Any:
+    """Load every ``eval_dataset`` as if it were to be trained on: one row an example, never packed."""
+    from datasets import concatenate_datasets
+
+    if not args.data.eval_dataset:
+        raise UserError("a component needs a validation set: name one as eval_dataset")
+    data_args = copy.copy(args.data)
+    data_args.packing = data_args.neat_packing = False
+    plain = args._replace(data=data_args)
+    return concatenate_datasets(
+        [
+            _load(plain, template, tokenizer_module, dataset=[name])["train_dataset"]
+            for name in args.data.eval_dataset
+        ]
+    )
 
 
 def _load(

@@ -20,6 +20,7 @@ from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, dataset_files, parse
 from dataflex.host.capabilities import check_host, check_needs
 from dataflex.host.domains import Domains, load_domains
+from dataflex.signals.scores import row_keys
 
 _DEVICE_KEYS = {"deepspeed", "fsdp", "fsdp_config", "bf16", "fp16", "flash_attn"}
 
@@ -123,7 +124,8 @@ def prepare(checked: Checked) -> Prepared:
         template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], args.data)
     except ValueError as error:
         raise UserError(f"template: {args.data.template}: {error}") from None
-    domains = load_domains(args, template, tokenizer_module)
+    validates = any("validation_set" in c.requirements() for _, c in checked.components.values())
+    domains = load_domains(args, template, tokenizer_module, validates=validates)
     decision_list = own.decision_list()
     total_steps = run_steps(
         {d.kind: (d.warmup_step, d.update_step, d.update_times) for d in decision_list},
@@ -143,6 +145,7 @@ def prepare(checked: Checked) -> Prepared:
         seed=args.training.seed if data_seed is None else data_seed,
         batch_rows=checked.batch_rows,
         total_steps=total_steps,
+        row_keys=lambda: row_keys(domains.rows),
     )
     decisions = {}
     for configured in decision_list:

@@ -98,7 +98,7 @@ def _sentence_vectors(folder: Path, texts: Sequence[str], max_tokens: int, what:
         vectors[rows] = part.float().cpu()
     if vectors is None:
         # More ranks than work: this one still takes part in the sum.
-        vectors = torch.zeros(len(texts), int(model.get_sentence_embedding_dimension() or 0))
+        vectors = torch.zeros(len(texts), len(model.encode(texts[0], show_progress_bar=False)))
     return unit(sum_over_ranks(vectors).numpy(), what)
 
 

@@ -180,10 +180,10 @@ def test_models_that_are_not_there_are_told(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_sentence_transformers_model(tiny: Path, tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     word = Transformer(str(tiny / "model"), max_seq_length=64)
-    pooling = Pooling(word.get_word_embedding_dimension(), pooling_mode="mean")
+    pooling = Pooling(word.get_embedding_dimension(), pooling_mode="mean")
     library.SentenceTransformer(modules=[word, pooling]).save(str(tmp_path / "st"))
     texts = [text for text in TEXTS if text]
     found = embed_texts(str(tmp_path / "st"), texts, 12)
