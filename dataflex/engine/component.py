@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +81,8 @@ class Facts:
     total_steps: int
     validation: ValidationFacts | None = None
     """None when no component needs a validation set."""
+    row_keys: Callable[[], list[str]] | None = None
+    """Makes the key of every row (``signals.scores.row_keys``); None before rows are loaded."""
 
     @property
     def total_rows(self) -> int:

@@ -18,20 +18,19 @@ from dataflex.errors import UserError
 from dataflex.signals import alignment, targets
 from dataflex.signals.adam import Moments, read_moments
 from dataflex.signals.checkpoints import moments_of, weights_of
-from dataflex.signals.embeddings import Embeddings, EmbeddingSource
+from dataflex.signals.embeddings import Embeddings, EmbeddingSource, embed
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import trainable
 from dataflex.signals.losses import pool_losses
-from dataflex.signals.passes import IGNORED, Rows
+from dataflex.signals.passes import IGNORED, Rows, tokens_and_labels
+from dataflex.signals.pooling import hidden_state_vectors
 from dataflex.signals.rollouts import Rollouts, Sampling, sample_rollouts
 from dataflex.signals.store import GradientStore
+from dataflex.signals.texts import row_texts
 from dataflex.signals.untouched import untouched
 
 _CACHED_TOKENS = 4
 """Tokens in a cache for one whose activations are kept for a backward pass."""
-
-Tokens = tuple[Sequence[int], Sequence[int]]
-"""Token ids and labels of a row."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,10 @@ class Bench:
     learning_rate: Callable[[], float]
     tokenizer: Any
     pool: Rows
-    pool_tokens: Callable[[int], Tokens]
+    pool_data: Any
+    """The ``datasets.Dataset`` that the pool's batches are made of."""
     validation: Rows | None
-    validation_tokens: Callable[[int], Tokens]
+    validation_data: Any
     end_tokens: Sequence[int]
     """Tokens that end a generated answer."""
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
@@ -185,7 +185,7 @@ class Measurements(Signals):
     @override
     def rollouts(self, sampling: Sampling, seed: int) -> Rollouts:
         bench = self._bench
-        rows = [bench.validation_tokens(number) for number in range(len(self._validation().lengths))]
+        rows = [tokens_and_labels(bench.validation_data[n]) for n in range(len(self._validation().lengths))]
         with untouched(bench.model), torch.no_grad():
             return sample_rollouts(
                 bench.model,
@@ -200,7 +200,23 @@ class Measurements(Signals):
 
     @override
     def embeddings(self, source: EmbeddingSource) -> Embeddings:
-        raise NotImplementedError
+        bench, validation = self._bench, self._validation()
+        if source.model is None and source.vectors is None:
+            with untouched(bench.model):
+                return Embeddings(
+                    *(
+                        hidden_state_vectors(bench.model, rows, bench.batch_tokens, what)
+                        for rows, what in ((bench.pool, "the pool"), (validation, "the validation set"))
+                    )
+                )
+        return embed(
+            source,
+            lambda: row_texts(bench.pool_data, bench.tokenizer, source.text),
+            lambda: row_texts(bench.validation_data, bench.tokenizer, source.text),
+            bench.folder / "embeddings",
+            rows=len(bench.pool.lengths),
+            validation_rows=len(validation.lengths),
+        )
 
     @override
     @contextmanager

@@ -29,7 +29,7 @@ from dataflex.engine.state import load as load_data_side
 from dataflex.engine.state import save as save_data_side
 from dataflex.errors import UserError
 from dataflex.signals.losses import token_losses
-from dataflex.signals.passes import Rows, token_counts, tokens_and_labels
+from dataflex.signals.passes import Rows, token_counts
 from dataflex.signals.untouched import untouched
 
 if TYPE_CHECKING:
@@ -119,9 +119,9 @@ class DynamicTrainer(_Base):
             learning_rate=self._learning_rate,
             tokenizer=self.processing_class,
             pool=pool,
-            pool_tokens=lambda number: tokens_and_labels(rows[number]),
+            pool_data=rows,
             validation=held_out,
-            validation_tokens=lambda number: tokens_and_labels((validation or [])[number]),
+            validation_data=validation,
             end_tokens=end_tokens,
             collate=collate,
             batch_tokens=self.args.per_device_train_batch_size * int(np.max(row_lengths)),

@@ -21,6 +21,7 @@ from dataflex.host.arguments import HostArguments, dataset_files, parse
 from dataflex.host.capabilities import check_host, check_needs
 from dataflex.host.domains import Domains, load_domains
 from dataflex.host.validation import load_validation
+from dataflex.signals.scores import row_keys
 
 _DEVICE_KEYS = {"deepspeed", "fsdp", "fsdp_config", "bf16", "fp16", "flash_attn"}
 
@@ -149,6 +150,7 @@ def prepare(checked: Checked) -> Prepared:
         batch_rows=checked.batch_rows,
         total_steps=total_steps,
         validation=validation,
+        row_keys=lambda: row_keys(domains.rows),
     )
     decisions = {}
     for configured in decision_list:

@@ -35,8 +35,7 @@ class ClusterLessSelector(InfluenceSelector):
     representative_strategy: Literal["random", "nearest", "farthest"] = "random"
     """Which rows stand for a cluster: drawn anew at every update, or by their distance from its centre."""
     embedding_model: str | None = None
-    """Folder or hub name of an embedding model; none: the hidden states of the model in training, at the first
-    update."""
+    """Folder or hub name of an embedding model; none: the model in training, as it is at the first update."""
 
     _labels: IntArray | None = None
     _distances: FloatArray | None = None
@@ -78,14 +77,9 @@ class ClusterLessSelector(InfluenceSelector):
             else:
                 vectors = context.signals.embeddings(EmbeddingSource(model=self.embedding_model)).pool
                 found = kmeans(vectors, count, context.rng("clusters"))
+                # Numbered without gaps, should a cluster be empty.
                 self._labels = np.unique(found.labels, return_inverse=True)[1].astype(np.int64)
-                steps = range(0, rows, 4096)
-                self._distances = np.concatenate(
-                    [
-                        np.linalg.norm(vectors[i : i + 4096] - found.centres[found.labels[i : i + 4096]], axis=1)
-                        for i in steps
-                    ]
-                ).astype(np.float64)
+                self._distances = found.distances(vectors)
         return self._labels, self._distances
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dataflex.engine.component import Context, Facts, FloatArray, IntArray, ValidationFacts
+from dataflex.signals.embeddings import Embeddings, EmbeddingSource
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.rollouts import Rollouts, Sampling
 
@@ -29,8 +30,9 @@ def facts() -> Facts:
 class Given:
     """Signals that were not measured: the losses that are given, and fixed numbers for the rest."""
 
-    def __init__(self, losses: FloatArray) -> None:
+    def __init__(self, losses: FloatArray, embeddings: Embeddings | None = None) -> None:
         self._losses = losses
+        self._embeddings = embeddings
 
     def losses(self) -> FloatArray:
         return self._losses
@@ -69,6 +71,13 @@ class Given:
         every = self.alignment(targets, features)
         return np.stack([every[group].mean(0) for group in groups])
 
+    def embeddings(self, source: EmbeddingSource) -> Embeddings:
+        if self._embeddings is not None:
+            return self._embeddings
+        vectors = np.random.default_rng(3).standard_normal((len(self._losses) + 7, 8)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return Embeddings(vectors[:-7], vectors[-7:])
+
 
 @pytest.fixture
 def at(facts: Facts) -> Callable[..., Context]:
@@ -77,6 +86,7 @@ def at(facts: Facts) -> Callable[..., Context]:
     def context(
         step: int = 5,
         losses: FloatArray | None = None,
+        embeddings: Embeddings | None = None,
         *,
         update: int = 0,
         updates: int = 1,
@@ -85,6 +95,6 @@ def at(facts: Facts) -> Callable[..., Context]:
     ) -> Context:
         given = np.arange(facts.total_rows, dtype=float) if losses is None else losses
         changed = Facts(**{**vars(facts), **changes})
-        return Context(changed, step, update, signals or Given(given), updates)
+        return Context(changed, step, update, signals or Given(given, embeddings), updates)
 
     return context
