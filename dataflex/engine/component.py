@@ -31,6 +31,7 @@ IntArray = npt.NDArray[np.int64]
 Need = Literal[
     "per_sample_loss",
     "per_sample_gradient",
+    "adam_moments",
     "reference_model",
     "validation_set",
     "generation",
