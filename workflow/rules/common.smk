@@ -11,6 +11,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 import grid as grids
 from settings import typed
 
+from dataflex.evidence.results import FILES
+
 config.update(typed(config))
 validate(config, str(Path(workflow.basedir) / "schemas" / "config.schema.yaml"), set_default=False)
 
@@ -46,7 +48,7 @@ if GRID.get("offline"):
 wildcard_constraints:
     experiment="|".join(GRID["experiments"]),
     cell=r"[^/]+",
-    corpus="|".join(GRID["corpora"]),
+    corpus="(" + "|".join(GRID["corpora"]) + r")(/seed\d+)?",
     model="|".join(name.replace(".", r"\.") for name in GRID["models"]),
 
 
@@ -65,10 +67,18 @@ def corpus_of(wildcards):
     return grids.corpus_dir(GRID, R, grids.corpus_name(GRID, cell_of(wildcards)))
 
 
+def selects(cell):
+    """Whether the cell's result is about its selection instead of its model."""
+    return grids.selects(grids.experiment_spec(GRID, cell))
+
+
 def results_of(cells):
     """Result files of some cells."""
-    names = ("metrics.json", "questions.jsonl", "documents.jsonl", "curve.csv", "run.json")
-    return [f"{R}/results/{cell.path}/{name}" for cell in cells for name in names]
+    return [
+        f"{R}/results/{cell.path}/{name}"
+        for cell in cells
+        for name in FILES["selection" if selects(cell) else "model"]
+    ]
 
 
 def asked(job, key):
