@@ -18,7 +18,7 @@ from dataflex.errors import UserError
 from dataflex.signals import alignment, targets
 from dataflex.signals.adam import Moments, read_moments
 from dataflex.signals.checkpoints import moments_of, weights_of
-from dataflex.signals.embeddings import Embeddings, EmbeddingSource, embed
+from dataflex.signals.embeddings import Embeddings, EmbeddingSource, centred, embed
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import trainable
 from dataflex.signals.losses import pool_losses
@@ -203,12 +203,13 @@ class Measurements(Signals):
         bench, validation = self._bench, self._validation()
         if source.model is None and source.vectors is None:
             with untouched(bench.model):
-                return Embeddings(
+                found = Embeddings(
                     *(
                         hidden_state_vectors(bench.model, rows, bench.batch_tokens, what)
                         for rows, what in ((bench.pool, "the pool"), (validation, "the validation set"))
                     )
                 )
+            return found if source.centre is False else centred(found)
         return embed(
             source,
             lambda: row_texts(bench.pool_data, bench.tokenizer, source.text),

@@ -32,6 +32,9 @@ class EmbeddingSelector(Selector):
     """Part of a row that is embedded."""
     max_tokens: Annotated[int, Field(ge=1)] = 512
     """Longer texts are cut for the embedding model."""
+    centre: bool | None = None
+    """Take the mean vector of the pool away before lengths are set to one; none: for a language model's hidden
+    states, which all point nearly one way, but not for a sentence-embedding model or given vectors."""
     index: Index = "exact"
     """exact: every validation row meets every row; approximate: an inverted file, for very large pools."""
     probes: Annotated[int, Field(ge=1)] = 64
@@ -63,7 +66,12 @@ class EmbeddingSelector(Selector):
     def source(self) -> EmbeddingSource:
         """Return where vectors come from."""
         return EmbeddingSource(
-            self.embedding_model, self.vectors, self.validation_vectors, self.text, self.max_tokens
+            self.embedding_model,
+            self.vectors,
+            self.validation_vectors,
+            self.text,
+            self.max_tokens,
+            self.centre,
         )
 
     def stored_scores(self, facts: Facts) -> FloatArray:

@@ -16,6 +16,8 @@ import torch
 
 from dataflex.collectives import from_first_rank, world
 from dataflex.errors import UserError
+from dataflex.signals.encoders import embed_texts, model_folder
+from dataflex.signals.pooling import unit
 
 _VERSION = 1
 """Of what is cached: raised when the same texts get other vectors."""
@@ -37,6 +39,8 @@ class EmbeddingSource:
     """Part of a row that is embedded."""
     max_tokens: int = 512
     """Tokens of a text that the embedding model reads."""
+    centre: bool | None = None
+    """Take the pool's mean vector away; None: where vectors are mean hidden states of a language model."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,27 @@ def embed(
             f"vectors of rows have {pool.shape[1]} dimensions, those of validation rows "
             f"{validation.shape[1]}: take both from the same model"
         )
-    return Embeddings(pool, np.asarray(validation))
+    found = Embeddings(pool, np.asarray(validation))
+    hidden_states = source.model is not None and not (model_folder(source.model) / "modules.json").is_file()
+    centre = hidden_states if source.centre is None else source.centre
+    return centred(found) if centre else found
+
+
+def centred(embeddings: Embeddings) -> Embeddings:
+    """Take the pool's mean vector away and scale to length one again.
+
+    Mean hidden states of a language model all point nearly one way: what they share says nothing about rows,
+    but makes all distances small beside the scales that methods assume for unit vectors (Mu and Viswanath
+    2018, arXiv 1702.01417).
+
+    Raises:
+        UserError: a vector is the mean itself.
+    """
+    mean = np.mean(embeddings.pool, axis=0, dtype=np.float64).astype(np.float32)
+    return Embeddings(
+        unit(embeddings.pool - mean, "rows without their mean"),
+        unit(embeddings.validation - mean, "validation rows without the pool's mean"),
+    )
 
 
 def _side(
@@ -106,8 +130,6 @@ def read_vectors(path: Path, key: str, rows: int) -> npt.NDArray[np.float32]:
         UserError: no such file, not one array of numbers, a wrong number of rows, a vector that is zero or
             not finite.
     """
-    from dataflex.signals.pooling import unit
-
     if not path.is_file():
         raise UserError(f"{key}: no file {path}")
     try:
@@ -133,8 +155,6 @@ def read_vectors(path: Path, key: str, rows: int) -> npt.NDArray[np.float32]:
 def _cached(
     model: str, texts: list[str], max_tokens: int, cache: Path | None, what: str
 ) -> npt.NDArray[np.float32]:
-    from dataflex.signals.encoders import embed_texts, model_folder
-
     if cache is None:
         return embed_texts(model, texts, max_tokens, what=what)
     file = cache / f"{cache_key(model_folder(model), texts, max_tokens)}.npy"

@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from dataflex.errors import UserError
 from dataflex.signals import encoders
-from dataflex.signals.embeddings import EmbeddingSource, cache_key, embed
+from dataflex.signals.embeddings import Embeddings, EmbeddingSource, cache_key, centred, embed
 from dataflex.signals.encoders import embed_texts
 from dataflex.signals.passes import Rows
 from dataflex.signals.pooling import hidden_state_vectors
@@ -78,6 +78,27 @@ def test_the_model_in_training_gives_the_same_without_its_head(
     lengths = np.array([len(row) for row in rows])
     found = hidden_state_vectors(model, Rows(lengths, lengths, collate), 40)
     assert found == pytest.approx(by_hand(tiny / "model", texts, 12), abs=5e-6)
+
+
+def test_centred_vectors_have_no_common_direction() -> None:
+    rng = np.random.default_rng(0)
+    crowded = Embeddings(*(unit(9 + rng.standard_normal((n, 8))) for n in (50, 4)))
+    found = centred(crowded)
+    assert np.linalg.norm(found.pool.mean(0)) < 0.2 < 0.9 < np.linalg.norm(crowded.pool.mean(0))
+    expected = crowded.validation[2] - crowded.pool.mean(0)
+    assert found.validation[2] == pytest.approx(expected / np.linalg.norm(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize(("centre", "moved"), [(None, True), (True, True), (False, False)])
+def test_hidden_states_are_centred_unless_told_otherwise(
+    tiny: Path, centre: bool | None, moved: bool
+) -> None:
+    source = EmbeddingSource(model=str(tiny / "model"), centre=centre)
+    texts = [text for text in TEXTS if text]
+    found = embed(source, lambda: texts, lambda: texts[:2], None, rows=len(texts), validation_rows=2)
+    plain = Embeddings(*(embed_texts(str(tiny / "model"), part, 512) for part in (texts, texts[:2])))
+    expected = centred(plain) if moved else plain
+    assert found.pool == pytest.approx(expected.pool, abs=1e-6)
 
 
 def test_packed_rows_are_refused(tiny: Path) -> None:
