@@ -16,6 +16,7 @@ of the pool.
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,8 +97,37 @@ def _sums(
     both; sums at places from ``count`` on mean nothing.
     """
     rank, size = world()
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+
+    def share(thread: int) -> torch.Tensor:
+        if threads > 1:
+            torch.set_num_threads(1)
+        turn = rank * threads + thread
+        return _share(pool, order, count, screen, sigma, device, turn, size * threads)
+
+    if threads == 1:
+        return share(0)
+    # Threads with blocks of their own never wait for each other; within a product they would after each one.
+    try:
+        with ThreadPoolExecutor(threads) as workers:
+            return torch.stack(list(workers.map(share, range(threads)))).sum(0)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _share(
+    pool: Vectors,
+    order: IntArray,
+    count: int,
+    screen: _Screen | None,
+    sigma: float,
+    device: torch.device,
+    turn: int,
+    turns: int,
+) -> torch.Tensor:
+    """Return the kernel sums over every ``turns``-th block of rows, from ``turn`` on; shape ``(N,)``."""
     sums = torch.zeros(len(order), dtype=torch.float64, device=device)
-    for start in range(rank * _TALL, count, size * _TALL):
+    for start in range(turn * _TALL, count, turns * _TALL):
         stop = min(start + _TALL, count)
         reached = _reached(screen, start, stop) if screen else None
         for number, first in enumerate(range(start, stop, _GROUP)):
