@@ -33,7 +33,7 @@ class EmbeddingSelector(Selector):
     max_tokens: Annotated[int, Field(ge=1)] = 512
     """Longer texts are cut for the embedding model."""
     centre: bool | None = None
-    """Take the mean vector of the pool away before lengths are set to one; none: for a language model's hidden
+    """Take the pool's mean vector away before lengths are set to one; none: for a language model's hidden
     states, which all point nearly one way, but not for a sentence-embedding model or given vectors."""
     index: Index = "exact"
     """exact: every validation row meets every row; approximate: an inverted file, for very large pools."""

@@ -16,6 +16,7 @@ of the pool.
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ _GROUP = 128
 _TALL, _WIDE = 1024, 2048
 """Block of bounds that is held at once: it fits into a processor's cache."""
 _PIVOTS = 1024
-"""Rows that the others are ordered by."""
+"""Rows that the others are ordered by, at the most; one in 32 of a smaller pool."""
 _READ = 16384
 """Rows that are read at once."""
 _SMALL = 4096
@@ -96,22 +97,52 @@ def _sums(
     both; sums at places from ``count`` on mean nothing.
     """
     rank, size = world()
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+
+    def share(thread: int) -> torch.Tensor:
+        if threads > 1:
+            torch.set_num_threads(1)
+        turn = rank * threads + thread
+        return _share(pool, order, count, screen, sigma, device, turn, size * threads)
+
+    if threads == 1:
+        return share(0)
+    # Threads with blocks of their own never wait for each other; within a product they would after each one.
+    try:
+        with ThreadPoolExecutor(threads) as workers:
+            return torch.stack(list(workers.map(share, range(threads)))).sum(0)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _share(
+    pool: Vectors,
+    order: IntArray,
+    count: int,
+    screen: _Screen | None,
+    sigma: float,
+    device: torch.device,
+    turn: int,
+    turns: int,
+) -> torch.Tensor:
+    """Return the kernel sums over every ``turns``-th block of rows, from ``turn`` on; shape ``(N,)``."""
     sums = torch.zeros(len(order), dtype=torch.float64, device=device)
-    for start in range(rank * _TALL, count, size * _TALL):
+    for start in range(turn * _TALL, count, turns * _TALL):
         stop = min(start + _TALL, count)
         reached = _reached(screen, start, stop) if screen else None
         for number, first in enumerate(range(start, stop, _GROUP)):
             last = min(first + _GROUP, stop)
-            others = torch.arange(last, len(order))
+            places = torch.arange(first, len(order))
             if reached is not None:
-                others = others[reached[number, last - start :].cpu()]
+                places = places[reached[number, first - start :].cpu()]
             mine = gather(pool, order[first:last], device)
-            inside = _kernel(mine, mine, sigma)
-            sums[first:last] += inside.sum(1, dtype=torch.float64) - inside.diagonal()
-            for part in others.split(_READ):
+            for part in places.split(_READ):
                 values = _kernel(mine, gather(pool, order[part.numpy()], device), sigma)
+                # Among themselves the group's rows meet in both directions, and each row meets itself.
+                own = int((part < last).sum())
+                values[part[:own] - first, torch.arange(own)] = 0
                 sums[first:last] += values.sum(1, dtype=torch.float64)
-                sums[part.to(device)] += values.sum(0, dtype=torch.float64)
+                sums[part[own:].to(device)] += values[:, own:].sum(0, dtype=torch.float64)
     return sums.cpu()
 
 
@@ -134,7 +165,8 @@ def _kernel(some: torch.Tensor, others: torch.Tensor, sigma: float) -> torch.Ten
         some, others = some.double(), others.double()
         lengths = some.square().sum(1)[:, None] + others.square().sum(1)
         return (1 - (lengths - 2 * (some @ others.T)) / sigma**2).clamp_(0, 1)
-    return (some @ others.T).mul_(2 / sigma**2).add_(1 - 2 / sigma**2).clamp_(0, 1)
+    offset = some.new_tensor(1 - 2 / sigma**2)
+    return torch.addmm(offset, some, others.T, alpha=2 / sigma**2).clamp_(0, 1)
 
 
 def _prepare(
@@ -144,7 +176,7 @@ def _prepare(
     dimension = pool.shape[1]
     draws = np.random.default_rng(0)
     moment = torch.zeros(dimension, dimension, dtype=torch.float64, device=device)
-    pivots = gather(pool, draws.choice(len(pool), min(_PIVOTS, len(pool)), replace=False), device).T
+    pivots = gather(pool, draws.choice(len(pool), min(_PIVOTS, -(-len(pool) // 32)), replace=False), device).T
     fast = _fast_type(device)
     labels, scores = [], []
     for start in range(0, len(pool), _READ):

@@ -68,3 +68,17 @@ def test_ranks_share_the_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "world", lambda rank=rank: (rank, 3))
         density(pool, np.arange(900), 0.75)
     assert 1 + torch.stack(parts).sum(0).numpy() == pytest.approx(alone, rel=1e-6)
+
+
+def test_threads_share_the_pairs_and_are_set_back() -> None:
+    pool = clustered(2500, 32, 10, 0.3)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        first, again = (density(pool, np.arange(2500), 0.75) for _ in range(2))
+        assert torch.get_num_threads() == 3
+        torch.set_num_threads(1)
+        assert density(pool, np.arange(2500), 0.75) == pytest.approx(first, rel=1e-6)
+        assert np.array_equal(first, again)
+    finally:
+        torch.set_num_threads(before)

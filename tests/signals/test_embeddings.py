@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from dataflex.errors import UserError
-from dataflex.signals import encoders
+from dataflex.signals import embeddings, encoders
 from dataflex.signals.embeddings import Embeddings, EmbeddingSource, cache_key, centred, embed
 from dataflex.signals.encoders import embed_texts
 from dataflex.signals.passes import Rows
@@ -114,7 +114,7 @@ def test_vectors_are_cached_by_text_model_and_cut(
     calls = []
     original = encoders.embed_texts
     monkeypatch.setattr(
-        encoders, "embed_texts", lambda *args, **kwargs: calls.append(args) or original(*args, **kwargs)
+        embeddings, "embed_texts", lambda *args, **kwargs: calls.append(args) or original(*args, **kwargs)
     )
 
     def go(texts: list[str], **changes: Any) -> Any:
