@@ -40,7 +40,9 @@ def planted():
     folder.mkdir(parents=True)
     for name in ("dataset_info.json", "planted.jsonl", "target_validation.jsonl"):
         (folder / name).write_text("{}")
-    (folder / "planted.json").write_text(json.dumps({"rows": ["learned", "relevant", "learned", "duplicated"]}))
+    (folder / "planted.json").write_text(
+        json.dumps({"rows": ["learned", "relevant", "learned", "duplicated"]})
+    )
     seed = sys.argv[sys.argv.index("--seed") + 1]
     data = {name: {"sha256": f"{name}{seed}"} for name in ("planted", "target_validation")}
     (folder / "card.json").write_text(json.dumps({"family": "f", "data": data}))
