@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from snakemake.utils import validate
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 import grid as grids
+import warm
 from settings import typed
 
 from dataflex.evidence.results import FILES
@@ -43,6 +45,17 @@ if GRID.get("offline"):
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ[name] = "1"
     os.environ["HF_HOME"] = str(Path(R).absolute() / "cache" / "huggingface")
+
+
+# Forking is sound where nothing holds a GPU or a system framework that forbids it: in a CPU grid on Linux.
+WARM = bool(GRID.get("warm")) and sys.platform == "linux"
+CLI = f"{shlex.quote(sys.executable)} -S {shlex.quote(warm.__file__)}" if WARM else "dataflex-cli"
+
+
+def start_warm():
+    """Start the server that the jobs are forked from; it ends with this process."""
+    if WARM:
+        warm.start(Path(R) / "logs" / "warm.log")
 
 
 wildcard_constraints:

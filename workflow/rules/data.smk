@@ -1,7 +1,5 @@
 """Corpora, and the models that are made from them. Each is ready when its sentinel is there."""
 
-import shlex
-
 
 def corpus_files(key, corpus):
     """The user's own files for one corpus, from the workflow's config."""

@@ -34,7 +34,7 @@ rule evaluate:
         runtime=asked("evaluate", "runtime"),
         mem_mb=asked("evaluate", "mem_mb"),
     shell:
-        "dataflex-cli evaluate {params.run} --corpus {params.corpus} --output {params.folder} "
+        "{CLI} evaluate {params.run} --corpus {params.corpus} --output {params.folder} "
         "{params.base} {params.options} > {log} 2>&1"
 
 
