@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModelForCausalLM
 
-from dataflex.engine.trainer import DynamicTrainer
+from dataflex.engine.measuring import Measurements
 from dataflex.signals.losses import pool_losses, token_losses
-from dataflex.signals.passes import token_batches
+from dataflex.signals.passes import Rows, token_batches
 from dataflex.signals.untouched import untouched
 
 from .conftest import Run
@@ -54,7 +54,7 @@ def test_pool_losses_equal_one_row_at_a_time(
     model: Any, rows: list[list[int]], batch_tokens: int, left: bool
 ) -> None:
     lengths = np.array([len(row) for row in rows])
-    measured = pool_losses(model, lengths, collator(rows, left=left), lambda batch: batch, batch_tokens)
+    measured = pool_losses(model, Rows(lengths, lengths - 1, collator(rows, left=left)), batch_tokens)
     for loss, row in zip(measured, rows, strict=True):
         ids = torch.tensor([row])
         with torch.no_grad():
@@ -132,13 +132,15 @@ def test_a_component_may_measure_with_the_model_as_it_is(
 ) -> None:
     """Losses differ between updates, and fall on rows that were trained hard."""
     seen: list[np.ndarray] = []
-    original = DynamicTrainer.pool_losses
+    original = Measurements.losses
 
     def noting(self: Any) -> Any:
-        seen.append(original(self))
-        return seen[-1]
+        found = original(self)
+        if not any(found is earlier for earlier in seen):
+            seen.append(found)
+        return found
 
-    monkeypatch.setattr(DynamicTrainer, "pool_losses", noting)
+    monkeypatch.setattr(Measurements, "losses", noting)
     run(
         train_type="dynamic_select",
         component_name="loss",
