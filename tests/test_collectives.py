@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
-from dataflex.collectives import on_first_rank
+from dataflex.collectives import agreed, on_first_rank
 from dataflex.errors import UserError
 from dataflex.signals.rollouts import Sampling, sample_rollouts
 
@@ -56,6 +56,10 @@ def sampled(model_folder: str) -> list[list[list[int]]]:
     return [[one.tolist() for one in row] for row in found.tokens]
 
 
+def _fail() -> None:
+    raise UserError("rank 1 can't reäd its file")
+
+
 def of_a_rank(rank: int, folder: str, model_folder: str) -> None:
     os.environ.update(HF_HUB_OFFLINE="1")
     torch.set_num_threads(1)
@@ -68,6 +72,11 @@ def of_a_rank(rank: int, folder: str, model_folder: str) -> None:
             on_first_rank(numbers(failure))
         except Exception as error:
             told[name] = f"{type(error).__name__}: {error}"
+    told["agreed"] = agreed(lambda: dist.get_rank())
+    try:
+        agreed(lambda: numbers(None)() if dist.get_rank() == 0 else _fail())
+    except UserError as error:
+        told["disagreed"] = str(error)
     told["after"] = on_first_rank(numbers(None)).tolist()
     told["tokens"] = sampled(model_folder)
     torch.save(told, f"{folder}/{rank}.pt")
@@ -88,5 +97,7 @@ def test_two_ranks_agree_on_numbers_errors_and_continuations(tiny: Path, tmp_pat
         assert told["numbers"] == told["after"] == [0.5, 2.0, -1e-30]
         assert told["user"] == "UserError: is the sérver up?"
         assert told["tokens"] == sampled(str(tiny / "model"))
+        assert told["disagreed"] == "rank 1 can't reäd its file"
+    assert (first["agreed"], second["agreed"]) == (0, 1)
     assert first["bug"] == "ValueError: "
     assert second["bug"] == "RuntimeError: rank 0 failed: ValueError"
