@@ -169,10 +169,6 @@ class Signals(Protocol):
         """
         ...
 
-    def learning_rate(self) -> float:
-        """Return the learning rate of the optimizer step that is about to be taken."""
-        ...
-
     def at_checkpoint(self, checkpoint: Path) -> AbstractContextManager[Signals]:
         """Put a checkpoint's trainable weights and optimizer state in place of the present ones for a block.
 

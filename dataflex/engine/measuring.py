@@ -39,7 +39,6 @@ class Bench:
 
     model: nn.Module
     optimizer: Callable[[], Any]
-    learning_rate: Callable[[], float]
     tokenizer: Any
     pool: Rows
     pool_data: Any
@@ -68,10 +67,6 @@ class Measurements(Signals):
     def __init__(self, bench: Bench, step: int, checkpoint: Path | None = None) -> None:
         self._bench, self._step, self._checkpoint = bench, step, checkpoint
         self._losses: FloatArray | None = None
-
-    @override
-    def learning_rate(self) -> float:
-        return self._bench.learning_rate()
 
     @override
     def losses(self) -> FloatArray:

@@ -116,7 +116,6 @@ class DynamicTrainer(_Base):
         return Bench(
             model=self.model,
             optimizer=lambda: self.optimizer,
-            learning_rate=self._learning_rate,
             tokenizer=self.processing_class,
             pool=pool,
             pool_data=rows,
@@ -127,10 +126,6 @@ class DynamicTrainer(_Base):
             batch_tokens=self.args.per_device_train_batch_size * int(np.max(row_lengths)),
             folder=Path(str(self.args.output_dir)),
         )
-
-    def _learning_rate(self) -> float:
-        assert self.lr_scheduler is not None
-        return float(self.lr_scheduler.get_last_lr()[0])
 
     def close_feed(self) -> None:
         """End the workers that read ahead."""
