@@ -57,8 +57,8 @@ class ValidationFacts:
             return np.zeros(self.rows, np.int64)
         if column not in self.columns:
             raise UserError(
-                f"validation_subtask: the validation set has no column {column!r}, "
-                f"only {', '.join(sorted(self.columns))}"
+                f"validation_subtask: the validation set has no column {column!r}, only "
+                f"{', '.join(sorted(self.columns))} (read from local files of which every row is used)"
             )
         numbers: dict[str, int] = {}
         return np.array([numbers.setdefault(value, len(numbers)) for value in self.columns[column]], np.int64)
@@ -232,6 +232,8 @@ class Component(BaseModel):
     """Where the method comes from."""
     example: ClassVar[dict[str, Any]] = {}
     """Parameters of a small run, for the tests that every registered component has to pass."""
+    least_updates: ClassVar[int] = 1
+    """Decisions between two warm-ups below which the method can't do what it is for."""
     constant: ClassVar[bool] = False
     """Whether it always decides the same, so that it needs no schedule."""
 

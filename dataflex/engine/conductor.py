@@ -6,6 +6,7 @@ measured is handed in as a function. Everything it holds is restored from a chec
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from dataflex.engine.order import Order
 from dataflex.engine.proportions import row_shares
 from dataflex.engine.schedule import Kind, Schedule
 from dataflex.engine.weighting import loss_factors
+from dataflex.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,27 @@ class Conductor:
             step: optimizer step that is about to be trained.
             signals: measure with the model as it is now; they keep what they measured for this step.
         """
+        before = self._snapshot()
+        try:
+            return self._decide(step, signals)
+        except UserError:
+            # The checkpoint that is saved now must not know of decisions that will be made again.
+            self._restore(*before)
+            raise
+
+    def _snapshot(self) -> tuple[Any, ...]:
+        learned = {kind: copy.deepcopy(d.component.state_dict()) for kind, d in self.decisions.items()}
+        return self.pool, self.proportions, self.plan_log.lines, learned
+
+    def _restore(
+        self, pool: IntArray | None, proportions: FloatArray, lines: int, learned: dict[Kind, dict[str, Any]]
+    ) -> None:
+        self.pool, self.proportions = pool, proportions
+        self.plan_log.rewind(lines)
+        for kind, state in learned.items():
+            self.decisions[kind].component.load_state_dict(state)
+
+    def _decide(self, step: int, signals: Signals) -> bool:
         first = self.order.segment is None
         if first and self.mixes:
             self._log_mixture(step, "initial")
@@ -127,21 +150,30 @@ class Conductor:
         asked = phase.steps * self.facts.batch_rows
         context = self._context(decision, step, signals)
         ids = np.asarray(agreed(lambda: selector.select(context, asked)))
-        self._check_selection(decision.name, ids, asked)
+        self._check_selection(decision, ids, asked)
         self.pool = from_first_rank(torch.from_numpy(ids.astype(np.int64))).numpy()
         if "per_sample_loss" in selector.requirements():
             context.notes.setdefault("losses", signals.losses())
         self._log_selection(step, decision.name, phase.update, asked, context.notes)
         return True
 
-    def _check_selection(self, name: str, ids: Any, asked: int) -> None:
-        if not (ids.ndim == 1 and 0 < len(ids) <= asked and np.issubdtype(ids.dtype, np.integer)):
+    def _check_selection(self, decision: Decision, ids: Any, asked: int) -> None:
+        name, selector = decision.name, decision.component
+        assert isinstance(selector, Selector)
+        if not ids.size:
+            raise UserError(
+                f"selector {name!r} found no row with a finite score: training may have diverged, lower "
+                "learning_rate"
+            )
+        if not (ids.ndim == 1 and len(ids) <= asked and np.issubdtype(ids.dtype, np.integer)):
             raise ValueError(
                 f"selector {name!r} must return 1 to {asked} row ids in one dimension, "
                 f"not shape {ids.shape} of {ids.dtype}"
             )
         if ids.min() < 0 or ids.max() >= self.facts.total_rows:
             raise ValueError(f"selector {name!r} returned an id outside of 0..{self.facts.total_rows - 1}")
+        if not selector.repeats_rows() and len(np.unique(ids)) < len(ids):
+            raise ValueError(f"selector {name!r} returned a row twice, which repeats_rows does not announce")
 
     def _mix(self, step: int, signals: Signals) -> bool:
         decision = self.decisions.get("mix")

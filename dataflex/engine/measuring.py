@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class Bench:
 
     model: nn.Module
     optimizer: Callable[[], Any]
+    autocast: Callable[[], AbstractContextManager[Any]]
+    """The run's mixed precision, for parts of the model that are called by themselves."""
     tokenizer: Any
     pool: Rows
     pool_data: Any
@@ -149,7 +151,13 @@ class Measurements(Signals):
         bench = self._bench
         with untouched(bench.model, backward=True):
             return alignment.group_alignment(
-                bench.model, bench.pool, groups, target, features, self._moments(features)
+                bench.model,
+                bench.pool,
+                groups,
+                target,
+                features,
+                self._moments(features),
+                bench.batch_tokens,
             )
 
     def _moments(self, features: GradientFeatures) -> list[Moments] | None:
@@ -163,7 +171,7 @@ class Measurements(Signals):
     def _store(self, features: GradientFeatures) -> GradientStore | None:
         if not features.store or features.projection is None:
             return None
-        at = f"step-{self._step:06d}" if self._checkpoint is None else self._checkpoint.name
+        at = f"step-{self._step:06d}" if self._checkpoint is None else str(self._checkpoint)
         about = {
             "projection": vars(features.projection),
             "gradient": features.gradient,
@@ -171,7 +179,7 @@ class Measurements(Signals):
             "measured_at": at,
         }
         return GradientStore(
-            self._bench.folder / "gradients" / at,
+            self._bench.folder / "gradients" / at.strip("/").replace("/", "_"),
             len(self._bench.pool.lengths),
             features.projection.dimension,
             about,
@@ -197,7 +205,7 @@ class Measurements(Signals):
     def embeddings(self, source: EmbeddingSource) -> Embeddings:
         bench, validation = self._bench, self._validation()
         if source.model is None and source.vectors is None:
-            with untouched(bench.model):
+            with untouched(bench.model), bench.autocast():
                 found = Embeddings(
                     *(
                         hidden_state_vectors(bench.model, rows, bench.batch_tokens, what)

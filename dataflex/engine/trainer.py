@@ -116,6 +116,7 @@ class DynamicTrainer(_Base):
         return Bench(
             model=self.model,
             optimizer=lambda: self.optimizer,
+            autocast=self.accelerator.autocast,
             tokenizer=self.processing_class,
             pool=pool,
             pool_data=rows,

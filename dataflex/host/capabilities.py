@@ -17,7 +17,7 @@ _ABSENT: dict[Need, str] = {
 }
 
 
-_ADAM = ("adamw_torch", "adamw_torch_fused", "adamw_apex_fused", "adamw_anyprecision", "adamw_torch_xla")
+_ADAM = ("adamw_torch", "adamw_torch_fused", "adamw_torch_xla")
 """Optimizers of the Trainer that keep Adam's moments at full precision."""
 
 
@@ -43,6 +43,10 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
         (
             "per_sample_gradient" in needs and training.fp16,
             "needs gradients of samples, which underflow without loss scaling: say bf16 instead of fp16",
+        ),
+        (
+            "per_sample_gradient" in needs and bool(training.deepspeed or training.fsdp),
+            "needs gradients of samples, which are not offered under deepspeed or fsdp yet: remove the key",
         ),
         (
             "per_sample_gradient" in needs and finetuning.use_dora,

@@ -165,6 +165,11 @@ def prepare(checked: Checked) -> Prepared:
             constant=component.constant,
         )
         component.check(facts)
+        if configured.kind != "weight" and schedule.updates < component.least_updates:
+            raise UserError(
+                f"component {name!r} needs {component.least_updates} updates between warm-ups, the schedule "
+                f"has {schedule.updates}: raise update_times"
+            )
         decisions[configured.kind] = Decision(name, component, schedule)
     _check_phase_fits(decisions, facts)
     return Prepared(checked, domains, facts, decisions, template, tokenizer_module)

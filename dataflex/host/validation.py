@@ -57,17 +57,19 @@ def load_validation(
 
 
 def _columns(args: HostArguments, name: str, rows: int) -> dict[str, tuple[str, ...]]:
-    """Read the columns of a local file that can name a subtask: short values, one for every row.
+    """Read the columns of a local file that can name a subtask: one word or number for every row.
 
     LLaMA-Factory drops them when it tokenises, and rows that don't fit with them; when it has dropped a row,
     values could be matched to the wrong ones, so that only the dataset's name is left.
     """
     from datasets import load_dataset
+    from llamafactory.data.parser import get_dataset_list
 
     found = {"dataset": (name,) * rows}
     files = local_files(args.data, name)
     kind = _FORMATS.get(files[0].suffix) if files else None
-    if kind is None:
+    if kind is None or get_dataset_list([name], args.data.dataset_dir)[0].num_samples is not None:
+        # A sample of the rows in an order of LLaMA-Factory's own.
         return found
     raw = load_dataset(
         kind, data_files=[str(file) for file in files], split="train", cache_dir=args.model.cache_dir

@@ -44,9 +44,11 @@ class EmbeddingSelector(Selector):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = {"embedding_model", "vectors", "validation_vectors"} & self.model_fields_set
+        given = self.model_fields_set - {"scores", "seed", "sampling"}
         if self.scores is not None and given:
-            raise ValueError(f"scores were made beforehand: remove {min(given)}")
+            raise ValueError(
+                f"scores were made beforehand, with parameters of their own: remove {min(given)}"
+            )
         one_side = self.vectors is None or self.validation_vectors is None
         if (self.vectors or self.validation_vectors) and one_side and self.embedding_model is None:
             raise ValueError("vectors and validation_vectors go together, or with the embedding_model")

@@ -6,10 +6,10 @@ The rule is LESS's (Xia et al. 2024, arXiv 2402.04333); methods differ in the di
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dataflex.engine.component import Context, Facts, FloatArray, IntArray, Need, Selector
 from dataflex.signals.features import GradientFeatures, Targets
@@ -39,6 +39,13 @@ class InfluenceSelector(Selector):
     top: Annotated[float, Field(gt=0)] | None = None
     """Draw the phase's rows from the best so many rows (1 or more) or the best share of the pool (below 1);
     none takes the best rows of the pool, as many as the phase has."""
+
+    @model_validator(mode="after")
+    def _projects(self) -> Self:
+        idle = {"proj_dim", "projection", "keep_gradients"} & self.model_fields_set
+        if idle and self.backend == "exact":
+            raise ValueError(f"{min(idle)} needs backend: projected")
+        return self
 
     def requirements(self) -> frozenset[Need]:
         """Return what is to be measured; Adam's moments only for Adam's steps."""

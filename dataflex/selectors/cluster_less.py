@@ -7,10 +7,10 @@ score of their representatives' normalised mean feature. With clusters of one ro
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dataflex.engine.component import Context, FloatArray, IntArray
 from dataflex.selectors._influence import InfluenceSelector
@@ -36,6 +36,12 @@ class ClusterLessSelector(InfluenceSelector):
     """Which rows stand for a cluster: drawn anew at every update, or by their distance from its centre."""
     embedding_model: str | None = None
     """Folder or hub name of an embedding model; none: the model in training, as it is at the first update."""
+
+    @model_validator(mode="after")
+    def _stores_nothing(self) -> Self:
+        if self.keep_gradients:
+            raise ValueError("cluster_less measures a few rows and keeps no gradients: remove keep_gradients")
+        return self
 
     _labels: IntArray | None = None
     _distances: FloatArray | None = None

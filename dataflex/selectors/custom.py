@@ -38,6 +38,8 @@ class CustomSelector(Selector):
                 finding = error.errors()[0]
                 key = ".".join(str(part) for part in finding["loc"])
                 raise ValueError(f"params.{key} of {self.path}: {finding['msg']}") from None
+            if self.seed is None:
+                self.seed = self._selector.seed
         elif inspect.isclass(found) or not callable(found):
             raise ValueError(f"path: {self.path} is neither a function nor a Selector class")
         else:

@@ -23,6 +23,7 @@ class DeltaLossSelector(Selector):
     """Draw rows mostly from a window that slides over the rows ordered by their fall in loss."""
 
     needs = frozenset({"per_sample_loss"})
+    least_updates = 2
     paper = "arXiv:2603.26164"
 
     window_size: Annotated[float, Field(gt=0, le=1)] = 0.2
@@ -44,6 +45,7 @@ class DeltaLossSelector(Selector):
         turn = context.update % context.updates
         if turn == 0 or self._first is None:
             self._first = losses.copy()
+            context.notes["baseline"] = True
             return rng.permutation(np.flatnonzero(np.isfinite(losses)))[:n]
         fall = self._first - losses
         context.notes["falls"] = fall
@@ -65,10 +67,10 @@ class DeltaLossSelector(Selector):
             improved: rows whose loss has fallen.
             rows: rows that have a loss.
             turn: updates since the baseline was measured, 1 or more.
-            updates: updates of the whole cycle.
+            updates: updates of the whole cycle, 2 or more.
         """
         size = max(1, round(self.window_size * rows))
-        passed = turn / (updates - 1) if updates > 1 else 0.0
+        passed = turn / (updates - 1)
         slid = 1 / (1 + np.exp(-self.steepness * (passed - 0.5)))
         start = int(slid * max(0, improved - size))
         return start, min(start + size, rows)

@@ -8,6 +8,9 @@ validation rows of a subtask, summed over checkpoints with their learning rates,
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from dataflex.engine.component import Context, Facts, FloatArray, IntArray
 from dataflex.errors import UserError
@@ -25,6 +28,8 @@ class LessSelector(InfluenceSelector):
     """Checkpoints of a warm-up run, in their order: scores are summed over them with the mean learning rate
     that led to each, as in the paper. Empty: the model as it is at the update."""
 
+    _at_checkpoints: FloatArray | None = None
+
     def check(self, facts: Facts) -> None:
         """Refuse checkpoints that are not there."""
         super().check(facts)
@@ -40,6 +45,11 @@ class LessSelector(InfluenceSelector):
         """Return each row's alignment with every subtask, over the checkpoints if any are given."""
         if not self.checkpoints:
             return super().scores(context)
+        if self._at_checkpoints is None:
+            self._at_checkpoints = self._measure_checkpoints(context)
+        return self._at_checkpoints
+
+    def _measure_checkpoints(self, context: Context) -> FloatArray:
         folders = [Path(folder) for folder in self.checkpoints]
         rates = mean_learning_rates(folders)
         context.notes["checkpoints"] = dict(zip(self.checkpoints, rates, strict=True))
@@ -50,4 +60,12 @@ class LessSelector(InfluenceSelector):
                 targets = signals.validation_targets(groups, features)
                 self.note_targets(context, targets)
                 total = total + rate / sum(rates) * signals.alignment(targets, features)
-        return total  # type: ignore[return-value]
+        return np.asarray(total)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scores at fixed checkpoints, which are measured once."""
+        return {} if self._at_checkpoints is None else {"at_checkpoints": self._at_checkpoints}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore them."""
+        self._at_checkpoints = state.get("at_checkpoints")

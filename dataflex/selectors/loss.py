@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from dataflex.engine.component import Context, FloatArray, IntArray, Selector
+from dataflex.errors import UserError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -47,6 +48,8 @@ class LossSelector(Selector):
         """Return ``n`` ids, or all rows that have a loss when those are fewer."""
         losses = context.signals.losses()
         valid = np.flatnonzero(np.isfinite(losses))
+        if not len(valid):
+            raise UserError("no row has a finite loss: training has diverged, lower learning_rate")
         log_odds = self.log_odds(losses[valid])
         rng = context.rng("loss selector")
         if self.replacement:

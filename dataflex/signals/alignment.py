@@ -21,6 +21,7 @@ from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import SampleGradients
 from dataflex.signals.losses import sum_of_mean_losses
 from dataflex.signals.passes import IntArray, Rows, my_batches, refuse_gaps, token_batches
+from dataflex.signals.products import full_precision
 from dataflex.signals.store import GradientStore
 
 FloatArray = npt.NDArray[np.float64]
@@ -53,7 +54,8 @@ class _Reduction:
             assert self._features.projection is not None
             self.projected[chunk] += self._features.projection.apply(parameter, feature)
             return
-        self.products[chunk] += (feature @ self._targets.directions[parameter].T).double()
+        with full_precision():
+            self.products[chunk] += (feature @ self._targets.directions[parameter].T).double()
         self.squares[chunk] += torch.linalg.vector_norm(feature, dim=1).double().square()
 
     def alignments(self) -> torch.Tensor:
@@ -66,41 +68,42 @@ class _Reduction:
         return torch.where(torch.isfinite(squares).unsqueeze(1), scores, torch.nan)
 
 
-class _GramReduction(_Reduction):
-    """As ``_Reduction``, with the inner products among the samples of the batch. One chunk a parameter."""
+class _GroupReduction(_Reduction):
+    """As ``_Reduction``, with the inner products among the samples of a group, batch after batch.
 
-    def __init__(self, *args: Any) -> None:
+    The features of the whole group are held, because they meet each other.
+    """
+
+    def __init__(self, *args: Any, elements: list[int]) -> None:
         super().__init__(*args)
-        samples = len(self.squares)
-        self.gram = torch.zeros(samples, samples, dtype=torch.float64, device=self.squares.device)
-        self._held: list[torch.Tensor] = []
+        device, samples = self.squares.device, len(self.squares)
+        self._held = [torch.zeros(samples, width, device=device) for width in elements]
+        self.first = 0
+        """Place of the present batch's first sample in the group."""
 
     def __call__(self, parameter: int, chunk: slice, gradients: torch.Tensor) -> None:
+        mine = slice(self.first + chunk.start, self.first + chunk.stop)
         if self.projected is not None:
-            super().__call__(parameter, chunk, gradients)
-            return
-        feature = self.feature(parameter, gradients)
-        self.products[chunk] += (feature @ self._targets.directions[parameter].T).double()
-        self._held.append(feature)
-        if chunk.stop == len(self.gram):
-            every = torch.cat(self._held)
-            self.gram += (every @ every.T).double()
-            self._held = []
+            super().__call__(parameter, mine, gradients)
+        else:
+            self._held[parameter][mine] = self.feature(parameter, gradients)
 
     def group_alignment(self, usable: torch.Tensor) -> torch.Tensor:
         """Return the products of the normalised mean unit feature with the targets, shape ``(groups,)``."""
-        products, gram = self.products, self.gram
-        if self.projected is not None:
-            products = (self.projected @ self._targets.directions[0].T).double()
-            gram = (self.projected @ self.projected.T).double()
-        norms = gram.diagonal().sqrt()
-        usable = usable.to(norms.device) & torch.isfinite(norms)
+        features = self._held if self.projected is None else [self.projected]
+        squares = torch.stack([part.double().square().sum(1) for part in features]).sum(0)
+        usable = usable.to(squares.device) & torch.isfinite(squares)
         if not usable.any():
-            return torch.full_like(products[0], torch.nan)
-        norms = norms[usable].clamp(min=TINY)
-        mean = (products[usable] / norms.unsqueeze(1)).mean(0)
-        length = (gram[usable][:, usable] / norms.outer(norms)).mean().clamp(min=0).sqrt()
-        return mean / length.clamp(min=TINY)
+            return torch.full_like(self.products[0], torch.nan)
+        scale = 1 / squares[usable].sqrt().clamp(min=TINY)
+        product = torch.zeros_like(self.products[0])
+        length = torch.zeros((), dtype=torch.float64, device=product.device)
+        with full_precision():
+            for part, direction in zip(features, self._targets.directions, strict=True):
+                mean = (part[usable] * scale.unsqueeze(1).float()).mean(0)
+                product += (direction @ mean).double()
+                length += mean.double().square().sum()
+        return product / length.sqrt().clamp(min=TINY)
 
 
 def alignment(
@@ -159,25 +162,37 @@ def group_alignment(
     targets: Targets,
     features: GradientFeatures,
     moments: list[Moments] | None,
+    batch_tokens: int,
 ) -> FloatArray:
     """Return the inner product of each group's normalised mean unit feature with each target.
 
-    The rows of a group make one batch, so that their inner products come out of one pass.
+    Args:
+        model: in evaluation mode.
+        rows: the pool.
+        groups: numbers of the rows of each group.
+        targets: see ``alignment``.
+        features: see ``alignment``.
+        moments: see ``alignment``.
+        batch_tokens: see ``alignment``; the features of a whole group are held besides.
 
     Returns:
         Shape ``(len(groups), target groups)``, equal on all ranks; NaN for a group without a usable row.
     """
     engine = SampleGradients(model)
+    exact = features.projection is None
+    elements = [parameter.numel() for _, parameter in engine.parameters] if exact else []
     scores = torch.zeros(len(groups), len(targets.counts), dtype=torch.float64)
-    for (number,), counts in my_batches(
-        [[n] for n in range(len(groups))], "Measuring the clusters' gradients"
-    ):
+    for number, counts in my_batches(range(len(groups)), "Measuring the clusters' gradients"):
         members = groups[number]
-        batch = rows.batch(members.tolist())
-        shape = tuple(batch["labels"].shape)
-        reduction = _GramReduction(len(members), targets, features, moments)
-        engine.run(partial(sum_of_mean_losses, model, batch), shape, len(members), reduction)
+        reduction = _GroupReduction(len(members), targets, features, moments, elements=elements)
+        order: list[int] = []
+        for places in token_batches(rows.lengths[members], batch_tokens):
+            reduction.first = len(order)
+            order += places
+            batch = rows.batch(members[places].tolist())
+            shape = tuple(batch["labels"].shape)
+            engine.run(partial(sum_of_mean_losses, model, batch), shape, len(places), reduction)
         if counts:
-            usable = torch.from_numpy(rows.supervised[members] > 0)
+            usable = torch.from_numpy(rows.supervised[members[order]] > 0)
             scores[number] = reduction.group_alignment(usable).cpu()
     return sum_over_ranks(scores).numpy()

@@ -15,13 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from dataflex.errors import UserError
+
+_CHECKPOINTING = "_gradient_checkpointing_func"
+"""Attribute of a transformers block that recomputes it in the backward pass."""
 
 CHUNK_ELEMENTS = 2**26
 """Elements of the gradients that are materialised at once: 256 MiB in fp32."""
@@ -118,15 +123,18 @@ class SampleGradients:
         parameters = [parameter for _, parameter in self.parameters]
         device = parameters[0].device
         self._anchor = torch.zeros(1, device=device, requires_grad=True)
-        embedding = _input_embedding(self._model)
-        if embedding is not None and _is_checkpointed(self._model):
-            # A checkpointed block runs backward only if its input asks for a gradient.
-            handles.append(embedding.register_forward_hook(_ask_for_gradient))
+        # Other ways of checkpointing look for parameters that are trained, and here none is.
+        blocks = [m for m in self._model.modules() if getattr(m, "gradient_checkpointing", False)]
+        functions = {block: getattr(block, _CHECKPOINTING, None) for block in blocks}
+        for block in blocks:
+            setattr(block, _CHECKPOINTING, partial(checkpoint, use_reentrant=False))
         for parameter in parameters:
             parameter.requires_grad_(False)
         try:
             yield
         finally:
+            for block, function in functions.items():
+                setattr(block, _CHECKPOINTING, function)
             for parameter in parameters:
                 parameter.requires_grad_(True)
             for handle in handles:
@@ -136,9 +144,10 @@ class SampleGradients:
         if self._emitting:
             # A formula runs the layer once more.
             return output
-        inputs = args[0] if args else next(iter(kwargs.values()), None)
-        if not isinstance(output, torch.Tensor) or not isinstance(inputs, torch.Tensor):
+        given = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+        if not isinstance(output, torch.Tensor) or len(given) != 1:
             raise UserError(self._refusal(module, "it does not map one tensor to one tensor"))
+        inputs = given[0]
         for tensor in (inputs, output):
             if tensor.shape[0] not in (self._rows, self._rows * self._positions):
                 raise UserError(self._refusal(module, "it mixes the positions of several samples"))
@@ -276,29 +285,21 @@ def _row_by_row(
     return torch.stack(found).unflatten(0, (samples, rows)).sum(1)
 
 
+_FORMULAS: dict[type[nn.Module], Formula] = {
+    nn.Linear: _linear,
+    nn.Embedding: _embedding,
+    nn.LayerNorm: _layer_norm,
+}
+
+
 def _formula(module: nn.Module) -> Formula | None:
+    """Return the formula of a layer; none for one that does something of its own, if only a scaling."""
+    for known, formula in _FORMULAS.items():
+        if type(module).forward is known.forward:
+            return formula
     kind = type(module).__name__
-    if isinstance(module, nn.Linear):
-        return _linear
-    if isinstance(module, nn.Embedding):
-        return _embedding
-    if isinstance(module, nn.LayerNorm):
-        return _layer_norm
     if kind == "Conv1D":
         return _transposed_linear
     if kind.endswith("RMSNorm") and not isinstance(module, nn.RMSNorm):
         return _root_mean_square_norm
     return None
-
-
-def _input_embedding(model: nn.Module) -> nn.Module | None:
-    getter = getattr(model, "get_input_embeddings", None)
-    return getter() if getter else None
-
-
-def _is_checkpointed(model: nn.Module) -> bool:
-    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
-
-
-def _ask_for_gradient(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
-    return output if output.requires_grad else output.requires_grad_()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from numpy.lib.format import open_memmap
 
-from dataflex.collectives import world
+from dataflex.collectives import sum_over_ranks, world
 from dataflex.errors import UserError
 
 _META = "store.json"
@@ -50,6 +50,8 @@ class GradientStore:
         """Make the files complete; the description comes last."""
         self._vectors.flush()
         rank, size = world()
+        # All ranks' files are whole before the first one says so.
+        sum_over_ranks(torch.zeros(1))
         if rank == 0:
             (self.folder / _META).write_text(json.dumps(self._about | {"ranks": size}, indent=2))
 

@@ -39,6 +39,8 @@ class _Turn:
     """Whether this rank's result counts; see ``my_batches``."""
     shape: tuple[int, int]
     loss: Callable[[], torch.Tensor]
+    last: bool = True
+    """Whether no further batch adds to the gradients of the same samples."""
 
 
 def validation_targets(
@@ -83,20 +85,26 @@ def policy_targets(
         advantages: shape ``(prompts, continuations)``.
         groups: group of each prompt, shape ``(prompts,)``.
         features: see ``validation_targets``.
-        batch_tokens: padded tokens of a batch at the most; the continuations of a prompt stay together.
+        batch_tokens: padded tokens of a batch at the most.
 
     Raises:
         UserError: a group without a prompt whose policy gradient is finite and not zero.
     """
     prompts, each = advantages.shape
     tokens = rows.lengths.reshape(prompts, each).max(1) * each
-    batches = _small(token_batches(tokens, batch_tokens), model)
+    telling = np.flatnonzero(advantages.any(axis=1))
+    batches = _small([telling[b].tolist() for b in token_batches(tokens[telling], batch_tokens)], model)
 
     def turns() -> Iterator[_Turn]:
         for samples, counts in my_batches(batches, "Measuring the policy gradients"):
-            batch = rows.batch((np.array(samples)[:, None] * each + np.arange(each)).ravel().tolist())
-            weights = torch.from_numpy(advantages[samples].ravel())
-            yield _Turn(samples, counts, _shape(batch), partial(_weighted_loss, model, batch, weights))
+            # Where even one prompt's continuations don't fit together, their gradients are added up.
+            parts = max(1, -(-int(tokens[samples].max()) * len(samples) // batch_tokens))
+            parts = min(parts, each) if len(samples) == 1 else 1
+            for part, own in enumerate(np.array_split(np.arange(each), parts)):
+                batch = rows.batch((np.array(samples)[:, None] * each + own).ravel().tolist())
+                weights = torch.from_numpy(advantages[samples][:, own].ravel())
+                loss = partial(_weighted_loss, model, batch, weights)
+                yield _Turn(samples, counts, _shape(batch), loss, last=part == parts - 1)
 
     return _mean_directions(model, turns(), groups, features)
 
@@ -126,7 +134,7 @@ def _hold(
     gradients: torch.Tensor,
 ) -> None:
     if projection is None:
-        held[parameter][chunk] = gradients
+        held[parameter][chunk] += gradients
     else:
         held[0][chunk] += projection.apply(parameter, gradients)
 
@@ -146,19 +154,25 @@ def _mean_directions(
     directions = [torch.zeros(count, width, device=device) for width in widths]
     used = torch.zeros(count + 1, dtype=torch.int64)
     """Samples of each group that count, and last those that don't."""
+    held: list[torch.Tensor] = []
     for turn in turns:
-        held = [torch.zeros(len(turn.samples), width, device=device) for width in widths]
+        held = held or [torch.zeros(len(turn.samples), width, device=device) for width in widths]
 
         engine.run(turn.loss, turn.shape, len(turn.samples), partial(_hold, held, projection))
+        if not turn.last:
+            continue
+        complete, held = held, []
         if not turn.counts:
             continue
-        norms = torch.stack([part.double().square().sum(1) for part in held]).sum(0).sqrt()
+        norms = torch.stack([part.double().square().sum(1) for part in complete]).sum(0).sqrt()
         good = torch.isfinite(norms) & (norms > 0)
         group = torch.from_numpy(groups[turn.samples]).to(device)
         used += torch.bincount(torch.where(good, group, count).cpu(), minlength=count + 1)
-        scale = torch.where(good, 1 / norms, 0).float().unsqueeze(1)
-        for direction, part in zip(directions, held, strict=True):
-            direction.index_add_(0, group, torch.nan_to_num(part, posinf=0, neginf=0) * scale)
+        # A product with 0, 1 / norm in the group's row: sums by index have no fixed order on a GPU.
+        scale = torch.where(good, 1 / norms, 0).float()
+        members = torch.nn.functional.one_hot(group, count).T * scale
+        for direction, part in zip(directions, complete, strict=True):
+            direction += members @ torch.nan_to_num(part, posinf=0, neginf=0)
     used = sum_over_ranks(used)
     counts = used[:-1]
     if not counts.all():

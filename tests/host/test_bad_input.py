@@ -90,6 +90,15 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     (LESS | {"component_name": "nice"}, "generates answers to prompts, which stage: pt does not have"),
     (LESS | {"component_params": {"checkpoints": ["nowhere"]}}, "checkpoints: no folder nowhere"),
     (LESS | {"component_name": "custom"}, "path is missing"),
+    (SELECT | {"component_name": "delta_loss"}, "needs 2 updates between warm-ups, the schedule has 1"),
+    (LESS | {"component_params": {"keep_gradients": True}}, "keep_gradients needs backend: projected"),
+    (LESS | {"component_params": {"proj_dim": 64}}, "proj_dim needs backend: projected"),
+    (
+        LESS
+        | {"component_name": "cluster_less"}
+        | {"component_params": {"backend": "projected", "keep_gradients": True}},
+        "keeps no gradients",
+    ),
     (
         {"decisions": [{"kind": "mix", "component_name": "static"}] * 2},
         "decisions holds two of one kind",

@@ -47,15 +47,3 @@ def test_a_run_that_was_cut_equals_one_that_never_stopped(run: Callable[..., Run
     for key, weight in whole.weights.items():
         assert torch.equal(resumed.weights[key], weight), key
     assert json.loads((cut / "manifest.json").read_text())["resumed"] == 1
-
-
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"random", "custom"}))
-def test_no_method_silently_equals_random(run: Callable[..., Run], name: str) -> None:
-    """Two runs of another seed of the draws would differ too: the same rows of the pool stand for a signal."""
-    picked = []
-    for component in (name, "random"):
-        params = params_of(component)
-        lines = run(component_name=component, component_params=params).lines("plan_log.jsonl")
-        picked.append([line["sha256"] for line in lines if "sha256" in line])
-    assert len(picked[0]) == 2
-    assert not set(picked[0]) & set(picked[1])

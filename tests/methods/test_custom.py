@@ -58,6 +58,12 @@ def test_a_class_selects_and_keeps_its_state(at: At) -> None:
     assert other.state_dict() == {"asked": 1}
 
 
+def test_the_seed_of_a_class_is_that_of_the_component() -> None:
+    path = "dataflex.selectors.random:RandomSelector"
+    assert build("select", "custom", {"path": path, "params": {"seed": 5}}).seed == 5
+    assert build("select", "custom", {"path": path, "params": {"seed": 5}, "seed": 6}).seed == 6
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [

@@ -43,13 +43,6 @@ def test_the_window_never_leaves_the_rows_that_improved_while_they_fill_it(impro
     assert windows == sorted(windows)
 
 
-def test_one_update_a_cycle_never_divides_by_zero(at: At) -> None:
-    again = selector()
-    for cycle in range(3):
-        assert len(again.select(at(update=cycle, updates=1), 10)) == 10
-    assert again.window(50, 100, 0, 1) == (0, 20)
-
-
 def test_rows_come_from_the_window_and_rarely_from_outside(at: At) -> None:
     """With outside=0 all of them; by default a share of 1 / (1 + .025 * 4) = .909 of the first draw."""
     first, now = np.full(ROWS, 5.0), 5.0 - np.arange(ROWS) / ROWS

@@ -10,6 +10,7 @@ from dataflex.catalogue import as_dict
 from dataflex.engine.component import Context, Facts, Mixer, Selector, StepLosses, Weighter
 from dataflex.errors import UserError
 from dataflex.registry import build, components
+from dataflex.signals.embeddings import Embeddings
 
 At = Callable[..., Context]
 ALL = [(kind, name) for kind, found in components().items() for name in found]
@@ -64,6 +65,29 @@ def test_every_component_decides_the_same_again(kind: str, name: str, at: At, fa
             assert isinstance(one, Weighter)
             decisions.append(one.weights(np.array([1.0, 4.0, 2.0]), at()))
     assert np.array_equal(*decisions)
+
+
+@pytest.mark.parametrize(
+    "name", sorted({name for kind, name in ALL if kind == "select"} - {"random", "custom"})
+)
+def test_selectors_follow_what_they_measure(name: str, at: At) -> None:
+    """With the same random numbers, other losses and vectors bring other rows: no method is random in disguise."""
+    params = components()["select"][name].example
+    picked = []
+    for turned in (False, True):
+        selector = build("select", name, params)
+        losses = np.linspace(1.0, 3.0, 100)
+        vectors = np.random.default_rng(3).standard_normal((107, 8)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        pool = vectors[:100][::-1].copy() if turned else vectors[:100]
+        for update in range(2):
+            # Between the updates the losses of the first half fall, or those of the second.
+            fallen = losses - update * np.where((np.arange(100) < 50) != turned, 0.8, 0.0)
+            given = fallen[::-1] if turned and name != "delta_loss" else fallen
+            context = at(5 + update, given, Embeddings(pool, vectors[100:]), update=update, updates=8)
+            ids = selector.select(context, 20)  # type: ignore[attr-defined]
+        picked.append(set(ids.tolist()))
+    assert len(picked[0] & picked[1]) < 15
 
 
 @pytest.mark.parametrize(("kind", "name"), [pair for pair in ALL if pair[0] == "weight"])

@@ -1,12 +1,14 @@
 """Per-sample gradients against autograd on one row at a time."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from dataflex.errors import UserError
 from dataflex.signals import gradients
@@ -62,6 +64,27 @@ def gpt2() -> nn.Module:
     return only(model, "h.", "ln_f")
 
 
+def gemma3() -> nn.Module:
+    """Its embedding scales what it looks up, and is tied to the head."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "head_dim": 8, "sliding_window": 32}
+    return Gemma3ForCausalLM(
+        Gemma3TextConfig(
+            vocab_size=61, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, **sizes
+        )
+    )
+
+
+def opt() -> nn.Module:
+    from transformers import OPTConfig, OPTForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "ffn_dim": 24, "word_embed_proj_dim": 16, "max_position_embeddings": 64}
+    return OPTForCausalLM(OPTConfig(vocab_size=61, num_hidden_layers=2, num_attention_heads=2, **sizes))
+
+
 MODELS = {
     "full": tiny_model,
     "tied": lambda: tiny_model(tie_word_embeddings=True),
@@ -72,6 +95,8 @@ MODELS = {
     "last layer": lambda: only(tiny_model(), "layers.1"),
     "unknown layer": unknown_layer,
     "gpt2": gpt2,
+    "gemma3": gemma3,
+    "opt, layers": lambda: only(opt(), "layers"),
 }
 
 
@@ -100,7 +125,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
 def test_gradients_equal_autograd_on_each_row_alone(
     kind: str, left: bool, tokens: list[list[int]], gradient_alone: Alone
 ) -> None:
-    if kind in ("gpt2", "unknown layer") and left:
+    if kind in ("gpt2", "unknown layer", "opt, layers") and left:
         pytest.skip("the positions of these models count the padding in front")
     model = MODELS[kind]()
     rows = make_rows(tokens, left=left, pad_to=8)
@@ -110,14 +135,24 @@ def test_gradients_equal_autograd_on_each_row_alone(
     close(collect(model, rows, list(range(len(tokens)))), expected)
 
 
-@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("way", ["plain", "reentrant", "llamafactory"])
 @pytest.mark.parametrize("kind", ["full", "tied", "lora", "last layer"])
-def test_gradient_checkpointing_changes_nothing(kind: str, reentrant: bool, tokens: list[list[int]]) -> None:
+def test_gradient_checkpointing_changes_nothing(kind: str, way: str, tokens: list[list[int]]) -> None:
+    """Also with LLaMA-Factory's own function, which leaves blocks without trained parameters alone."""
     rows, chosen = make_rows(tokens), [1, 4, 2, 7]
     model = MODELS[kind]()
     model.train()
     plain = collect(model, rows, chosen)
-    model.gradient_checkpointing_enable({"use_reentrant": reentrant})  # type: ignore[operator]
+    model.gradient_checkpointing_enable({"use_reentrant": way == "reentrant"})  # type: ignore[operator]
+    blocks = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    if way == "llamafactory":
+        from llamafactory.model.model_utils.checkpointing import get_custom_gradient_checkpointing_func
+
+        for block in blocks:
+            block._gradient_checkpointing_func = get_custom_gradient_checkpointing_func(  # type: ignore[assignment]
+                partial(checkpoint, use_reentrant=True)
+            )
+    before = [block._gradient_checkpointing_func for block in blocks]
     if kind != "full":
         model.enable_input_require_grads()  # type: ignore[operator]
     calls = 0
@@ -132,6 +167,7 @@ def test_gradient_checkpointing_changes_nothing(kind: str, reentrant: bool, toke
     layer.register_forward_pre_hook(count)
     close(collect(model, rows, chosen), plain)
     assert calls == 2, "the block was not recomputed"
+    assert all(a is b._gradient_checkpointing_func for a, b in zip(before, blocks, strict=True))
 
 
 def test_rows_of_one_sample_are_added_up(tokens: list[list[int]]) -> None:
@@ -194,3 +230,9 @@ def test_a_layer_that_mixes_samples_is_refused(tokens: list[list[int]]) -> None:
 def test_a_parameter_that_all_samples_share_by_broadcasting_is_refused(tokens: list[list[int]]) -> None:
     with pytest.raises(UserError, match=r"wpe.weight \(Embedding\).*mixes the positions"):
         collect(only(gpt2(), "wpe"), make_rows(tokens), [0, 1])
+
+
+def test_a_layer_that_takes_more_than_its_input_is_refused(tokens: list[list[int]]) -> None:
+    """OPT's positions come from the attention mask and the numbers of the positions."""
+    with pytest.raises(UserError, match=r"embed_positions.weight .* one tensor to one tensor"):
+        collect(only(opt(), "embed_positions"), make_rows(tokens), [0, 1])

@@ -113,7 +113,7 @@ class Judge:
         identity = json.dumps([chat.url, self._endpoint.model, messages])
         digest = hashlib.sha256(identity.encode()).hexdigest()
         number = self._cache.get(digest)
-        if number is None:
+        if number is None or not self._endpoint.lowest <= number <= self._endpoint.highest:
             number = self._number(chat, chat.reply(messages))
             self._cache.put(digest, number)
         return number
