@@ -7,7 +7,7 @@ from typing import Any
 
 from dataflex.engine.component import Component
 from dataflex.engine.schedule import Kind
-from dataflex.registry import FOLDERS, components
+from dataflex.registry import FOLDERS, components, parameters
 
 
 def as_dict() -> dict[Kind, dict[str, Any]]:
@@ -27,10 +27,10 @@ def _describe(component: type[Component]) -> dict[str, Any]:
         "parameters": {
             name: {
                 "type": _type_name(field.annotation, field.metadata),
-                "default": field.get_default(),
+                "default": None if field.is_required() else field.get_default(),
                 "meaning": " ".join((field.description or "").split()),
             }
-            for name, field in component.model_fields.items()
+            for name, field in parameters(component).items()
         },
     }
 

@@ -99,6 +99,25 @@ def explain(
 
 
 @app.command()
+def score(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="near or tsds.")],
+    config: ConfigFile,
+    output: Annotated[Path, typer.Option(help="The parquet file to write.")],
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score all rows of a configuration by their embeddings; no model is trained."""
+    from dataflex.config import read_config
+    from dataflex.host.score import print_scores
+    from dataflex.host.score import score as score_rows
+
+    # LLaMA-Factory prints examples while it tokenises; the summary alone goes to standard output.
+    with redirect_stdout(sys.stderr):
+        summary = score_rows(method, read_config(config, overrides or []), output)
+    print(json.dumps(summary, indent=2)) if as_json else print_scores(summary)
+
+
+@app.command()
 def components(as_json: AsJson = False) -> None:
     """List selectors, mixers and weighters with their parameters."""
     from dataflex.catalogue import as_dict, print_catalogue

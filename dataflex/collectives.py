@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
@@ -80,3 +82,41 @@ def agreed(action: Callable[[], T]) -> T:
         first = int(sizes.nonzero()[0])
         raise UserError(bytes(every[first, : int(sizes[first])].tolist()).decode())
     return result  # type: ignore[return-value]
+
+
+def on_first_rank(function: Callable[[], npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Run a function on rank 0 alone and return its numbers on every rank.
+
+    For what must happen once: asking a server, running code that need not repeat itself. The others wait,
+    so that it has to end within the process group's timeout.
+
+    Args:
+        function: returns one dimension of any length.
+
+    Raises:
+        UserError: the function raised it; on all ranks with the same message.
+        RuntimeError: on the other ranks, when the function raised anything else on rank 0.
+    """
+    if world()[1] == 1:
+        return function()
+    result, failure = np.zeros(0), None
+    if world()[0] == 0:
+        try:
+            result = np.asarray(function(), np.float64)
+        except Exception as error:  # the others must not wait for numbers that never come
+            failure = error
+    message = (str(failure) or type(failure).__name__).encode() if failure else b""
+    status = 0 if failure is None else 1 if isinstance(failure, UserError) else 2
+    # Status first, so that every rank knows what the next message holds.
+    header = torch.tensor([status, len(message), len(result)])
+    status, size, length = from_first_rank(header).tolist()
+    if not status:
+        numbers = torch.from_numpy(result.copy()) if world()[0] == 0 else torch.zeros(length).double()
+        return from_first_rank(numbers).numpy()
+    letters = torch.zeros(size, dtype=torch.uint8)
+    if failure is not None:
+        letters[:] = torch.tensor(list(message), dtype=torch.uint8)
+    told = bytes(from_first_rank(letters).tolist()).decode()
+    if failure is not None:
+        raise failure
+    raise UserError(told) if status == 1 else RuntimeError(f"rank 0 failed: {told}")

@@ -13,9 +13,10 @@ import inspect
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from dataflex.engine.component import Component
 from dataflex.engine.schedule import Kind
@@ -103,7 +104,18 @@ def build(kind: Kind, name: str, params: dict[str, Any]) -> Component:
         return cls(**params)
     except ValidationError as error:
         where = f"component_params of {FOLDERS[kind][:-1]} {name!r}"
-        raise UserError(f"{where}: {explain(error, list(cls.model_fields))}") from None
+        raise UserError(f"{where}: {explain(error, list(parameters(cls)))}") from None
+
+
+def parameters(cls: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the parameters by name; one that holds parameters of its own is followed by ``name.inner``."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in cls.model_fields.items():
+        found[name] = field
+        for part in (field.annotation, *get_args(field.annotation)):
+            if inspect.isclass(part) and issubclass(part, BaseModel):
+                found |= {f"{name}.{inner}": about for inner, about in parameters(part).items()}
+    return found
 
 
 def explain(error: ValidationError, known: list[str]) -> str:
@@ -112,6 +124,8 @@ def explain(error: ValidationError, known: list[str]) -> str:
     key = ".".join(str(part) for part in finding["loc"])
     if finding["type"] == "extra_forbidden":
         return f"unknown key {key!r}, {nearest(key, known)}"
+    if finding["type"] == "missing":
+        return f"{key} is missing"
     message = finding["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return f"{key}: {message}, not {finding['input']!r}" if key else message

@@ -34,8 +34,14 @@ def main() -> None:
             table.write(arguments.output)
     else:
         from paper_figures.figures import learning_curves, save
+        from paper_figures.planted_figure import picked_classes
 
-        save(learning_curves(results), arguments.output, "learning_curves")
+        models = [result for result in results if result.kind == "model"]
+        selections = [result for result in results if result.kind == "selection"]
+        if models:
+            save(learning_curves(models), arguments.output, "learning_curves")
+        if selections:
+            save(picked_classes(selections), arguments.output, "planted")
 
 
 def show(root: Path) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 METHODS = (
     *("start", "full", "natural", "baseline", "uniform", "random"),
-    *("loss", "delta_loss", "less", "nice", "near", "tsds"),
+    *("loss", "loss_low", "loss_medium", "loss_high", "delta_loss"),
+    *("less", "less_projected", "cluster_less", "nice", "near", "tsds", "custom"),
     *("none", "linupper", "quadratic", "extremes", "reweight"),
     *("doremi", "odm"),
 )
@@ -20,11 +21,17 @@ LABELS = {
     "uniform": "Uniform",
     "random": "Random",
     "loss": "Loss",
+    "loss_low": "Loss, low",
+    "loss_medium": "Loss, medium",
+    "loss_high": "Loss, high",
     "delta_loss": "Delta loss",
     "less": "LESS",
+    "less_projected": "LESS, projected",
+    "cluster_less": "ClusterLESS",
     "nice": "NICE",
     "near": "NEAR",
     "tsds": "TSDS",
+    "custom": "Custom",
     "none": "Weights of one",
     "linupper": "Weights: linupper",
     "quadratic": "Weights: quadratic",

@@ -1,4 +1,4 @@
-"""The paper's tables: selection and reweighting, and mixtures of domains."""
+"""The paper's tables: selection and reweighting, mixtures of domains; and that of the planted pool."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataflex.evidence.results import CellResult
 from dataflex.evidence.tolerance import mean, standard_deviation
 from paper_figures.layout import METHODS, domain_label, domains_in_order, label, ordered
+from paper_figures.planted import planted
 from paper_figures.table import Table
 
 CHOICES = 4
@@ -212,6 +213,8 @@ def build(results: Sequence[CellResult]) -> list[Table]:
         tables.append(selection(tuned, starts_of(tuned, results)))
     if by_experiment["mixture"]:
         tables.append(mixture(by_experiment["mixture"]))
+    if by_experiment["planted"]:
+        tables.append(planted(by_experiment["planted"]))
     return tables
 
 

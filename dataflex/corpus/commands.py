@@ -1,4 +1,4 @@
-"""`dataflex-cli corpus`: harvest, read and model."""
+"""`dataflex-cli corpus`: harvest, read, planted and model."""
 
 from __future__ import annotations
 
@@ -74,6 +74,20 @@ def read(
             seed=seed,
         )
     )
+
+
+@app.command()
+def planted(
+    corpus: Annotated[Path, typer.Option(help="Corpus whose instructions serve as irrelevant rows.")],
+    output: Output,
+    seed: Seed = 0,
+) -> None:
+    """Make a pool whose every row has a known class, to mark what a selection picks from it."""
+    from dataflex.corpus.planted import plant
+
+    card = plant(corpus, output, seed=seed)
+    classes = ", ".join(f"{count} {name}" for name, count in card["classes"].items())
+    typer.echo(f"{output}: {classes}; {card['data']['target_validation']['rows']} rows of validation")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ IntArray = npt.NDArray[np.int64]
 Need = Literal[
     "per_sample_loss",
     "per_sample_gradient",
+    "adam_moments",
     "reference_model",
     "validation_set",
     "generation",
@@ -81,6 +82,8 @@ class Facts:
     total_steps: int
     validation: ValidationFacts | None = None
     """None when no component needs a validation set."""
+    row_keys: Callable[[], list[str]] | None = None
+    """Makes the key of every row (``signals.scores.row_keys``); None before rows are loaded."""
 
     @property
     def total_rows(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 from typing_extensions import override
 
@@ -17,17 +18,19 @@ from dataflex.errors import UserError
 from dataflex.signals import alignment, targets
 from dataflex.signals.adam import Moments, read_moments
 from dataflex.signals.checkpoints import moments_of, weights_of
-from dataflex.signals.embeddings import Embeddings, EmbeddingSource
+from dataflex.signals.embeddings import Embeddings, EmbeddingSource, centred, embed
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import trainable
 from dataflex.signals.losses import pool_losses
-from dataflex.signals.passes import IGNORED, Rows
-from dataflex.signals.rollouts import Rollouts, Sampling
+from dataflex.signals.passes import IGNORED, Rows, tokens_and_labels
+from dataflex.signals.pooling import hidden_state_vectors
+from dataflex.signals.rollouts import Rollouts, Sampling, sample_rollouts
 from dataflex.signals.store import GradientStore
+from dataflex.signals.texts import row_texts
 from dataflex.signals.untouched import untouched
 
-Tokens = tuple[Sequence[int], Sequence[int]]
-"""Token ids and labels of a row."""
+_CACHED_TOKENS = 4
+"""Tokens in a cache for one whose activations are kept for a backward pass."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,12 @@ class Bench:
     learning_rate: Callable[[], float]
     tokenizer: Any
     pool: Rows
-    pool_tokens: Callable[[int], Tokens]
+    pool_data: Any
+    """The ``datasets.Dataset`` that the pool's batches are made of."""
     validation: Rows | None
-    validation_tokens: Callable[[int], Tokens]
+    validation_data: Any
+    end_tokens: Sequence[int]
+    """Tokens that end a generated answer."""
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     """Makes a batch of token rows, on the model's device."""
     batch_tokens: int
@@ -178,11 +184,40 @@ class Measurements(Signals):
 
     @override
     def rollouts(self, sampling: Sampling, seed: int) -> Rollouts:
-        raise NotImplementedError
+        bench = self._bench
+        rows = [tokens_and_labels(bench.validation_data[n]) for n in range(len(self._validation().lengths))]
+        with untouched(bench.model), torch.no_grad():
+            return sample_rollouts(
+                bench.model,
+                bench.tokenizer,
+                rows,
+                sampling,
+                seed,
+                _CACHED_TOKENS * bench.batch_tokens,
+                next(bench.model.parameters()).device,
+                bench.end_tokens,
+            )
 
     @override
     def embeddings(self, source: EmbeddingSource) -> Embeddings:
-        raise NotImplementedError
+        bench, validation = self._bench, self._validation()
+        if source.model is None and source.vectors is None:
+            with untouched(bench.model):
+                found = Embeddings(
+                    *(
+                        hidden_state_vectors(bench.model, rows, bench.batch_tokens, what)
+                        for rows, what in ((bench.pool, "the pool"), (validation, "the validation set"))
+                    )
+                )
+            return found if source.centre is False else centred(found)
+        return embed(
+            source,
+            lambda: row_texts(bench.pool_data, bench.tokenizer, source.text),
+            lambda: row_texts(bench.validation_data, bench.tokenizer, source.text),
+            bench.folder / "embeddings",
+            rows=len(bench.pool.lengths),
+            validation_rows=len(validation.lengths),
+        )
 
     @override
     @contextmanager

@@ -29,7 +29,7 @@ from dataflex.engine.state import load as load_data_side
 from dataflex.engine.state import save as save_data_side
 from dataflex.errors import UserError
 from dataflex.signals.losses import token_losses
-from dataflex.signals.passes import Rows, token_counts, tokens_and_labels
+from dataflex.signals.passes import Rows, token_counts
 from dataflex.signals.untouched import untouched
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class DynamicTrainer(_Base):
         conductor: decides, and keeps what was decided.
         row_lengths: tokens of each row, for grouping rows of similar length when a pool is measured.
         validation: rows that a selection is meant for, when a component needs them.
+        end_tokens: tokens that end a generated answer.
         resume_from: checkpoint that the run goes on from.
         kwargs: the stock trainer's arguments; ``train_dataset`` is numbered domain after domain.
     """
@@ -75,6 +76,7 @@ class DynamicTrainer(_Base):
         conductor: Conductor,
         row_lengths: IntArray,
         validation: Sequence[dict[str, Any]] | None,
+        end_tokens: Sequence[int],
         resume_from: Path | None,
         **kwargs: Any,
     ) -> None:
@@ -92,11 +94,13 @@ class DynamicTrainer(_Base):
             self.args.gradient_accumulation_steps,
             self._loader_options(),
         )
-        self._bench = self._make_bench(row_lengths, validation)
+        self._bench = self._make_bench(row_lengths, validation, end_tokens)
         self._signals = Measurements(self._bench, 0)
         self.add_callback(_DataSide(self, resume_from))
 
-    def _make_bench(self, row_lengths: IntArray, validation: Sequence[dict[str, Any]] | None) -> Bench:
+    def _make_bench(
+        self, row_lengths: IntArray, validation: Sequence[dict[str, Any]] | None, end_tokens: Sequence[int]
+    ) -> Bench:
         def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
             return dict(self._prepare_inputs(dict(self.data_collator(rows))))
 
@@ -115,9 +119,10 @@ class DynamicTrainer(_Base):
             learning_rate=self._learning_rate,
             tokenizer=self.processing_class,
             pool=pool,
-            pool_tokens=lambda number: tokens_and_labels(rows[number]),
+            pool_data=rows,
             validation=held_out,
-            validation_tokens=lambda number: tokens_and_labels((validation or [])[number]),
+            validation_data=validation,
+            end_tokens=end_tokens,
             collate=collate,
             batch_tokens=self.args.per_device_train_batch_size * int(np.max(row_lengths)),
             folder=Path(str(self.args.output_dir)),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dataflex.errors import UserError
+from dataflex.evidence.files import write_text
 from dataflex.evidence.results import read_json, read_lines
 
 Point = tuple[int, int | None, float]
@@ -67,12 +67,6 @@ def curve_of_run(folder: Path) -> list[Point]:
     return points
 
 
-def _write(file: Path, text: str) -> None:
-    temporary = file.with_name(file.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, file)
-
-
 def collect(
     run: Path, output: Path, cell: Mapping[str, Any], corpus: str, start: Mapping[str, Any] | None = None
 ) -> None:
@@ -97,6 +91,6 @@ def collect(
     for step, tokens, loss in curve_of_run(run):
         writer.writerow([step, "" if tokens is None else tokens, repr(loss)])
     output.mkdir(parents=True, exist_ok=True)
-    _write(output / "curve.csv", stream.getvalue())
+    write_text(output / "curve.csv", stream.getvalue())
     content = {"cell": dict(cell), "start": start, "corpus": corpus, "manifest": manifest}
-    _write(output / "run.json", json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(output / "run.json", json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

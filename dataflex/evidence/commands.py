@@ -41,10 +41,10 @@ def check(
 ) -> None:
     """Compare results with the repository's reference numbers.
 
-    A run's summaries must follow from its own per-question and per-document outcomes, and each number must
-    lie within the tolerance that was measured from repeated runs. Reviewed results must also equal their
-    recorded digests and means. Exit status: 0 all in, 1 a number is out or was changed, 2 something is
-    missing or malformed.
+    A run's summaries must follow from its own outcomes (questions and documents, or picked rows), and each
+    number must lie within the tolerance that was measured from repeated runs. Reviewed results must also
+    equal their recorded digests and means. Exit status: 0 all in, 1 a number is out or was changed, 2
+    something is missing or malformed.
     """
     if folder is not None:
         failed = _check_folder(
@@ -105,7 +105,7 @@ def _show(console: Console, comparisons: list[checking.Comparison], all_rows: bo
     for name in ("value", "reference", "tolerance", "off by"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
-    pooled = ("mmlu.acc", "mmlu.answer_nll", "bits_per_byte.all")
+    pooled = ("mmlu.acc", "mmlu.answer_nll", "bits_per_byte.all", "precision")
     for row in comparisons:
         if (
             not all_rows

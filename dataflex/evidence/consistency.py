@@ -1,4 +1,4 @@
-"""Do a cell's summary numbers follow from its per-question and per-document outcomes?"""
+"""Do a cell's summary numbers follow from its outcomes: questions and documents, or picked rows?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dataflex.evidence.results import CellResult, read_lines
+from dataflex.errors import UserError
+from dataflex.evidence.picks import read_outcomes, summary
+from dataflex.evidence.results import PICKS, SELECTION, CellResult, read_lines
 
 RELATIVE = 1e-9
 """Summaries are recomputed from the same doubles, so that only the order of additions may differ."""
@@ -56,6 +58,33 @@ def _stated(metrics: Mapping[str, Any], name: str) -> Any:
 
 def contradictions(result: CellResult) -> Iterator[str]:
     """Yield one sentence for each summary number that does not follow from the outcomes."""
+    yield from _of_selection(result) if result.kind == "selection" else _of_model(result)
+
+
+def _of_selection(result: CellResult) -> Iterator[str]:
+    stated = result.metrics
+    try:
+        outcomes = read_outcomes(result.folder / PICKS)
+        steps = [decision["step"] for decision in stated["decisions"]]
+        expected = summary(
+            stated["pool"],
+            {step: [name for _, name in rows] for step, rows in outcomes.items()},
+            stated["target"],
+            steps.index(stated["step"]),
+        )
+    except (KeyError, TypeError, ValueError, UserError) as error:
+        yield f"{SELECTION} does not fit {PICKS}: {error}"
+        return
+    for name in sorted(stated.keys() | expected.keys()):
+        if stated.get(name) != expected.get(name):
+            yield f"{name} is stated as {stated.get(name)!r}, its picks give {expected.get(name)!r}"
+    known: dict[int, str] = {}
+    for row, planted in (pick for rows in outcomes.values() for pick in rows):
+        if known.setdefault(row, planted) != planted:
+            yield f"row {row} is both {known[row]} and {planted}"
+
+
+def _of_model(result: CellResult) -> Iterator[str]:
     questions = read_lines(result.folder / "questions.jsonl")
     documents = read_lines(result.folder / "documents.jsonl")
     if not questions or not documents:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dataflex.errors import UserError
 from dataflex.evidence.results import CellResult
-from dataflex.evidence.tolerance import LEVEL, half_width, mean, standard_deviation
+from dataflex.evidence.tolerance import LEVEL, half_width, mean, share_half_width, standard_deviation
 
 COLUMNS = (
     "experiment", "method", "model", "scale", "metric",
@@ -78,13 +78,19 @@ def measure(results: Sequence[CellResult], source: str, level: float = LEVEL) ->
                     metric=metric,
                     mean=mean(values),
                     sd=standard_deviation(values),
-                    tolerance=max(half_width(values, level), MIN_TOLERANCE),
+                    tolerance=_tolerance(runs, values, level),
                     seeds=tuple(run.seed for run in runs),
                     corpus=runs[0].corpus,
                     source=source,
                 )
             )
     return references
+
+
+def _tolerance(runs: Sequence[CellResult], values: Sequence[float], level: float) -> float:
+    measured = max(half_width(values, level), MIN_TOLERANCE)
+    picks = [run.picks for run in runs if run.picks is not None]
+    return max(measured, share_half_width(values, min(picks), level)) if picks else measured
 
 
 def write(references: Sequence[Reference], file: Path) -> None:

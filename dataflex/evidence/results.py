@@ -1,4 +1,8 @@
-"""Reading a results folder: ``<experiment>/<cell>/`` with metrics, per-question and per-document outcomes."""
+"""Reading a results folder: ``<experiment>/<cell>/`` with a summary and the outcomes that it follows from.
+
+A cell is about a model (MMLU and perplexity, by question and document) or about a selection (which rows of a
+planted pool were picked).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dataflex.errors import UserError
 
 SCHEMA = 1
-FILES = ("metrics.json", "questions.jsonl", "documents.jsonl", "curve.csv", "run.json")
+Kind = Literal["model", "selection"]
+SELECTION = "selection.json"
+PICKS = "picks.csv"
+FILES: Mapping[Kind, tuple[str, ...]] = {
+    "model": ("metrics.json", "questions.jsonl", "documents.jsonl", "curve.csv", "run.json"),
+    "selection": (SELECTION, PICKS, "curve.csv", "run.json"),
+}
+"""Files of a cell by what it is about; the first one is its summary."""
 COORDINATES = ("experiment", "method", "model", "scale", "seed")
 
 
@@ -24,14 +35,16 @@ class CellResult:
     Attributes:
         folder: where it lies.
         cell: experiment, method, model, scale and seed.
-        metrics: content of ``metrics.json``.
+        metrics: content of the summary.
         run: content of ``run.json``.
+        kind: what the cell is about.
     """
 
     folder: Path
     cell: Mapping[str, Any]
     metrics: Mapping[str, Any]
     run: Mapping[str, Any]
+    kind: Kind = "model"
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -53,8 +66,20 @@ class CellResult:
         """Fingerprint of the texts that the cell was trained and evaluated on."""
         return str(self.run["corpus"])
 
+    @property
+    def picks(self) -> int | None:
+        """Rows that the shares of a selection are shares of; None for a model."""
+        return int(self.metrics["n"]) if self.kind == "selection" else None
+
     def numbers(self) -> dict[str, float]:
-        """The numbers that are compared: accuracy, answer loss, bits per byte of each domain and of all."""
+        """The numbers that are compared.
+
+        Of a model: accuracy, answer loss, bits per byte of each domain and of all. Of a selection: its
+        precision and the share of each class.
+        """
+        if self.kind == "selection":
+            shares = {f"share.{name}": float(share) for name, share in self.metrics["shares"].items()}
+            return {"precision": float(self.metrics["precision"]), **shares}
         mmlu = self.metrics["mmlu"]
         found = {"mmlu.acc": float(mmlu["acc"]), "mmlu.answer_nll": float(mmlu["answer_nll"])}
         for domain, values in self.metrics["perplexity"].items():
@@ -96,18 +121,20 @@ def read_cell(folder: Path) -> CellResult:
     Raises:
         UserError: a file is missing or malformed, or a number is not finite.
     """
-    for name in FILES:
+    kind: Kind = "selection" if any((folder / name).is_file() for name in (SELECTION, PICKS)) else "model"
+    for name in FILES[kind]:
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing: the cell is incomplete")
-    metrics, run = read_json(folder / "metrics.json"), read_json(folder / "run.json")
+    summary = folder / FILES[kind][0]
+    metrics, run = read_json(summary), read_json(folder / "run.json")
     try:
         if metrics["schema"] != SCHEMA:
-            raise UserError(f"{folder / 'metrics.json'} has schema {metrics['schema']}, expected {SCHEMA}")
-        result = CellResult(folder, {name: run["cell"][name] for name in COORDINATES}, metrics, run)
+            raise UserError(f"{summary} has schema {metrics['schema']}, expected {SCHEMA}")
+        result = CellResult(folder, {name: run["cell"][name] for name in COORDINATES}, metrics, run, kind)
         numbers = result.numbers()
-        _ = result.corpus
+        _ = result.corpus, result.picks
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{folder}: metrics.json or run.json lacks {error}") from None
+        raise UserError(f"{folder}: {summary.name} or run.json lacks {error}") from None
     except ValueError as error:
         raise UserError(f"{folder}: {error}") from None
     for name, value in numbers.items():
@@ -144,7 +171,8 @@ def read_results(folder: Path) -> list[CellResult]:
     """
     if not folder.is_dir():
         raise UserError(f"results folder {folder} does not exist")
-    names = {file.parent for name in FILES for file in folder.glob(f"*/*/{name}")}
+    files = {name for names in FILES.values() for name in names}
+    names = {file.parent for name in files for file in folder.glob(f"*/*/{name}")}
     if not names:
         raise UserError(f"{folder} holds no results (<experiment>/<cell>/metrics.json)")
     results = sorted((read_cell(name) for name in names), key=lambda result: (result.key, result.seed))

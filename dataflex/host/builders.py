@@ -28,6 +28,7 @@ def make_trainer(prepared: Prepared, model: Any, conductor: Conductor, resume_fr
         "conductor": conductor,
         "row_lengths": prepared.domains.lengths,
         "validation": prepared.domains.validation,
+        "end_tokens": generation_options(prepared)["eos_token_id"],
         "resume_from": resume_from,
         "model": model,
         "args": args.training,

@@ -6,6 +6,8 @@ loads, with the key to change.
 
 from __future__ import annotations
 
+from typing import Any
+
 from dataflex.engine.component import Component, Need
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments
@@ -13,6 +15,10 @@ from dataflex.host.arguments import HostArguments
 _ABSENT: dict[Need, str] = {
     "reference_model": "a reference model, which this version does not load yet",
 }
+
+
+_ADAM = ("adamw_torch", "adamw_torch_fused", "adamw_apex_fused", "adamw_anyprecision", "adamw_torch_xla")
+"""Optimizers of the Trainer that keep Adam's moments at full precision."""
 
 
 def check_needs(name: str, component: Component, args: HostArguments) -> None:
@@ -42,10 +48,20 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
             "per_sample_gradient" in needs and finetuning.use_dora,
             "needs gradients of samples, which use_dora: true does not give layer by layer",
         ),
+        (
+            "adam_moments" in needs and not _keeps_moments(training, finetuning),
+            f"needs Adam's moments, which optim: {training.optim.value} as configured does not keep: "
+            "set optim: adamw_torch, or component_params: {gradient_type: sgd}",
+        ),
     ]
     for wrong, reason in refused:
         if wrong:
             raise UserError(f"component {name!r} {reason}")
+
+
+def _keeps_moments(training: Any, finetuning: Any) -> bool:
+    others = ("use_galore", "use_apollo", "use_badam", "use_adam_mini", "use_muon")
+    return training.optim.value in _ADAM and not any(getattr(finetuning, key, False) for key in others)
 
 
 def check_host(args: HostArguments) -> None:

@@ -17,10 +17,11 @@ from dataflex.engine.conductor import Decision
 from dataflex.engine.proportions import as_proportions
 from dataflex.engine.schedule import Kind, make_schedule, run_steps
 from dataflex.errors import UserError
-from dataflex.host.arguments import HostArguments, dataset_files, parse
+from dataflex.host.arguments import HostArguments, dataset_files, local_files, parse
 from dataflex.host.capabilities import check_host, check_needs
 from dataflex.host.domains import Domains, load_domains
 from dataflex.host.validation import load_validation
+from dataflex.signals.scores import row_keys
 
 _DEVICE_KEYS = {"deepspeed", "fsdp", "fsdp_config", "bf16", "fp16", "flash_attn"}
 
@@ -80,6 +81,7 @@ def check(config: dict[str, Any], *, planned_ranks: int | None = None) -> Checke
     components = components_of(own)
     args = parse(host_config)
     files = dataset_files(args.data) if args.training.do_train else {}
+    files |= {name: local_files(args.data, name) for name in args.data.eval_dataset or []}
     if own.is_dynamic:
         check_host(args)
         for name, component in components.values():
@@ -149,6 +151,7 @@ def prepare(checked: Checked) -> Prepared:
         batch_rows=checked.batch_rows,
         total_steps=total_steps,
         validation=validation,
+        row_keys=lambda: row_keys(domains.rows),
     )
     decisions = {}
     for configured in decision_list:

@@ -9,6 +9,7 @@ from dataflex.engine.component import ValidationFacts
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, local_files
 from dataflex.host.domains import load_dataset_named
+from dataflex.signals.passes import token_counts
 
 _FORMATS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
 
@@ -40,6 +41,10 @@ def load_validation(
         part = load_dataset_named(args._replace(data=unpacked), template, tokenizer_module, name)
         if part is None or len(part) == 0:
             raise UserError(f"eval_dataset {name!r} has no row: give it more data or remove it")
+        if not any(token_counts(row)[1] for row in part):
+            raise UserError(
+                f"eval_dataset {name!r} has no supervised token: check its columns, template and cutoff_len"
+            )
         parts.append(part)
     columns = [_columns(args, name, len(part)) for name, part in zip(names, parts, strict=True)]
     shared = set.intersection(*(set(of_part) for of_part in columns))

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from dataflex.engine.component import Context, Facts, FloatArray, IntArray, Selector
+from dataflex.engine.component import Context, Facts, FloatArray, IntArray, Need, Selector
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.projection import Projection
 
@@ -39,6 +39,10 @@ class InfluenceSelector(Selector):
     top: Annotated[float, Field(gt=0)] | None = None
     """Draw the phase's rows from the best so many rows (1 or more) or the best share of the pool (below 1);
     none takes the best rows of the pool, as many as the phase has."""
+
+    def requirements(self) -> frozenset[Need]:
+        """Return what is to be measured; Adam's moments only for Adam's steps."""
+        return self.needs | ({"adam_moments"} if self.gradient_type == "adam" else set())
 
     def check(self, facts: Facts) -> None:
         """Refuse a subtask column that the validation set lacks."""
@@ -80,11 +84,15 @@ class InfluenceSelector(Selector):
         """Note how many validation rows count."""
         context.notes.update(validation_rows=sum(targets.counts), validation_left_out=targets.left_out)
 
+    def order(self, scores: FloatArray) -> IntArray:
+        """Return rows best first; ties go to the lower id."""
+        return np.argsort(-scores, kind="stable")
+
     def pick(self, by_subtask: FloatArray, context: Context, n: int) -> IntArray:
         """Choose rows by their best subtask; a row without a finite score is never chosen."""
         scores = by_subtask.max(axis=1)
         context.notes["scores"] = scores
-        best = np.argsort(-np.where(np.isfinite(scores), scores, -np.inf), kind="stable")
+        best = self.order(np.where(np.isfinite(scores), scores, -np.inf))
         best = best[: int(np.isfinite(scores).sum())]
         if self.top is None:
             return best[:n]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dataflex.engine.component import Context, FloatArray, IntArray
+from dataflex.engine.component import Context, Facts, FloatArray, IntArray
+from dataflex.errors import UserError
 from dataflex.selectors._influence import InfluenceSelector
 from dataflex.signals.checkpoints import mean_learning_rates
 from dataflex.signals.features import GradientFeatures, Targets
@@ -23,6 +24,13 @@ class LessSelector(InfluenceSelector):
     checkpoints: list[str] = []
     """Checkpoints of a warm-up run, in their order: scores are summed over them with the mean learning rate
     that led to each, as in the paper. Empty: the model as it is at the update."""
+
+    def check(self, facts: Facts) -> None:
+        """Refuse checkpoints that are not there."""
+        super().check(facts)
+        for folder in self.checkpoints:
+            if not Path(folder).is_dir():
+                raise UserError(f"checkpoints: no folder {folder}")
 
     def targets(self, context: Context, groups: IntArray, features: GradientFeatures) -> Targets:
         """Return the mean unit gradient of each subtask."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ IGNORED = -100
 
 IntArray = npt.NDArray[np.int64]
 Batch = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def token_batches(lengths: IntArray, batch_tokens: int) -> list[list[int]]:
     return batches
 
 
-def my_batches(batches: list[list[int]], what: str) -> Iterator[tuple[list[int], bool]]:
+def my_batches(batches: Sequence[T], what: str) -> Iterator[tuple[T, bool]]:
     """Yield this rank's batches in turn, with a progress bar on the first rank.
 
     All ranks get the same number of batches, because a sharded model's passes are collective operations: a

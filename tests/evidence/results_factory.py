@@ -102,3 +102,38 @@ def edit_json(file: Path, change) -> None:
     content = json.loads(file.read_text())
     change(content)
     file.write_text(json.dumps(content))
+
+
+def write_picks(root: Path, method="less", seed=1, precision=0.9, *, n=20, target=("duplicated", "relevant"),
+                corpus="family", start=None) -> Path:  # fmt: skip
+    """One cell of the planted experiment below ``root``: ``n`` distinct rows, a share of them of the target."""
+    pool = {"corrupted": 10, "duplicated": 10, "irrelevant": 30, "relevant": 30}
+    truth = [name for name, count in pool.items() for _ in range(count)]
+    rng = random.Random(f"{method}{seed}")
+    rng.shuffle(truth)
+    hits = round(precision * n)
+    wanted = [row for row, name in enumerate(truth) if name in target]
+    others = [row for row, name in enumerate(truth) if name not in target]
+    ids = rng.sample(wanted, hits) + rng.sample(others, n - hits)
+    counts = {name: sum(truth[row] == name for row in ids) for name in pool}
+    folder = root / "planted" / f"{method}.tiny.pool.seed{seed}"
+    folder.mkdir(parents=True)
+    summary = {
+        "schema": 1,
+        "target": sorted(target),
+        "pool": pool,
+        "base_rate": len(wanted) / len(truth),
+        "step": 9,
+        "n": n,
+        "precision": hits / n,
+        "shares": {name: count / n for name, count in counts.items()},
+        "decisions": [{"step": 9, "n": n, "classes": {name: c for name, c in counts.items() if c}}],
+    }
+    cell = {"experiment": "planted", "method": method, "model": "tiny", "scale": "pool", "seed": seed}
+    (folder / "selection.json").write_text(json.dumps(summary))
+    (folder / "picks.csv").write_text("step,id,planted\n" + "".join(f"9,{row},{truth[row]}\n" for row in ids))
+    (folder / "curve.csv").write_text("step,tokens,loss\n5,50,2.0\n")
+    (folder / "run.json").write_text(
+        json.dumps({"cell": cell, "start": start, "corpus": corpus, "manifest": {"status": "completed"}})
+    )
+    return folder

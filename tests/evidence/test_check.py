@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 import typer
-from results_factory import edit_json, write_cell, write_study
+from results_factory import edit_json, write_cell, write_picks, write_study
 from review import review
 from typer.testing import CliRunner
 
@@ -179,3 +179,33 @@ def test_one_seed_measures_no_tolerance(tmp_path):
     write_cell(tmp_path)
     with pytest.raises(UserError, match="at least two"):
         reference.measure(read_results(tmp_path), "test")
+
+
+@pytest.fixture
+def with_picks(tmp_path, monkeypatch):
+    """Reviewed results of a selection over six seeds, all of whose picks are right."""
+    for seed in range(1, 7):
+        write_picks(tmp_path / "study", "less", seed, 1.0)
+        write_picks(tmp_path / "study", "random", seed, 0.4 + seed / 20)
+    review(
+        tmp_path / "study", tmp_path / "results/demo", tmp_path / "reproductions/reference/demo.csv", "test"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_reviewed_picks_are_in(with_picks):
+    code, output = run()
+    assert code == 0, output
+    assert "precision" in output
+    edit_json(
+        with_picks / "results/demo/planted/less.tiny.pool.seed1/selection.json", lambda s: s.update(n=19)
+    )
+    assert run()[0] == 1
+
+
+@pytest.mark.parametrize(("precision", "code"), [(1.0, 0), (0.95, 0), (0.6, 1)])
+def test_one_wrong_pick_is_no_deviation_and_many_are(with_picks, precision, code):
+    write_picks(with_picks / "new", "less", 9, precision)
+    write_picks(with_picks / "new", "random", 9, 0.5)
+    assert run("new")[0] == code

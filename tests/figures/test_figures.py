@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from results_factory import write_cell, write_study
+from results_factory import write_cell, write_picks, write_study
 
 from dataflex.evidence.results import read_results
 from paper_figures.figures import learning_curves, save
@@ -23,6 +23,8 @@ def hashes(folder):
 
 def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
     write_study(tmp_path / "results")
+    for method, precision in (("random", 0.5), ("less", 0.9)):
+        write_picks(tmp_path / "results", method, 1, precision)
     made = []
     for turn in ("first", "second"):
         for what in ("tables", "figures"):
@@ -42,9 +44,8 @@ def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
         made.append(hashes(tmp_path / turn))
     assert made[0] == made[1]
     assert set(made[0]) == {
-        *(f"{name}.{kind}" for name in ("selection", "mixture") for kind in ("md", "csv", "tex")),
-        "learning_curves.svg",
-        "learning_curves.png",
+        *(f"{name}.{kind}" for name in ("selection", "mixture", "planted") for kind in ("md", "csv", "tex")),
+        *(f"{name}.{kind}" for name in ("learning_curves", "planted") for kind in ("svg", "png")),
     }
 
 

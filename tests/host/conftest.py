@@ -16,6 +16,22 @@ from safetensors.torch import load_file
 from dataflex.host.prepare import check
 from dataflex.host.train import train
 
+SELECTION: dict[str, Any] = {
+    "stage": "sft",
+    "dataset": "sft",
+    "eval_dataset": "target",
+    "finetuning_type": "lora",
+    "lora_rank": 2,
+    "lora_dropout": 0.3,
+    "cutoff_len": 64,
+    "train_type": "dynamic_select",
+    "warmup_step": 3,
+    "update_step": 2,
+    "update_times": 2,
+    "num_train_epochs": 1,
+}
+"""Keys of a run that selects for a validation set of ten of the pool's rows, in two subtasks."""
+
 
 class Run:
     """What a finished run left in its directory."""

@@ -14,6 +14,8 @@ MIX = {"train_type": "dynamic_mix", "component_name": "random", "warmup_step": 1
 SELECT = {"train_type": "dynamic_select", "component_name": "loss", "warmup_step": 1, "update_step": 1}
 WEIGHT = {"train_type": "dynamic_weight", "train_step": 4}
 
+LESS = SELECT | {"component_name": "less", "eval_dataset": "docs"}
+
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     (
         {"learning_rte": 1e-3},
@@ -75,6 +77,19 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     (MIX | {"dataset": "code,listed"}, "listed must hold keys and values"),
     (WEIGHT | {"ignore_pad_token_for_loss": False}, "ignore_pad_token_for_loss: false does not work"),
     (MIX | {"decisions": [{"kind": "mix", "component_name": "random"}]}, "either train_type or decisions"),
+    (LESS | {"eval_dataset": None}, "component 'less' needs a validation set: name one in eval_dataset"),
+    (LESS | {"eval_dataset": "empty"}, "dataset 'empty' is empty"),
+    (LESS | {"eval_dataset": "damaged"}, "dataset 'damaged' can't be loaded"),
+    (LESS | {"eval_dataset": "docz"}, "dataset 'docz' is not in"),
+    (
+        LESS | {"eval_dataset": "nearly_empty"},
+        "dataset 'nearly_empty' can't be loaded: Cannot find sufficient samples",
+    ),
+    (LESS | {"component_params": {"validation_subtask": "topic"}}, "has no column 'topic', only dataset"),
+    (LESS | {"optim": "adafactor"}, "needs Adam's moments, which optim: adafactor"),
+    (LESS | {"component_name": "nice"}, "generates answers to prompts, which stage: pt does not have"),
+    (LESS | {"component_params": {"checkpoints": ["nowhere"]}}, "checkpoints: no folder nowhere"),
+    (LESS | {"component_name": "custom"}, "path is missing"),
     (
         {"decisions": [{"kind": "mix", "component_name": "static"}] * 2},
         "decisions holds two of one kind",
@@ -156,9 +171,9 @@ def test_a_component_whose_needs_the_run_cannot_meet() -> None:
     from dataflex.host.capabilities import check_needs
 
     class Greedy(Selector):
-        needs = frozenset({"per_sample_loss", "per_sample_gradient"})
+        needs = frozenset({"per_sample_loss", "reference_model"})
 
         def select(self, context: Any, n: int) -> Any: ...
 
-    with pytest.raises(UserError, match="component 'greedy' needs per-sample gradients"):
-        check_needs("greedy", Greedy())
+    with pytest.raises(UserError, match="component 'greedy' needs a reference model"):
+        check_needs("greedy", Greedy(), None)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """Selection by gradients in real runs: scores as by hand, nothing left behind, checkpoints, subtasks, faults."""
 
-import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,35 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from .conftest import Run
+from dataflex.errors import UserError
 
-SELECT: dict[str, Any] = {
-    "stage": "sft",
-    "dataset": "sft",
-    "eval_dataset": "target",
-    "finetuning_type": "lora",
-    "lora_rank": 2,
-    "lora_dropout": 0.3,
-    "cutoff_len": 64,
-    "train_type": "dynamic_select",
-    "component_name": "less",
-    "warmup_step": 3,
-    "update_step": 2,
-    "update_times": 2,
-}
+from .conftest import SELECTION, Run
 
 
 @pytest.fixture
-def config(config: dict[str, Any], tiny: Path) -> dict[str, Any]:
-    """With a validation set: ten rows of the pool's own kind, in two subtasks."""
-    rows = json.loads((tiny / "data" / "sft.json").read_text())[:10]
-    for number, row in enumerate(rows):
-        row["subject"] = "even" if number % 2 == 0 else "odd"
-    (tiny / "data" / "target.json").write_text(json.dumps(rows))
-    info = json.loads((tiny / "data" / "dataset_info.json").read_text())
-    info["target"] = {"file_name": "target.json"}
-    (tiny / "data" / "dataset_info.json").write_text(json.dumps(info))
-    return config | SELECT
+def config(config: dict[str, Any]) -> dict[str, Any]:
+    return config | SELECTION | {"component_name": "less"}
 
 
 def scores(run: Run, step: int = 3) -> np.ndarray:
@@ -121,3 +100,48 @@ def test_scores_at_a_checkpoint_are_those_of_the_run_that_saved_it(run: Callable
         component_params={"checkpoints": [str(saved.folder / "checkpoint-3")]}, warmup_step=0, update_times=1
     )
     assert scores(again, 0) == pytest.approx(scores(saved, 3), rel=1e-5)
+
+
+FAULTS = Path("unset")
+
+
+def choosing(context: Any, n: int) -> np.ndarray:
+    """Fails as long as a file is there, as a reward server that is down would."""
+    if FAULTS.exists():
+        raise UserError("the reward server does not answer: start it")
+    return context.rng("test").permutation(context.facts.total_rows)[:n]
+
+
+def test_a_decision_that_fails_in_mid_run_loses_nothing(
+    run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "FAULTS", tmp_path / "down")
+    keys = {
+        "component_name": "custom",
+        "component_params": {"path": f"{__name__}:choosing"},
+        "update_times": 3,
+    }
+    whole = run(**keys)
+    FAULTS.touch()
+    folder = str(tmp_path / "hit")
+    with pytest.raises(UserError, match="start it; the run is saved at step 3 and goes on from there"):
+        run(output_dir=folder, **keys)
+    FAULTS.unlink()
+    resumed = run(output_dir=folder, **keys)
+    assert resumed.losses == whole.losses
+    assert all(torch.equal(resumed.weights[name], weight) for name, weight in whole.weights.items())
+    assert resumed.lines("plan_log.jsonl") == whole.lines("plan_log.jsonl")
+
+
+@pytest.mark.slow
+def test_ranks_measure_the_same_scores(run: Callable[..., Run], torchrun: Callable[..., Run]) -> None:
+    one = run(lora_dropout=0.0)
+    two = torchrun(lora_dropout=0.0, gradient_accumulation_steps=1)
+    for step in (3, 5):
+        assert scores(two, step) == pytest.approx(scores(one, step), rel=1e-3, abs=1e-5)
+
+
+def test_an_optimizer_without_moments_is_named(run: Callable[..., Run]) -> None:
+    with pytest.raises(UserError, match="'less' needs Adam's moments, which optim: sgd as configured"):
+        run(optim="sgd")
+    assert np.isfinite(scores(run(optim="sgd", component_params={"gradient_type": "sgd"}))).all()

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import yaml
 from results_factory import DOMAINS, write_cell
 
@@ -34,6 +35,26 @@ def corpus():
     (folder / "card.json").write_text(json.dumps(card))
 
 
+def planted():
+    folder = option("output")
+    folder.mkdir(parents=True)
+    for name in ("dataset_info.json", "planted.jsonl", "target_validation.jsonl"):
+        (folder / name).write_text("{}")
+    (folder / "planted.json").write_text(
+        json.dumps({"rows": ["learned", "relevant", "learned", "duplicated"]})
+    )
+    seed = sys.argv[sys.argv.index("--seed") + 1]
+    data = {name: {"sha256": f"{name}{seed}"} for name in ("planted", "target_validation")}
+    (folder / "card.json").write_text(json.dumps({"family": "f", "data": data}))
+
+
+def select(folder):
+    (folder / "selections").mkdir(exist_ok=True)
+    np.save(folder / "selections/step-000004.npy", np.array([0, 1, 2]))
+    line = {"step": 4, "decision": "select", "ids": "selections/step-000004.npy"}
+    (folder / "plan_log.jsonl").write_text(json.dumps(line) + "\n")
+
+
 def model():
     folder = option("output")
     folder.mkdir(parents=True)
@@ -55,6 +76,8 @@ def train():
     (folder / "manifest.json").write_text(json.dumps(manifest))
     weights = "adapter_model" if config["finetuning_type"] == "lora" else "model"
     (folder / f"{weights}.safetensors").write_text(str(config))
+    if config.get("train_type") == "dynamic_select":
+        select(folder)
     ledger = {"step": 8, "domain": "code", "loss": 2.0, "loss_tokens": 10}
     (folder / "ledger.jsonl").write_text(json.dumps(ledger) + "\n")
 
@@ -73,6 +96,6 @@ def evaluate():
 
 command = sys.argv[1]
 if command == "corpus":
-    model() if sys.argv[2] == "model" else corpus()
+    {"model": model, "planted": planted}.get(sys.argv[2], corpus)()
 else:
     {"train": train, "evaluate": evaluate}[command]()

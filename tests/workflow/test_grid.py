@@ -5,6 +5,8 @@ import grid as grids
 import pytest
 import yaml
 
+from dataflex.corpus.planted import CLASSES, Design
+
 REPRODUCTIONS = Path(__file__).resolve().parent.parent.parent / "reproductions"
 
 SMALL = yaml.safe_load("""
@@ -159,6 +161,87 @@ def test_a_missing_or_broken_file(tmp_path):
     (tmp_path / "broken.yaml").write_text("a: [")
     with pytest.raises(grids.GridError, match="not valid YAML"):
         grids.load(tmp_path / "broken.yaml")
+
+
+PART = yaml.safe_load("""
+corpora: {pool: {source: planted, corpus: text}}
+experiments:
+  picks:
+    models: [tiny]
+    evaluate: selection
+    config: {dataset: planted, eval_dataset: target_validation}
+    scales: {p: {corpus: pool}}
+    methods:
+      less: {target: [relevant], why: gradients, decision: 1, config: {component_name: less}}
+""")
+
+
+def write_grid(folder, part=PART, **changes):
+    (folder / "part.yaml").write_text(yaml.safe_dump(part))
+    (folder / "grid.yaml").write_text(yaml.safe_dump({**SMALL, "include": ["part.yaml"], **changes}))
+    return folder / "grid.yaml"
+
+
+def test_an_included_file_adds_to_the_grid(tmp_path):
+    grid = grids.load(write_grid(tmp_path))
+    assert list(grid["experiments"]) == ["post", "pre", "picks"]
+    own = grids.cells(grid, experiments=["picks"])
+    assert [c.path for c in own] == ["picks/less.tiny.p.seed1", "picks/less.tiny.p.seed2"]
+    assert grids.target(grid, own[0]) == {"target": ["relevant"], "decision": 1}
+
+
+def test_a_planted_pool_is_drawn_for_each_seed(tmp_path):
+    grid = grids.load(write_grid(tmp_path))
+    cell = grids.cells(grid, [7], ["picks"])[0]
+    assert grids.corpus_name(grid, cell) == "pool/seed7"
+    assert grids.corpus_spec(grid, "pool/seed7") == {"source": "planted", "corpus": "text", "seed": 7}
+    assert grids.render(grid, cell, "r", [])["dataset_dir"] == "r/pool/seed7"
+    assert grids.corpus_spec(grid, "text") == {"source": "harvest"}
+
+
+def test_a_target_is_no_reason_to_train_again(tmp_path):
+    grid = grids.load(write_grid(tmp_path))
+    (cell,) = grids.cells(grid, [1], ["picks"])
+    before = grids.recipe(grid, cell, "r")
+    grid["experiments"]["picks"]["methods"]["less"]["target"] = ["learned"]
+    assert grids.recipe(grid, cell, "r") == before
+
+
+def test_an_included_file_that_does_not_fit(tmp_path):
+    again = {"corpora": {"text": {"source": "harvest"}}}
+    with pytest.raises(grids.GridError, match=r"corpora\.text is in the grid already"):
+        grids.load(write_grid(tmp_path, again))
+    with pytest.raises(grids.GridError, match="nothing else"):
+        grids.load(write_grid(tmp_path, {"seeds": [1]}))
+    with pytest.raises(grids.GridError, match=r"none\.yaml does not exist"):
+        grids.load(write_grid(tmp_path, include=["none.yaml"]))
+    nowhere = copy.deepcopy(PART)
+    nowhere["corpora"]["pool"]["corpus"] = "txt"
+    with pytest.raises(grids.GridError, match=r"corpora\.pool\.corpus: no corpus is called 'txt'"):
+        grids.load(write_grid(tmp_path, nowhere))
+
+
+def test_a_target_belongs_to_a_marked_selection(tmp_path):
+    without = copy.deepcopy(PART)
+    del without["experiments"]["picks"]["methods"]["less"]["target"]
+    with pytest.raises(grids.GridError, match=r"picks\.methods\.less: a target"):
+        grids.load(write_grid(tmp_path, without))
+    elsewhere = copy.deepcopy(PART)
+    del elsewhere["experiments"]["picks"]["evaluate"]
+    with pytest.raises(grids.GridError, match=r"picks\.methods\.less: a target"):
+        grids.load(write_grid(tmp_path, elsewhere))
+
+
+def test_every_target_of_the_demo_is_planted_and_larger_than_the_selection():
+    grid = grids.load(REPRODUCTIONS / "demo.yaml")
+    sizes = Design()
+    for cell in grids.cells(grid, experiments=["planted"]):
+        config = grids.render(grid, cell, "r", [])
+        picked = config["update_step"] * config["per_device_train_batch_size"]
+        target = grids.target(grid, cell)["target"]
+        assert set(target) <= set(CLASSES)
+        assert sum(getattr(sizes, name) for name in target) >= picked
+        assert grids.method_spec(grid, cell)["why"]
 
 
 def test_the_papers_grid_is_complete():

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from prepare import prepare, stamp_of
-from seal import NotReadyError, corpus, fingerprint, run
+from seal import NotReadyError, corpus, fingerprint, planted, run
 from snakemake_logger_plugin_cells.board import Board, duration
 
 
@@ -102,3 +102,20 @@ def test_board_counts_and_estimates():
     board.running[2] = 10.0
     assert board.seconds_left(30.0) == pytest.approx((3 * 30 + 2 * 40 - 20) / board.widest)
     assert board.state(30.0).startswith("[1/4 trained, 0/2 evaluated, 1 running, about ")
+
+
+def test_a_planted_pool_is_sealed_by_family_and_rows(tmp_path):
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    card = {"family": "f", "data": {"planted": {"rows": 3, "sha256": "p"}}}
+    (folder / "card.json").write_text(json.dumps(card))
+    for name in ("planted.jsonl", "dataset_info.json"):
+        (folder / name).write_text("")
+    with pytest.raises(NotReadyError, match=r"planted\.json is missing"):
+        planted(folder, [])
+    (folder / "planted.json").write_text("{}")
+    sealed = planted(folder, [])
+    assert (sealed["fingerprint"], sealed["domains"]) == ("f", [])
+    card["data"]["planted"]["sha256"] = "q"
+    (folder / "card.json").write_text(json.dumps(card))
+    assert planted(folder, [])["data"] != sealed["data"]

@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import grid as grids
 import pytest
 import yaml
 
@@ -18,7 +19,7 @@ def snakemake(folder, *arguments, python=sys.executable, **environment):
     return subprocess.run(
         [python, "-m", "snakemake", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{folder}/workflow/plugins", **environment},
+        env={**os.environ, "PYTHONPATH": f"{folder}/workflow/plugins:{ROOT}", **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -30,11 +31,18 @@ def test_the_demo_grid_is_planned():
     result = snakemake(ROOT, "-n", "--config", "output=runs/never", "check=false")
     assert result.returncode == 0, result.stderr
     counts = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
-    assert (counts["train"], counts["evaluate"], counts["corpus"], counts["model"]) == ("10", "10", "1", "1")
+    cells = grids.cells(grids.load(ROOT / "reproductions/demo.yaml"))
+    selections = sum(cell.experiment == "planted" for cell in cells)
+    models = len(cells) - selections
+    assert counts["train"] == str(len(cells))
+    assert (counts["evaluate"], counts["mark"]) == (str(models), str(selections))
+    # The text and, of the one seed, the planted pool.
+    assert (counts["corpus"], counts["model"]) == ("2", "1")
     # Tables and figures read whole cells: either would fail beside a cell that is still being evaluated.
     for rule in ("tables", "figures"):
         block = result.stdout.split(f"rule {rule}:")[1].split("output:")[0]
-        assert block.count("/metrics.json") == block.count("/curve.csv") == 10
+        assert (block.count("/metrics.json"), block.count("/selection.json")) == (models, selections)
+        assert block.count("/curve.csv") == len(cells)
 
 
 @pytest.mark.slow
@@ -67,7 +75,13 @@ def repository(tmp_path_factory):
     grid["experiments"]["selection"]["methods"] = {
         name: grid["experiments"]["selection"]["methods"][name] for name in ("full", "loss")
     }
+    # The server would import the libraries of the real command.
+    grid["warm"] = False
     del grid["experiments"]["weighting"]
+    part = yaml.safe_load((folder / "reproductions/planted.yaml").read_text())
+    methods = part["experiments"]["planted"]["methods"]
+    part["experiments"]["planted"]["methods"] = {"random": methods["random"]}
+    (folder / "reproductions/planted.yaml").write_text(yaml.safe_dump(part))
     del grid["experiments"]["mixture"]["methods"]["random"]
     (folder / "reproductions/demo.yaml").write_text(yaml.safe_dump(grid))
     return folder
@@ -83,6 +97,7 @@ def starts(folder, cell):
 
 
 NATURAL, FULL = "mixture/natural.tiny.harvest.seed1", "selection/full.tiny.harvest.seed1"
+PLANTED = "planted/random.tiny.pool.seed1"
 
 
 @pytest.mark.slow
@@ -114,6 +129,10 @@ def test_the_workflow_from_end_to_end(repository):
     identity = json.loads((repository / f"runs/demo/results/{FULL}/run.json").read_text())
     assert identity["cell"]["method"] == "full"
     assert identity["start"]["method"] == "natural"
+    picked = json.loads((repository / f"runs/demo/results/{PLANTED}/selection.json").read_text())
+    assert picked["precision"] == pytest.approx(1 / 3)
+    assert (repository / "runs/demo/tables/planted.md").is_file()
+    assert (repository / "runs/demo/figures/planted.svg").is_file()
     config = yaml.safe_load((repository / f"runs/demo/configs/{FULL}.yaml").read_text())
     assert config["model_name_or_path"] == f"runs/demo/train/{NATURAL}"
 
@@ -133,6 +152,16 @@ def test_the_workflow_from_end_to_end(repository):
     assert "seed1: started" in changed.stderr
     assert "loss.tiny" not in changed.stderr
     assert starts(repository, NATURAL) == 3
+
+    # 6. Another target marks the selection anew, without training.
+    part = yaml.safe_load((repository / "reproductions/planted.yaml").read_text())
+    part["experiments"]["planted"]["methods"]["random"]["target"] = ["learned"]
+    (repository / "reproductions/planted.yaml").write_text(yaml.safe_dump(part))
+    again = demo(repository, "--config", "check=false")
+    assert again.returncode == 0, again.stderr
+    picked = json.loads((repository / f"runs/demo/results/{PLANTED}/selection.json").read_text())
+    assert picked["precision"] == pytest.approx(2 / 3)
+    assert starts(repository, PLANTED) == 1
 
 
 @pytest.mark.slow

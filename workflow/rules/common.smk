@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from snakemake.utils import validate
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 import grid as grids
+import warm
 from settings import typed
+
+from dataflex.evidence.results import FILES
 
 config.update(typed(config))
 validate(config, str(Path(workflow.basedir) / "schemas" / "config.schema.yaml"), set_default=False)
@@ -43,10 +47,21 @@ if GRID.get("offline"):
     os.environ["HF_HOME"] = str(Path(R).absolute() / "cache" / "huggingface")
 
 
+# Forking is sound where nothing holds a GPU or a system framework that forbids it: in a CPU grid on Linux.
+WARM = bool(GRID.get("warm")) and sys.platform == "linux"
+CLI = f"{shlex.quote(sys.executable)} -S {shlex.quote(warm.__file__)}" if WARM else "dataflex-cli"
+
+
+def start_warm():
+    """Start the server that the jobs are forked from; it ends with this process."""
+    if WARM:
+        warm.start(Path(R) / "logs" / "warm.log")
+
+
 wildcard_constraints:
     experiment="|".join(GRID["experiments"]),
     cell=r"[^/]+",
-    corpus="|".join(GRID["corpora"]),
+    corpus="(" + "|".join(GRID["corpora"]) + r")(/seed\d+)?",
     model="|".join(name.replace(".", r"\.") for name in GRID["models"]),
 
 
@@ -65,10 +80,18 @@ def corpus_of(wildcards):
     return grids.corpus_dir(GRID, R, grids.corpus_name(GRID, cell_of(wildcards)))
 
 
+def selects(cell):
+    """Whether the cell's result is about its selection instead of its model."""
+    return grids.selects(grids.experiment_spec(GRID, cell))
+
+
 def results_of(cells):
     """Result files of some cells."""
-    names = ("metrics.json", "questions.jsonl", "documents.jsonl", "curve.csv", "run.json")
-    return [f"{R}/results/{cell.path}/{name}" for cell in cells for name in names]
+    return [
+        f"{R}/results/{cell.path}/{name}"
+        for cell in cells
+        for name in FILES["selection" if selects(cell) else "model"]
+    ]
 
 
 def asked(job, key):

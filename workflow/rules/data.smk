@@ -1,7 +1,5 @@
 """Corpora, and the models that are made from them. Each is ready when its sentinel is there."""
 
-import shlex
-
 
 def corpus_files(key, corpus):
     """The user's own files for one corpus, from the workflow's config."""
@@ -13,12 +11,15 @@ def corpus_files(key, corpus):
 
 def corpus_command(wildcards):
     """How a corpus is made: from the user's files when there are any, else as the grid says."""
-    spec = GRID["corpora"][wildcards.corpus]
-    train = corpus_files("corpus_files", wildcards.corpus)
+    spec = grids.corpus_spec(GRID, wildcards.corpus)
+    train = [] if spec["source"] == "planted" else corpus_files("corpus_files", wildcards.corpus)
     words = ["dataflex-cli", "corpus"]
     if spec["source"] == "directory" or (spec["source"] == "files" and not train):
         return "true"
-    words += ["read", *train] if train else ["harvest"]
+    if spec["source"] == "planted":
+        words += ["planted", "--corpus", grids.corpus_dir(GRID, R, spec["corpus"]), "--seed", str(spec["seed"])]
+    else:
+        words += ["read", *train] if train else ["harvest"]
     if train:
         for split in ("validation", "test"):
             for file in corpus_files(f"corpus_{split}_files", wildcards.corpus):
@@ -29,13 +30,18 @@ def corpus_command(wildcards):
     return f"rm -rf {shlex.quote(folder)}; {shlex.join(words)} {as_options(spec.get('options', {}))}"
 
 
+def corpus_inputs(wildcards):
+    """What a corpus is made from: the corpus below a planted pool, or the user's files."""
+    spec = grids.corpus_spec(GRID, wildcards.corpus)
+    if spec["source"] == "planted":
+        return f"{R}/{spec['corpus']}.ready.json"
+    keys = ("corpus_files", "corpus_validation_files", "corpus_test_files")
+    return [file for key in keys for file in corpus_files(key, wildcards.corpus)]
+
+
 rule corpus:
     input:
-        lambda w: [
-            file
-            for key in ("corpus_files", "corpus_validation_files", "corpus_test_files")
-            for file in corpus_files(key, w.corpus)
-        ],
+        corpus_inputs,
     output:
         f"{R}/{{corpus}}.ready.json",
     log:
@@ -43,7 +49,8 @@ rule corpus:
     params:
         command=corpus_command,
         folder=lambda w: grids.corpus_dir(GRID, R, w.corpus),
-        published=lambda w: shlex.join(GRID["corpora"][w.corpus].get("from", [])),
+        published=lambda w: shlex.join(grids.corpus_spec(GRID, w.corpus).get("from", [])),
+        kind=lambda w: "planted" if grids.corpus_spec(GRID, w.corpus)["source"] == "planted" else "corpus",
         scripts=SCRIPTS,
     threads: 1
     resources:
@@ -51,7 +58,7 @@ rule corpus:
         runtime=240,
     shell:
         "( {params.command}; "
-        "python {params.scripts}/seal.py corpus {params.folder} --output {output} --published {params.published} ) "
+        "python {params.scripts}/seal.py {params.kind} {params.folder} --output {output} --published {params.published} ) "
         "> {log} 2>&1"
 
 

@@ -1,4 +1,4 @@
-"""Evaluation of a trained cell, and the small text files that describe it."""
+"""Evaluation of a trained cell, by its model or by its selection, and the small text files that describe it."""
 
 
 def base_model(wildcards):
@@ -34,8 +34,27 @@ rule evaluate:
         runtime=asked("evaluate", "runtime"),
         mem_mb=asked("evaluate", "mem_mb"),
     shell:
-        "dataflex-cli evaluate {params.run} --corpus {params.corpus} --output {params.folder} "
+        "{CLI} evaluate {params.run} --corpus {params.corpus} --output {params.folder} "
         "{params.base} {params.options} > {log} 2>&1"
+
+
+rule mark:
+    input:
+        run=f"{R}/train/{{experiment}}/{{cell}}.done.json",
+        corpus=corpus_ready,
+    output:
+        f"{R}/results/{{experiment}}/{{cell}}/selection.json",
+        f"{R}/results/{{experiment}}/{{cell}}/picks.csv",
+    params:
+        run=lambda w: grids.run_dir(R, cell_of(w)),
+        corpus=corpus_of,
+        folder=f"{R}/results/{{experiment}}/{{cell}}",
+        target=lambda w: json.dumps(grids.target(GRID, cell_of(w))),
+        scripts=SCRIPTS,
+    localrule: True
+    shell:
+        "python {params.scripts}/mark.py {params.run} --corpus {params.corpus} --target {params.target:q} "
+        "--output {params.folder}"
 
 
 rule collect:

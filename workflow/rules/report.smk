@@ -1,12 +1,16 @@
 """Tables, figures and the check against reference numbers: made from the results folder alone."""
 
-TABLE_OF = {"selection": "selection", "weighting": "selection", "mixture": "mixture"}
+TABLE_OF = {"selection": "selection", "weighting": "selection", "mixture": "mixture", "planted": "planted"}
 TABLES = [
     f"{R}/tables/{name}.{kind}"
     for name in sorted({TABLE_OF[cell.experiment] for cell in REPORTED if cell.experiment in TABLE_OF})
     for kind in ("md", "csv", "tex")
 ]
-FIGURES = [f"{R}/figures/learning_curves.{kind}" for kind in ("svg", "png")]
+FIGURES = [
+    f"{R}/figures/{name}.{kind}"
+    for name in sorted({"planted" if selects(cell) else "learning_curves" for cell in REPORTED})
+    for kind in ("svg", "png")
+]
 CHECKED = [f"{R}/check.txt"] if config["check"] and Path(GRID.get("reference", "")).is_file() else []
 if GRID.get("reference") and not CHECKED:
     print(f"the results will not be checked against {GRID['reference']}", file=sys.stderr)

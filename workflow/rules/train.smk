@@ -62,5 +62,5 @@ rule train:
     shell:
         "( python {params.scripts}/prepare.py {params.folder} --config {input.config} "
         "--inputs {input.corpus} {input.start}; "
-        "{params.launcher}dataflex-cli train {input.config}; "
+        "{params.launcher}{CLI} train {input.config}; "
         "python {params.scripts}/seal.py run {params.folder} --output {output} ) > {log} 2>&1"

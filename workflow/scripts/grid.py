@@ -18,6 +18,8 @@ import jsonschema
 import yaml
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "grid.schema.yaml"
+PARTS = ("corpora", "models", "experiments")
+SEED = re.compile(r"/seed(\d+)$")
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
@@ -57,20 +59,41 @@ class Cell:
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Read a grid file and validate it against ``workflow/schemas/grid.schema.yaml``.
+    """Read a grid file with the parts that it includes, and validate it against the grid's schema.
+
+    A part is a file beside it with further corpora, models and experiments.
 
     Raises:
-        GridError: the file is missing, is not YAML, or breaks the schema or a cross-reference.
+        GridError: a file is missing, is not YAML, gives a name again, or breaks the schema or a
+            cross-reference.
     """
     file = Path(path)
+    grid = _read(file, "set `grid:` to a file in reproductions/")
+    if isinstance(grid, dict) and isinstance(grid.get("include"), list):
+        for name in grid["include"]:
+            _add(grid, _read(file.parent / str(name), f"{file} includes it"), str(file.parent / str(name)))
+    validate(grid, str(file))
+    return dict(grid)
+
+
+def _read(file: Path, remedy: str) -> Any:
     if not file.is_file():
-        raise GridError(f"grid file {file} does not exist: set `grid:` to a file in reproductions/")
+        raise GridError(f"grid file {file} does not exist: {remedy}")
     try:
-        grid = yaml.safe_load(file.read_text())
+        return yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
         raise GridError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
-    validate(grid, str(file))
-    return grid
+
+
+def _add(grid: dict[str, Any], part: Any, label: str) -> None:
+    """Add the corpora, models and experiments of an included file."""
+    if not isinstance(part, dict) or not set(part) <= set(PARTS):
+        raise GridError(f"{label}: an included file holds {', '.join(PARTS)} and nothing else")
+    for kind, entries in part.items():
+        twice = sorted(set(entries) & set(grid.get(kind, {})))
+        if twice:
+            raise GridError(f"{label}: {kind}.{twice[0]} is in the grid already")
+        grid[kind] = {**grid.get(kind, {}), **entries}
 
 
 def validate(grid: Any, label: str = "grid") -> None:
@@ -84,6 +107,11 @@ def validate(grid: Any, label: str = "grid") -> None:
     if errors:
         place = ".".join(str(part) for part in errors[0].absolute_path) or "top level"
         raise GridError(f"{label}: {place}: {errors[0].message}")
+    for corpus, corpus_spec in grid["corpora"].items():
+        if corpus_spec.get("corpus", corpus) not in grid["corpora"]:
+            raise GridError(
+                f"{label}: corpora.{corpus}.corpus: no corpus is called {corpus_spec['corpus']!r}"
+            )
     for experiment, spec in grid["experiments"].items():
         for scale, scale_spec in spec["scales"].items():
             if scale_spec["corpus"] not in grid["corpora"]:
@@ -97,6 +125,11 @@ def validate(grid: Any, label: str = "grid") -> None:
             )
         for method, method_spec in spec["methods"].items():
             place = f"{label}: experiments.{experiment}.methods.{method}"
+            if ("target" in method_spec) != selects(spec) and method_spec.get("report", True):
+                raise GridError(
+                    f"{place}: a target, the classes that the method should pick, belongs to every reported "
+                    "method of an experiment with `evaluate: selection` and to no other"
+                )
             for model in method_spec.get("models", spec["models"]):
                 if model not in grid["models"]:
                     raise GridError(f"{place}: no model is called {model!r}")
@@ -164,9 +197,28 @@ def method_spec(grid: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
     return dict(grid["experiments"][cell.experiment]["methods"][cell.method])
 
 
+def selects(experiment: Mapping[str, Any]) -> bool:
+    """Whether what is evaluated is the selection itself, on a planted pool, instead of the model."""
+    return experiment.get("evaluate") == "selection"
+
+
+def target(grid: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+    """What the cell's selection is marked by: the classes it should pick, and which decision counts."""
+    method = method_spec(grid, cell)
+    return {"target": list(method["target"]), "decision": int(method.get("decision", -1))}
+
+
 def corpus_name(grid: Mapping[str, Any], cell: Cell) -> str:
-    """Name of the corpus that the cell trains and is evaluated on."""
-    return str(experiment_spec(grid, cell)["scales"][cell.scale]["corpus"])
+    """Name of the corpus that the cell trains and is evaluated on; a planted pool has one a seed."""
+    name = str(experiment_spec(grid, cell)["scales"][cell.scale]["corpus"])
+    return f"{name}/seed{cell.seed}" if grid["corpora"][name]["source"] == "planted" else name
+
+
+def corpus_spec(grid: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The grid's entry of a corpus, with the seed where its name has one."""
+    seed = SEED.search(name)
+    spec = dict(grid["corpora"][SEED.sub("", name)])
+    return {**spec, "seed": int(seed[1])} if seed else spec
 
 
 def needed(grid: Mapping[str, Any], cell: Cell) -> dict[str, Cell]:
@@ -207,7 +259,7 @@ def run_dir(root: str, cell: Cell) -> str:
 
 def corpus_dir(grid: Mapping[str, Any], root: str, name: str) -> str:
     """Folder of a corpus: its own one when it was made elsewhere, else one below ``root``."""
-    spec = grid["corpora"][name]
+    spec = corpus_spec(grid, name)
     return str(spec["path"]) if spec["source"] == "directory" else f"{root}/{name}"
 
 

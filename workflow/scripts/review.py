@@ -32,7 +32,7 @@ def review(study: Path, target: Path, reference_file: Path, source: str) -> int:
     for result in results:
         folder = target / result.folder.relative_to(study)
         folder.mkdir(parents=True)
-        for name in FILES:
+        for name in FILES[result.kind]:
             shutil.copyfile(result.folder / name, folder / name)
     digests.write(target)
     reference.write(references, reference_file)

@@ -50,6 +50,15 @@ def corpus(folder: Path, published: Sequence[str]) -> dict[str, Any]:
     return {"domains": list(card["domains"]), "fingerprint": fingerprint(card)}
 
 
+def planted(folder: Path, _: Sequence[str]) -> dict[str, Any]:
+    """What identifies a planted pool: its family, which all seeds share, and its own rows."""
+    card = _json(folder / "card.json")
+    for name in ("planted.json", "dataset_info.json", *(f"{name}.jsonl" for name in card["data"])):
+        if not (folder / name).is_file():
+            raise NotReadyError(f"{folder / name} is missing")
+    return {"domains": [], "fingerprint": card["family"], "data": _hashes(card["data"])}
+
+
 def fingerprint(card: Any) -> str:
     """SHA-256 of a corpus, from the hashes in its card: domains' splits, instructions and questions."""
     return _canonical({part: _hashes(card[part]) for part in ("domains", "instructions", "questions")})
@@ -89,12 +98,13 @@ def run(folder: Path, _: Sequence[str]) -> dict[str, Any]:
 KINDS: dict[str, Callable[[Path, Sequence[str]], dict[str, Any]]] = {
     "corpus": corpus,
     "model": model,
+    "planted": planted,
     "run": run,
 }
 
 
 def main() -> None:
-    """Command line: ``seal.py corpus|model|run FOLDER --output SENTINEL``."""
+    """Command line: ``seal.py corpus|planted|model|run FOLDER --output SENTINEL``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=sorted(KINDS))
     parser.add_argument("folder", type=Path)

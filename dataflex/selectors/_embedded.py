@@ -1,0 +1,98 @@
+"""What selectors by embedding have in common: where vectors come from, and scores made beforehand."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dataflex.engine.component import Context, Facts, FloatArray, Need, Selector
+from dataflex.errors import UserError
+from dataflex.signals.embeddings import Embeddings, EmbeddingSource
+from dataflex.signals.neighbours import Index
+from dataflex.signals.scores import read_scores
+
+
+class EmbeddingSelector(Selector):
+    """A selector that compares the rows' vectors with those of the validation rows."""
+
+    needs = frozenset({"validation_set", "embeddings"})
+    method: ClassVar[str]
+    """Name of the component, which its score files bear."""
+
+    embedding_model: str | None = None
+    """Folder or hub name of a sentence-transformers or language model; none: the model in training."""
+    vectors: str | None = None
+    """A .npy file with the vectors of all rows, in their order, instead of a model."""
+    validation_vectors: str | None = None
+    """A .npy file with the vectors of the validation rows."""
+    text: Literal["all", "prompt", "response"] = "all"
+    """Part of a row that is embedded."""
+    max_tokens: Annotated[int, Field(ge=1)] = 512
+    """Longer texts are cut for the embedding model."""
+    centre: bool | None = None
+    """Take the pool's mean vector away before lengths are set to one; none: for a language model's hidden
+    states, which all point nearly one way, but not for a sentence-embedding model or given vectors."""
+    index: Index = "exact"
+    """exact: every validation row meets every row; approximate: an inverted file, for very large pools."""
+    probes: Annotated[int, Field(ge=1)] = 64
+    """Lists of the inverted file that are searched; more miss fewer neighbours."""
+    scores: str | None = None
+    """A file of ``dataflex-cli score`` for these rows; nothing is embedded then."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = {"embedding_model", "vectors", "validation_vectors"} & self.model_fields_set
+        if self.scores is not None and given:
+            raise ValueError(f"scores were made beforehand: remove {min(given)}")
+        one_side = self.vectors is None or self.validation_vectors is None
+        if (self.vectors or self.validation_vectors) and one_side and self.embedding_model is None:
+            raise ValueError("vectors and validation_vectors go together, or with the embedding_model")
+        return self
+
+    def requirements(self) -> frozenset[Need]:
+        """Return what is to be measured: nothing with scores made beforehand."""
+        return frozenset() if self.scores is not None else self.needs
+
+    def check(self, facts: Facts) -> None:
+        """Refuse scores of other rows, and a validation set without rows."""
+        if self.scores is not None:
+            self.stored_scores(facts)
+        elif facts.validation is not None and facts.validation.rows == 0:
+            raise UserError(f"{self.method} needs a validation set: eval_dataset has no row")
+
+    def source(self) -> EmbeddingSource:
+        """Return where vectors come from."""
+        return EmbeddingSource(
+            self.embedding_model,
+            self.vectors,
+            self.validation_vectors,
+            self.text,
+            self.max_tokens,
+            self.centre,
+        )
+
+    def stored_scores(self, facts: Facts) -> FloatArray:
+        """Return the scores of the file that ``scores`` names, checked against the run's rows."""
+        assert self.scores is not None
+        return read_scores(Path(self.scores), self.method, facts.row_keys() if facts.row_keys else None)
+
+    @abstractmethod
+    def score(self, embeddings: Embeddings, notes: dict[str, Any]) -> FloatArray:
+        """Return one score a row, higher is better, NaN for none; shape ``(rows,)``.
+
+        Args:
+            embeddings: of pool and validation rows.
+            notes: takes what is worth knowing about the scores.
+        """
+
+    def scored(self, context: Context) -> FloatArray:
+        """Return the present scores, from the file or anew; they go to the notes as well."""
+        if self.scores is not None:
+            scores = self.stored_scores(context.facts)
+        else:
+            scores = self.score(context.signals.embeddings(self.source()), context.notes)
+        context.notes["scores"] = scores
+        return scores

@@ -1,0 +1,57 @@
+"""Blocks of vectors from an array or a memory map, and their inner products in full fp32."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Vectors = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+def product_device() -> torch.device:
+    """Return where large products are made: this process's GPU, or the CPU."""
+    return torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
+
+
+def block(vectors: Vectors, start: int, stop: int, device: torch.device) -> torch.Tensor:
+    """Return rows ``start`` to ``stop`` on a device; of a memory map only those are read."""
+    return _tensor(vectors[start:stop]).to(device)
+
+
+def gather(vectors: Vectors, rows: IntArray, device: torch.device) -> torch.Tensor:
+    """Return the given rows on a device, shape ``(len(rows), D)``."""
+    return _tensor(vectors).index_select(0, torch.from_numpy(rows)).to(device)
+
+
+def _tensor(vectors: Vectors) -> torch.Tensor:
+    with warnings.catch_warnings():
+        # A memory map that is open for reading alone is never written to here either.
+        warnings.filterwarnings("ignore", message=".*not writable")
+        return torch.from_numpy(np.asarray(vectors))
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Make fp32 products in fp32 for a block: a training run may have allowed TF32, whose error is 1e-3."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def rounding(dimension: int) -> float:
+    """Return how far an fp32 inner product of two unit vectors is from the true one at the most.
+
+    The last additions round to a few units of 2^-24; the others add up like a random walk, with the root of
+    their number (Higham and Mary 2019). The largest of a million errors measured is less than half of this,
+    from 32 to 4,096 dimensions.
+    """
+    return (12 + float(np.sqrt(dimension)) / 2) * 2.0**-24
