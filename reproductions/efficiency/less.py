@@ -96,12 +96,12 @@ def _compare(report: Report, largest: float, smallest: float) -> None:
     agreement = {}
     exact, projected = (report.scores.get(f"{kind}@{largest}") for kind in ("exact", "projected"))
     if exact and projected:
-        agreement["projected with exact"] = correlation(exact, projected)
+        agreement[f"projected with exact, {len(exact)} rows"] = correlation(exact, projected)
     first = (exact or [])[: len(report.scores.get(f"exact@{smallest}", []))]
     for kind in ("upstream", "upstream, fp32"):
         theirs = report.scores.get(f"{kind}@{smallest}")
         if theirs and first:
-            agreement[f"{kind} with exact"] = correlation(first, theirs)
+            agreement[f"{kind} with exact, {len(first)} rows"] = correlation(first, theirs)
     report.about["rank_correlations"] = agreement
 
 

@@ -3,122 +3,23 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from efficiency.figure import draw
+from efficiency.results import Record, Results, Spread, short
+from paper_figures.figures import save
 from paper_figures.table import Table
 
-BASELINES = {
-    "exact": "plain",
-    "projected": "plain",
-    "plain one by one": "plain",
-    "upstream": "plain",
-    "upstream, fp32": "plain",
-    "upstream, gradients": "plain",
-    "losses": "plain forward",
-    "upstream loss": "plain forward",
-    "library": "blocked product",
-}
-"""What a variant is compared with in its own process."""
 TARGETS = {"exact": 1.1, "projected": 1.3, "losses": 0.9, "library": 1.0}
 CHUNK = 16
 """Rows that upstream projects together."""
-Record = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Median, least and largest of some measurements."""
-
-    median: float
-    least: float
-    most: float
-    n: int
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> Spread | None:
-        """Return the spread, or None of nothing."""
-        found = sorted(values)
-        return cls(statistics.median(found), found[0], found[-1], len(found)) if found else None
-
-    def __str__(self) -> str:
-        if self.n == 1:
-            return f"{_short(self.median)} (n=1)"
-        return f"{_short(self.median)} [{_short(self.least)} to {_short(self.most)}] n={self.n}"
-
-
-def _short(value: float) -> str:
-    if value >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-class Results:
-    """One benchmark's file."""
-
-    def __init__(self, path: Path) -> None:
-        content = json.loads(path.read_text())
-        self.name, self.benchmark, self.about = path.stem, content["benchmark"], content["about"]
-        self.environments, self.failures = content["environments"], content["failures"]
-        self._runs, self._memory = content["runs"], content["memory"]
-
-    def cases(self) -> list[dict[str, Any]]:
-        """Return the cases in the order of measurement."""
-        found: list[dict[str, Any]] = []
-        for run in self._runs + self._memory:
-            if run["case"] not in found:
-                found.append(run["case"])
-        return found
-
-    def variants(self, case: Record) -> list[tuple[str, str]]:
-        """Return side and name of what was measured in a case."""
-        every = [(r["side"], r["variant"]) for r in self._runs + self._memory if r["case"] == case]
-        return list(dict.fromkeys(every))
-
-    def runs(self, side: str, variant: str, case: Record) -> list[Record]:
-        """Return timed passes; where there are none, that in a process of its own."""
-        for runs in (self._runs, self._memory):
-            found = [r for r in runs if (r["side"], r["variant"], r["case"]) == (side, variant, case)]
-            if found:
-                return found
-        return []
-
-    def seconds(self, side: str, variant: str, case: Record) -> Spread | None:
-        """Return wall seconds."""
-        return Spread.of(run["seconds"] for run in self.runs(side, variant, case))
-
-    def ratio(self, side: str, variant: str, case: Record, clock: str = "seconds") -> Spread | None:
-        """Return the ratio to the variant's baseline, round by round."""
-        baseline = next((b for v, b in BASELINES.items() if variant == v), None)
-        if baseline is None and variant.startswith("upstream loss"):
-            baseline = BASELINES["upstream loss"]
-        if baseline is None:
-            return None
-        against = {run.get("round"): run[clock] for run in self.runs(side, baseline, case)}
-        if not against:
-            return None
-        middle = statistics.median(against.values())
-        return Spread.of(
-            run[clock] / against.get(run.get("round"), middle) for run in self.runs(side, variant, case)
-        )
-
-    def peak(self, side: str, variant: str, case: Record) -> Record | None:
-        """Return the pass whose peak memory was measured."""
-        wanted = (side, variant, case)
-        return next((r for r in self._memory if (r["side"], r["variant"], r["case"]) == wanted), None)
-
-    def fact(self, side: str, variant: str, case: Record, key: str) -> Any:
-        """Return something that a pass found out, or None."""
-        return next((run[key] for run in self.runs(side, variant, case) if key in run), None)
 
 
 def write(folder: Path) -> str:
-    """Write ``tables.md`` and ``measurements.csv`` into the folder; return the tables."""
+    """Write ``tables.md``, ``measurements.csv`` and ``efficiency.svg`` into the folder; return the tables."""
     every = [Results(path) for path in sorted(folder.glob("*.json"))]
     if not every:
         raise SystemExit(f"{folder} holds no results: run a benchmark first")
@@ -134,6 +35,11 @@ def write(folder: Path) -> str:
     text = "\n".join(table.markdown() for table in tables) + "\n" + _environments(every)
     (folder / "tables.md").write_text(text)
     _csv(every, folder / "measurements.csv")
+    figure = draw(every)
+    if figure is not None:
+        save(figure, folder, "efficiency")
+        # One picture is enough to look at.
+        (folder / "efficiency.png").unlink()
     return text
 
 
@@ -166,7 +72,7 @@ def _targets(every: list[Results]) -> Table:
                         f"{_title(results)}: {variant}",
                         _case(case),
                         str(ratio),
-                        _short(worked.median) if worked else "-",
+                        short(worked.median) if worked else "-",
                         "-" if target is None else f"{target}",
                         met,
                     ]
@@ -233,7 +139,7 @@ def _extrapolated(results: Results, kind: str, shipped: Record | None, case: Rec
         for start in range(0, count, CHUNK)
     ]
     per_row = sum(chunks) / sum(sizes)
-    return f"≈ {_short(gradients.median + per_row * (rows + results.about['validation']))}"
+    return f"≈ {short(gradients.median + per_row * (rows + results.about['validation']))}"
 
 
 def _cell(spread: Spread | None) -> str:
@@ -250,7 +156,7 @@ def _tsds(results: Results) -> Table:
             theirs = results.seconds("upstream", kind, case)
             failed = results.fact("upstream", kind, case, "failed")
             cells.append(_cell(theirs) + (" *" if failed else ""))
-            cells.append(_short(theirs.median / ours.median) if theirs and ours else "-")
+            cells.append(short(theirs.median / ours.median) if theirs and ours else "-")
         rows.append(cells)
     about = results.about
     return _table(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from efficiency import less, loss, measure, sides, tables, vectors, workload
+from efficiency import less, loss, measure, results, sides, tables, vectors, workload
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,7 @@ def test_a_benchmark_from_data_to_tables(data: Path, tmp_path: Path, monkeypatch
     text = tables.write(tmp_path)
     assert "less, tiny: exact" in text
     assert "loss, tiny: losses" in text
+    assert (tmp_path / "efficiency.svg").is_file()
     with (tmp_path / "measurements.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     (exact,) = [row for row in rows if row["variant"] == "exact" and row["case"] == "share 1.0"]
@@ -129,5 +130,5 @@ def test_ratio_divides_passes_of_the_same_round(tmp_path: Path) -> None:
     report = sides.Report("less", {"model": "tiny", "rows": 4, "validation": 1})
     report.runs = [run("plain", 0, 1.0), run("plain", 1, 10.0), run("exact", 0, 1.5), run("exact", 1, 9.0)]
     report.write(tmp_path / "less-tiny.json")
-    ratio = tables.Results(tmp_path / "less-tiny.json").ratio("library", "exact", {"share": 1.0})
-    assert ratio == tables.Spread(1.2, 0.9, 1.5, 2)
+    ratio = results.Results(tmp_path / "less-tiny.json").ratio("library", "exact", {"share": 1.0})
+    assert ratio == results.Spread(1.2, 0.9, 1.5, 2)
