@@ -8,7 +8,13 @@ JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); echo $$((
 SNAKEMAKE := PYTHONPATH=workflow/plugins $(BIN)/snakemake --cores $(JOBS) --logger cells
 CODE := dataflex paper_figures workflow tests
 
-.PHONY: demo test study review lint format clean help
+EFFICIENCY := PYTHONPATH=reproductions:. $(BIN)/python -m efficiency
+UPSTREAM := runs/efficiency/upstream
+MEASURED ?= runs/efficiency/results
+BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream $(UPSTREAM))
+TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.json) runs/efficiency/corpus/instructions.json)
+
+.PHONY: demo test study review lint format efficiency efficiency-upstream clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +46,21 @@ lint: $(VENV)/installed ## lint, format check and types
 format: $(VENV)/installed ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+efficiency: $(VENV)/installed $(TEXT) ## time and memory beside plain passes, and beside upstream if it is installed
+	$(EFFICIENCY) less --data $(TEXT) $(BESIDE)
+	$(EFFICIENCY) loss --data $(TEXT) $(BESIDE)
+	$(EFFICIENCY) neighbours $(BESIDE)
+	$(EFFICIENCY) tsds $(BESIDE) $(if $(AUTHORS),--authors $(AUTHORS))
+	@$(EFFICIENCY) tables --output $(MEASURED)
+
+efficiency-upstream: ## an environment with upstream's dataflex 1.1.0, for make efficiency (7 GB)
+	$(PYTHON) -m venv $(UPSTREAM)
+	$(UPSTREAM)/bin/python -m pip install --disable-pip-version-check --quiet dataflex==1.1.0 traker==0.3.2 faiss-cpu==1.15.1
+	touch $(UPSTREAM)/installed
+
+$(TEXT): | $(VENV)/installed
+	$(BIN)/dataflex-cli corpus harvest $(dir $@)
 
 clean: ## remove the demo's and the study's files, not the environment
 	rm -rf runs/demo runs/study .snakemake

@@ -15,6 +15,8 @@ from dataflex.evidence import checking, consistency, digests, reference
 from dataflex.evidence.results import CellResult, read_results
 
 COMMITTED = Path("results")
+TIMINGS = "efficiency"
+"""Folder in ``results/`` that no run can be expected to repeat: seconds on one machine."""
 REFERENCES = Path("reproductions/reference")
 LOG_WIDTH = 140
 """Columns where the output goes to a file: eighty would fold the table's cells."""
@@ -60,7 +62,7 @@ def _check_committed(reference_file: Path | None, all_rows: bool) -> bool:
         raise UserError(
             "there is no folder results/ here: run this at the root of the repository, or name a folder"
         )
-    rungs = sorted(entry for entry in COMMITTED.iterdir() if entry.is_dir())
+    rungs = sorted(entry for entry in COMMITTED.iterdir() if entry.is_dir() and entry.name != TIMINGS)
     if not rungs:
         raise UserError("results/ holds no reviewed results yet")
     failed = False

@@ -1,0 +1,155 @@
+"""The command line: ``python -m efficiency``, with this folder's parent on the module path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from efficiency import less as less_benchmark
+from efficiency import loss as loss_benchmark
+from efficiency import neighbours as neighbours_benchmark
+from efficiency import tables as result_tables
+from efficiency import tsds as tsds_benchmark
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+Data = Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Rows of instruction, input, output.")]
+Model = Annotated[str, typer.Option(help="tiny, or the folder of a model.")]
+Output = Annotated[Path, typer.Option(help="Folder of the results.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of each process.")]
+Venv = Annotated[Path | None, typer.Option(help="Virtual environment of upstream's dataflex 1.1.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Timed rounds; variants take turns.")]
+Shares = Annotated[list[float], typer.Option(help="Parts of the pool to score.")]
+Sizes = Annotated[list[int], typer.Option(help="Numbers to try.")]
+
+DATA = Path("runs/demo/corpus/instructions.json")
+RESULTS = Path("runs/efficiency/results")
+THREADS = os.cpu_count() or 1
+
+
+@app.command()
+def less(
+    data: Data = DATA,
+    model: Model = "tiny",
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the pool.")] = 160,
+    validation: Annotated[int, typer.Option(min=1, help="Rows to aim at.")] = 8,
+    share: Shares = [0.05, 0.1, 0.5, 1.0],  # noqa: B006
+    repeats: Rounds = 5,
+    projection: Annotated[int, typer.Option(min=1, help="Dimensions, on both sides.")] = 4096,
+    checkpointing: Annotated[bool, typer.Option(help="Gradient checkpointing on all sides.")] = False,
+    upstream: Venv = None,
+    upstream_projects: Annotated[bool, typer.Option(help="Minutes for 16 rows on a CPU.")] = True,
+    output: Output = RESULTS,
+    threads: Threads = THREADS,
+) -> None:
+    """Time LESS scoring beside plain forward and backward passes."""
+    less_benchmark.run(
+        data,
+        model,
+        output,
+        rows=rows,
+        validation=validation,
+        shares=share,
+        repeats=repeats,
+        projection=projection,
+        checkpointing=checkpointing,
+        upstream_venv=upstream,
+        upstream_repeats=min(repeats, 3),
+        upstream_projects=upstream_projects,
+        threads=threads,
+    )
+
+
+@app.command()
+def loss(
+    data: Data = DATA,
+    model: Model = "tiny",
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the pool.")] = 128,
+    repeats: Rounds = 7,
+    upstream: Venv = None,
+    output: Output = RESULTS,
+    threads: Threads = THREADS,
+) -> None:
+    """Time Loss scoring beside plain forward passes."""
+    loss_benchmark.run(
+        data,
+        model,
+        output,
+        rows=rows,
+        repeats=repeats,
+        upstream_venv=upstream,
+        upstream_repeats=min(repeats, 5),
+        threads=threads,
+    )
+
+
+@app.command()
+def neighbours(
+    pool: Sizes = [5_000, 20_000, 100_000],  # noqa: B006
+    queries: Sizes = [50, 285, 1_000],  # noqa: B006
+    k: Annotated[int, typer.Option(min=1, help="Neighbours of a query.")] = 1000,
+    repeats: Rounds = 5,
+    upstream: Venv = None,
+    output: Output = RESULTS,
+    threads: Threads = THREADS,
+) -> None:
+    """Time nearest neighbours beside a blocked matrix product, and count those that are missed."""
+    neighbours_benchmark.run(
+        output,
+        pools=pool,
+        queries=queries,
+        neighbours=k,
+        repeats=repeats,
+        upstream_venv=upstream,
+        threads=threads,
+    )
+
+
+@app.command()
+def tsds(
+    pool: Sizes = [5_000, 20_000, 100_000],  # noqa: B006
+    queries: Sizes = [50, 285, 1_000],  # noqa: B006
+    repeats: Rounds = 3,
+    upstream: Venv = None,
+    authors: Annotated[Path | None, typer.Option(help="Checkout of ZifanL/TSDS.")] = None,
+    output: Output = RESULTS,
+    threads: Threads = THREADS,
+) -> None:
+    """Time TSDS from vectors to probabilities."""
+    tsds_benchmark.run(
+        output,
+        pools=pool,
+        queries=queries,
+        repeats=repeats,
+        upstream_venv=upstream,
+        authors=authors,
+        threads=threads,
+    )
+
+
+@app.command()
+def tables(output: Output = RESULTS) -> None:
+    """Make the tables and the CSV file from the results alone."""
+    print(result_tables.write(output))
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(exists=True, help="A .gguf file.")],
+    target: Annotated[Path, typer.Argument(help="Folder of the model.")],
+) -> None:
+    """Turn a GGUF file into a model's folder; needs the package gguf."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+if __name__ == "__main__":
+    app()

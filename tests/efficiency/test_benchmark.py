@@ -1,0 +1,134 @@
+"""The benchmark's machinery at toy size; no statement about time."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from efficiency import less, loss, measure, results, sides, tables, vectors, workload
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    words = [f"word{i}" for i in range(16)]
+    rows = [
+        {"instruction": " ".join(words[: 3 + i % 9]), "input": "", "output": " ".join(words[i % 7 :])}
+        for i in range(12)
+    ]
+    file = tmp_path_factory.mktemp("data") / "rows.json"
+    file.write_text(json.dumps(rows))
+    return file
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(
+        workload, "TINY_CONFIG", workload.TINY_CONFIG | {"hidden_size": 32, "num_hidden_layers": 1}
+    )
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_rounds_go_back_and_forth() -> None:
+    order: list[str] = []
+    variants = {name: (lambda name=name: order.append(name), count) for name, count in (("a", 3), ("b", 2))}
+    runs = measure.interleave(variants)
+    assert order == ["a", "b", "b", "a", "a"]
+    assert [run["round"] for run in runs["a"]] == [0, 1, 2]
+
+
+def test_peak_memory_sees_what_is_freed_again() -> None:
+    found = measure._with_memory(lambda: {"size": len(bytearray(2**27))})
+    assert found["size"] == 2**27
+    assert found["peak_mib"] - found["before_mib"] > 100
+
+
+def test_a_benchmark_from_data_to_tables(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from efficiency.workers import library_gradients
+
+    def here(python: str, worker: str, job: measure.Job, *others: Any) -> Any:
+        assert worker == "library_gradients"
+        return json.loads(json.dumps(measure.perform(library_gradients.variants, job)))
+
+    monkeypatch.setattr(sides, "ask", here)
+    report = less.run(
+        data, "tiny", tmp_path, rows=6, validation=2, shares=[0.5, 1.0], projection=64, repeats=2, threads=1
+    )
+    assert not report.failures
+    assert report.about["rows"] == 6
+    assert len(report.scores["exact@0.5"]) == 3
+    loss.run(data, "tiny", tmp_path, rows=6, repeats=1, threads=1)
+    text = tables.write(tmp_path)
+    assert "less, tiny: exact" in text
+    assert "loss, tiny: losses" in text
+    assert (tmp_path / "efficiency.svg").is_file()
+    with (tmp_path / "measurements.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    (exact,) = [row for row in rows if row["variant"] == "exact" and row["case"] == "share 1.0"]
+    assert exact["n"] == "2"
+    assert float(exact["ratio_median"]) > 0
+    assert float(exact["peak_mib"]) > 0
+
+
+@pytest.mark.skipif(util.find_spec("dataflex.signals.neighbours") is None, reason="no neighbours yet")
+def test_neighbours_and_tsds_report_recall() -> None:
+    from efficiency.workers import library_vectors
+
+    options = {"rows": 300, "queries": 7, "dimension": 8, "kind": "clustered", "neighbours": 5}
+    parameters = {"max_K": 50, "sigma": 0.75, "alpha": 0.6, "C": 5.0}
+    made = library_vectors.variants(measure.Job({}, 1, options=options | parameters))
+    results: Any = {name: variant() for name, variant in made.items()}
+    assert results["library"]["recall"] == 1
+    assert results["blocked product"]["recall"] == 1
+    assert results["library tsds"]["possible"] > 0
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_answers(data: Path, tmp_path: Path) -> None:
+    workload.make(tmp_path, data=data, model="tiny", rows=4, validation=1, cutoff=32, rank=2, batch=2)
+    options = {"shares": [1.0], "projection": 8}
+    job = measure.Job({"losses@1.0": 1}, 1, str(tmp_path), memory=True, options=options)
+    side = sides.library()
+    answer = measure.ask(side.python, "library_gradients", job, tmp_path / "jobs", side.paths)
+    (run,) = answer["runs"]["losses@1.0"]
+    assert len(run["scores"]) == 4
+    assert answer["environment"]["threads"] == 1
+
+
+def test_a_worker_that_fails_is_reported(tmp_path: Path) -> None:
+    report = sides.Report("less")
+    side = sides.Side("library", sys.executable, [sides.PACKAGE.parent])
+    bench = sides.Bench(report, tmp_path, 1, "nonsense")
+    bench.time(side, {"plain": 1}, {})
+    assert "library_nonsense" in report.failures[0]["error"]
+    assert not report.runs
+
+
+def test_recall_counts_shared_neighbours() -> None:
+    pool, queries = vectors.make(50, 3, 4, "isotropic")
+    true = vectors.true_neighbours(queries, pool, 4)
+    assert vectors.recall(true, true) == 1
+    assert vectors.recall(true[:, [0, 1, 1, 1]], true) == 0.5
+
+
+def test_an_upstream_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="efficiency-upstream"):
+        sides.upstream(tmp_path)
+
+
+def test_ratio_divides_passes_of_the_same_round(tmp_path: Path) -> None:
+    def run(variant: str, number: int, seconds: float) -> dict[str, Any]:
+        base = {"side": "library", "variant": variant, "case": {"share": 1.0}, "round": number}
+        return base | {"seconds": seconds, "cpu_seconds": seconds, "load": 0.0}
+
+    report = sides.Report("less", {"model": "tiny", "rows": 4, "validation": 1})
+    report.runs = [run("plain", 0, 1.0), run("plain", 1, 10.0), run("exact", 0, 1.5), run("exact", 1, 9.0)]
+    report.write(tmp_path / "less-tiny.json")
+    ratio = results.Results(tmp_path / "less-tiny.json").ratio("library", "exact", {"share": 1.0})
+    assert ratio == results.Spread(1.2, 0.9, 1.5, 2)
