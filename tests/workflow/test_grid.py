@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from dataflex.corpus.planted import CLASSES, Design
+from dataflex.engine.schedule import make_schedule
 
 REPRODUCTIONS = Path(__file__).resolve().parent.parent.parent / "reproductions"
 
@@ -237,8 +238,12 @@ def test_every_target_of_the_demo_is_planted_and_larger_than_the_selection():
     sizes = Design()
     for cell in grids.cells(grid, experiments=["planted"]):
         config = grids.render(grid, cell, "r", [])
-        picked = config["update_step"] * config["per_device_train_batch_size"]
-        target = grids.target(grid, cell)["target"]
+        keys = [config[name] for name in ("warmup_step", "update_step", "update_times", "max_steps")]
+        phases = [phase for phase in make_schedule("select", *keys).phases() if phase.name == "update"]
+        asked = grids.target(grid, cell)
+        picked = phases[asked["decision"]].steps * config["per_device_train_batch_size"]
+        target = asked["target"]
+        assert picked == 64
         assert set(target) <= set(CLASSES)
         assert sum(getattr(sizes, name) for name in target) >= picked
         assert grids.method_spec(grid, cell)["why"]

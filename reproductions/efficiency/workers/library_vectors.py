@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from dataflex.signals.assignment import assign
-from dataflex.signals.neighbours import nearest
 
+from dataflex.signals.assignment import assign
 from dataflex.signals.embeddings import Embeddings
+from dataflex.signals.neighbours import nearest
 from efficiency.measure import Job, Variant, device, serve
 from efficiency.vectors import Vectors, make, recall, true_neighbours
 
