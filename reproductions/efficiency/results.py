@@ -82,9 +82,9 @@ class Results:
                 return found
         return []
 
-    def seconds(self, side: str, variant: str, case: Record) -> Spread | None:
-        """Return wall seconds."""
-        return Spread.of(run["seconds"] for run in self.runs(side, variant, case))
+    def seconds(self, side: str, variant: str, case: Record, clock: str = "seconds") -> Spread | None:
+        """Return wall seconds, or those of another clock."""
+        return Spread.of(run[clock] for run in self.runs(side, variant, case))
 
     def ratio(self, side: str, variant: str, case: Record, clock: str = "seconds") -> Spread | None:
         """Return the ratio to the variant's baseline, round by round."""
