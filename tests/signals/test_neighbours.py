@@ -1,4 +1,7 @@
-"""Oracle of the neighbours: every distance in fp64, sorted by distance and number."""
+"""Oracle of the neighbours: every distance in fp64, sorted by distance and number.
+
+Sets are compared row by row; inside a list only rows further apart than fp32 rounding have a certain order.
+"""
 
 from pathlib import Path
 
@@ -28,8 +31,50 @@ def test_all_neighbours_in_the_order_of_their_true_distances(
     pool, queries = clustered(2500, 24, 20, 0.5), clustered(33, 24, 20, 0.5, seed=1)
     found = nearest(queries, pool, k)
     ids, distances = brute(queries, pool, k)
-    assert np.array_equal(found.ids, ids)
+    assert np.array_equal(np.sort(found.ids), np.sort(ids))
     assert found.distances == pytest.approx(distances, abs=1e-6)
+    assert (np.diff(found.distances) >= 0).all()
+    own = np.take_along_axis(true_distances(queries, pool), found.ids, 1)
+    assert own == pytest.approx(found.distances, abs=1e-6)
+
+
+@pytest.mark.parametrize("k", [10, 250])
+def test_the_set_is_right_where_products_are_not(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows at distances 1e-8 from one to the next: products order them wrongly, the k-th lies among them."""
+    monkeypatch.setattr(neighbours, "_SCORES", 2**10)
+    rng = np.random.default_rng(0)
+    queries = clustered(4, 64, 20, 0.5)
+    away = rng.standard_normal((2500, 64)) * 1e-7
+    pool = unit(np.concatenate([queries[:1] + queries[1:2] + away, clustered(500, 64, 20, 0.5, seed=1)]))
+    pool = pool[rng.permutation(len(pool))]
+    wrong = np.argsort(-(queries[:2] @ pool.T), axis=1, kind="stable")[:, :k]
+    ids = brute(queries, pool, k)[0]
+    assert not np.array_equal(np.sort(wrong), np.sort(ids[:2]))
+    assert np.array_equal(np.sort(nearest(queries, pool, k).ids), np.sort(ids))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_duplicates_come_by_number_though_their_products_differ(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A product depends on where its row lies in a block, and on the block's shape."""
+    monkeypatch.setattr(neighbours, "_SCORES", 2**10)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for size in (1027, 2049, 3077, 5123):
+            pool = np.repeat(clustered(size // 2 + 1, 384, 20, 0.5), 2, axis=0)[:size]
+            pool = pool[np.random.default_rng(0).permutation(size)]
+            queries = clustered(3, 384, 20, 0.5, seed=1)
+            for k in (3, 256):
+                found = nearest(queries, pool, k).ids
+                assert np.array_equal(np.sort(found), np.sort(brute(queries, pool, k)[0]))
+                for one in found:
+                    same = (pool[one[:-1]] == pool[one[1:]]).all(1)
+                    assert same.sum() == len(one) - len(np.unique(pool[one], axis=0))
+                    assert (np.diff(one)[same] > 0).all()
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_duplicates_come_by_number_wherever_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
