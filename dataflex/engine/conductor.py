@@ -98,12 +98,14 @@ class Conductor:
             step: optimizer step that is about to be trained.
             signals: measure with the model as it is now; they keep what they measured for this step.
         """
-        before = self._snapshot()
+        due = any(kind != "weight" and d.schedule.decides_at(step) for kind, d in self.decisions.items())
+        before = self._snapshot() if due else None
         try:
             return self._decide(step, signals)
         except UserError:
             # The checkpoint that is saved now must not know of decisions that will be made again.
-            self._restore(*before)
+            if before is not None:
+                self._restore(*before)
             raise
 
     def _snapshot(self) -> tuple[Any, ...]:

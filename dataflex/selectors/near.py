@@ -33,8 +33,7 @@ class NearSelector(EmbeddingSelector):
         if self.scores is not None:
             scores = self.scored(context)
             return np.argsort(-scores, kind="stable")[: min(n, int(np.isfinite(scores).sum()))]
-        ids = self._sweep(context.signals.embeddings(self.source()), n, context.notes)
-        return ids
+        return self._sweep(context.signals.embeddings(self.source()), n, context.notes)
 
     def score(self, embeddings: Embeddings, notes: dict[str, Any]) -> FloatArray:
         """Return minus each row's place in the order, from 0; NaN beyond ``max_neighbours``."""

@@ -30,7 +30,7 @@ TINY = 1e-12
 
 
 class _Reduction:
-    """Inner products with targets, and norms or a Gram matrix, of the gradient features of a batch."""
+    """Inner products with targets, and norms, of the gradient features of a batch."""
 
     def __init__(
         self, samples: int, targets: Targets, features: GradientFeatures, moments: list[Moments] | None
@@ -62,16 +62,17 @@ class _Reduction:
         """Return unit features times targets, shape ``(samples, groups)``; NaN where not finite."""
         products, squares = self.products, self.squares
         if self.projected is not None:
-            products = (self.projected @ self._targets.directions[0].T).double()
+            with full_precision():
+                products = (self.projected @ self._targets.directions[0].T).double()
             squares = self.projected.double().square().sum(1)
         scores = products / squares.sqrt().clamp(min=TINY).unsqueeze(1)
         return torch.where(torch.isfinite(squares).unsqueeze(1), scores, torch.nan)
 
 
 class _GroupReduction(_Reduction):
-    """As ``_Reduction``, with the inner products among the samples of a group, batch after batch.
+    """The gradient features of a whole group, batch after batch.
 
-    The features of the whole group are held, because they meet each other.
+    They are held together, because their unit mean can be taken only when all norms are known.
     """
 
     def __init__(self, *args: Any, elements: list[int]) -> None:

@@ -152,12 +152,11 @@ def _mean_directions(
     sizes = [parameter.numel() for _, parameter in engine.parameters]
     widths = sizes if projection is None else [projection.dimension]
     directions = [torch.zeros(count, width, device=device) for width in widths]
+    # Samples of each group that count, and last those that don't.
     used = torch.zeros(count + 1, dtype=torch.int64)
-    """Samples of each group that count, and last those that don't."""
     held: list[torch.Tensor] = []
     for turn in turns:
         held = held or [torch.zeros(len(turn.samples), width, device=device) for width in widths]
-
         engine.run(turn.loss, turn.shape, len(turn.samples), partial(_hold, held, projection))
         if not turn.last:
             continue

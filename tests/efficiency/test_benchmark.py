@@ -4,7 +4,6 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
-from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,6 @@ def test_a_benchmark_from_data_to_tables(data: Path, tmp_path: Path, monkeypatch
     assert float(exact["peak_mib"]) > 0
 
 
-@pytest.mark.skipif(util.find_spec("dataflex.signals.neighbours") is None, reason="no neighbours yet")
 def test_neighbours_and_tsds_report_recall() -> None:
     from efficiency.workers import library_vectors
 
