@@ -133,6 +133,39 @@ def test_a_decision_that_fails_in_mid_run_loses_nothing(
     assert resumed.lines("plan_log.jsonl") == whole.lines("plan_log.jsonl")
 
 
+def test_a_later_decision_that_fails_undoes_the_earlier_one_of_its_step(
+    run: Callable[..., Run], config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are selected, then the mixture fails: the resumed run decides both once, as one that never failed."""
+    from dataflex.mixers.random import RandomMixer
+
+    down, update = tmp_path / "down", RandomMixer.update
+
+    def failing(self: Any, context: Any) -> Any:
+        if down.exists():
+            raise UserError("no mixture today")
+        return update(self, context)
+
+    monkeypatch.setattr(RandomMixer, "update", failing)
+    schedule = {"warmup_step": 3, "update_step": 2, "update_times": 2}
+    select = {"kind": "select", "component_name": "cluster_less", "component_params": {"cluster_size": 8}}
+    keys: dict[str, Any] = {
+        "dataset": "sft,sft_long",
+        "decisions": [select | schedule, {"kind": "mix", "component_name": "random"} | schedule],
+    }
+    for key in ("train_type", "component_name", *schedule):
+        del config[key]
+    whole, folder = run(**keys), str(tmp_path / "hit")
+    down.touch()
+    with pytest.raises(UserError, match="no mixture today; the run is saved at step 3"):
+        run(output_dir=folder, **keys)
+    assert [line["decision"] for line in Run(Path(folder)).lines("plan_log.jsonl")] == ["mix"]
+    down.unlink()
+    resumed = run(output_dir=folder, **keys)
+    assert resumed.lines("plan_log.jsonl") == whole.lines("plan_log.jsonl")
+    assert all(torch.equal(resumed.weights[name], weight) for name, weight in whole.weights.items())
+
+
 @pytest.mark.slow
 def test_ranks_measure_the_same_scores(run: Callable[..., Run], torchrun: Callable[..., Run]) -> None:
     one = run(lora_dropout=0.0)
