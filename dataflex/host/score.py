@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def score(method: str, config: dict[str, Any], output: Path) -> dict[str, Any]:
         "params": component.model_dump(mode="json"),
         "notes": notes,
         "validation_rows": len(validation),
+        "validation_sha256": hashlib.sha256("".join(row_keys(validation)).encode()).hexdigest(),
     }
     names = np.repeat(prepared.facts.domains, prepared.facts.rows)
     write_scores(output, scores, row_keys(rows), names.tolist(), about)

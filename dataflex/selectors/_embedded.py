@@ -6,7 +6,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from dataflex.engine.component import Context, Facts, FloatArray, Need, Selector
 from dataflex.errors import UserError
@@ -41,6 +41,8 @@ class EmbeddingSelector(Selector):
     """Lists of the inverted file that are searched; more miss fewer neighbours."""
     scores: str | None = None
     """A file of ``dataflex-cli score`` for these rows; nothing is embedded then."""
+    _kept: tuple[FloatArray, dict[str, Any]] | None = PrivateAttr(default=None)
+    # Scores that no update can change, with their notes.
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -76,8 +78,8 @@ class EmbeddingSelector(Selector):
             self.centre,
         )
 
-    def stored_scores(self, facts: Facts) -> FloatArray:
-        """Return the scores of the file that ``scores`` names, checked against the run's rows."""
+    def stored_scores(self, facts: Facts) -> tuple[FloatArray, dict[str, Any]]:
+        """Return the scores of the file that ``scores`` names, with its notes, checked against the rows."""
         assert self.scores is not None
         return read_scores(Path(self.scores), self.method, facts.row_keys() if facts.row_keys else None)
 
@@ -91,10 +93,17 @@ class EmbeddingSelector(Selector):
         """
 
     def scored(self, context: Context) -> FloatArray:
-        """Return the present scores, from the file or anew; they go to the notes as well."""
-        if self.scores is not None:
-            scores = self.stored_scores(context.facts)
+        """Return the present scores and note them; only vectors of the model in training are scored anew."""
+        if self._kept is None:
+            if self.scores is not None:
+                scores, about = self.stored_scores(context.facts)
+                notes = {"made": about}
+            else:
+                notes = {}
+                scores = self.score(context.signals.embeddings(self.source()), notes)
+            if self.scores is not None or self.source().fixed:
+                self._kept = scores, notes
         else:
-            scores = self.score(context.signals.embeddings(self.source()), context.notes)
-        context.notes["scores"] = scores
+            scores, notes = self._kept
+        context.notes.update(notes, scores=scores)
         return scores

@@ -42,6 +42,11 @@ class EmbeddingSource:
     centre: bool | None = None
     """Take the pool's mean vector away; None: where vectors are mean hidden states of a language model."""
 
+    @property
+    def fixed(self) -> bool:
+        """Whether the vectors stay the same while the model trains."""
+        return self.model is not None or (self.vectors is not None and self.validation_vectors is not None)
+
 
 @dataclass(frozen=True)
 class Embeddings:

@@ -64,8 +64,8 @@ def write_scores(
     os.replace(unfinished, path)
 
 
-def read_scores(path: Path, method: str, keys: list[str] | None = None) -> FloatArray:
-    """Return the scores of a file, shape ``(N,)``; NaN for none.
+def read_scores(path: Path, method: str, keys: list[str] | None = None) -> tuple[FloatArray, dict[str, Any]]:
+    """Return the scores of a file, shape ``(N,)``, NaN for none; and how they were made.
 
     Args:
         path: as ``write_scores`` made it.
@@ -90,7 +90,7 @@ def read_scores(path: Path, method: str, keys: list[str] | None = None) -> Float
     if about.get("method") != method:
         raise UserError(f"scores: {path} holds scores of {about.get('method')!r}, not of {method!r}")
     if keys is None:
-        return scores
+        return scores, about
     if len(theirs) != len(keys):
         raise UserError(f"scores: {path} scores {len(theirs)} rows, the run has {len(keys)}: score it again")
     other = next((row for row, pair in enumerate(zip(theirs, keys, strict=True)) if pair[0] != pair[1]), None)
@@ -99,4 +99,4 @@ def read_scores(path: Path, method: str, keys: list[str] | None = None) -> Float
             f"scores: row {other} of {path} is not row {other} of the run: dataset, its order, template, "
             "tokenizer or cutoff_len differ; score it again"
         )
-    return scores
+    return scores, about

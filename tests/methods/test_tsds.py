@@ -58,6 +58,18 @@ def test_alpha_one_takes_what_near_takes_first(at: At) -> None:
     assert sorted(drawn.tolist()) == sorted(nearest.tolist())
 
 
+@pytest.mark.parametrize(("params", "anew"), [({"embedding_model": "a-model"}, False), ({}, True)])
+def test_only_vectors_of_the_model_in_training_are_scored_anew(
+    at: At, params: dict[str, str], anew: bool
+) -> None:
+    first, second = (at(step, embeddings=Embeddings(unit(100, step), unit(9, 1))) for step in (5, 9))
+    selector = build("select", "tsds", params)
+    selector.select(first, 20)  # type: ignore[attr-defined]
+    selector.select(second, 20)  # type: ignore[attr-defined]
+    assert np.array_equal(first.notes["scores"], second.notes["scores"]) != anew
+    assert first.notes.keys() == second.notes.keys()
+
+
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
     scores = np.where(np.arange(100) % 2, 0.02, np.nan)
@@ -70,8 +82,10 @@ def test_stored_scores_need_no_embedding_and_must_be_of_these_rows(
 ) -> None:
     selector = build("select", "tsds", {"scores": str(stored)})
     assert not selector.requirements()
-    ids = selector.select(at(row_keys=lambda: KEYS), 80)  # type: ignore[attr-defined]
+    context = at(row_keys=lambda: KEYS)
+    ids = selector.select(context, 80)  # type: ignore[attr-defined]
     assert sorted(ids.tolist()) == list(range(1, 100, 2))
+    assert context.notes["made"] == {"method": "tsds"}
     for keys, message in (
         (KEYS[:50], "scores 100 rows, the run has 50"),
         ([*KEYS[:7], "other", *KEYS[8:]], "row 7 of"),
