@@ -36,6 +36,8 @@ Need = Literal[
     "validation_set",
     "generation",
     "embeddings",
+    "hidden_states",
+    "router_counts",
 ]
 
 
@@ -169,6 +171,17 @@ class Signals(Protocol):
         """
         ...
 
+    def validation_states(self, rows: IntArray) -> FloatArray:
+        """Return one vector a validation row from the present model's last hidden states.
+
+        They are pooled as ``Samples.states`` are. Shape ``(len(rows), H)``, equal on all ranks; one pass
+        without gradients, sharded over the ranks.
+
+        Args:
+            rows: which of the validation rows.
+        """
+        ...
+
     def at_checkpoint(self, checkpoint: Path) -> AbstractContextManager[Signals]:
         """Put a checkpoint's trainable weights and optimizer state in place of the present ones for a block.
 
@@ -178,6 +191,21 @@ class Signals(Protocol):
             UserError: the folder holds no checkpoint of this model.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of an optimizer step: what is known of them beside their losses."""
+
+    rows: IntArray
+    """Row ids, shape ``(n,)``."""
+    domains: IntArray
+    """Domain of each."""
+    loss_tokens: IntArray
+    """Supervised tokens of each."""
+    states: FloatArray | None = None
+    """One vector a sample, shape ``(n, H)``, from the last hidden states of the training forward: means whose
+    weights rise with the position (``signals.states``); None unless ``hidden_states`` is needed."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +219,8 @@ class Context:
     signals: Signals
     updates: int = 1
     """Decisions between two warm-ups, or of the whole run when there is only one."""
+    samples: Samples | None = None
+    """What a weighter weighs; None where no samples are looked at."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What the component wants kept with its decision: JSON types go to the plan log; arrays with one value a
     row of the pool are saved beside the selection."""
@@ -209,6 +239,10 @@ class Mixture:
 
     proportions: FloatArray
     """Share of the loss tokens to draw from each domain."""
+    loss_weights: FloatArray | None = None
+    """How much each domain counts in the loss, up to a common scale; None: every token alike."""
+    mass: Literal["token", "domain"] = "token"
+    """What a loss weight multiplies: a domain's tokens or its mean loss in the step."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +253,14 @@ class StepLosses:
     """Sum of the token losses of each domain, in nats."""
     loss_tokens: IntArray
     samples: IntArray
+    proportions: FloatArray
+    """Shares of the loss tokens that the step was drawn with."""
+    excess: FloatArray | None = None
+    """Sum over each domain's tokens of the excess loss, that over the reference model's, and of its positive
+    part; shape ``(domains, 2)``, None unless ``reference_model`` is needed."""
+    router_counts: FloatArray | None = None
+    """Tokens of each domain that each expert got, shape ``(domains, layers, experts)``; None unless
+    ``router_counts`` is needed."""
 
 
 class Component(BaseModel):
@@ -289,6 +331,10 @@ class Mixer(Component, ABC):
 
     kind = "mix"
 
+    def moves_rows(self) -> bool:
+        """Tell whether updates change the proportions; if only loss weights change, rows are read ahead."""
+        return True
+
     def observe(self, losses: StepLosses, step: int) -> None:
         """Take note of an optimizer step that was just trained. Called on every rank with equal values."""
 
@@ -300,9 +346,10 @@ class Mixer(Component, ABC):
 class Weighter(Component, ABC):
     """Chooses how much each sample of an optimizer step counts.
 
-    It sees the losses of the whole step, so that its weights don't depend on how the step is split. With one
-    micro-batch a step they are those of the training forward itself; with accumulation they come from a
-    forward of their own beforehand, without gradients and without dropout.
+    One that looks at each sample by itself (``by_sample``) costs no forward of its own under any
+    accumulation. One that compares the samples of a step with each other needs all their losses first: with
+    one micro-batch a step from the training forward itself, with several from a forward beforehand, without
+    gradients and without dropout.
     """
 
     kind = "weight"
@@ -311,12 +358,35 @@ class Weighter(Component, ABC):
     mass: Literal["token", "sample"] = "token"
     """What a weight multiplies: a sample's tokens (equal weights give the stock loss) or its mean loss."""
 
+    def by_sample(self) -> bool:
+        """Tell whether a weight depends on nothing but its sample and what was known before the step.
+
+        Then ``weights`` gets the samples of one micro-batch of one rank at a time, and their common scale is
+        made one over the whole step by the trainer.
+        """
+        return False
+
+    def relative(self) -> bool:
+        """Tell whether weights matter up to a common scale only; else 1 is the weight of the stock loss."""
+        return True
+
+    def before_step(self, context: Context) -> None:
+        """Measure what the next weights need; called on all ranks before the forward of a weighted step."""
+
     @abstractmethod
     def weights(self, losses: FloatArray, context: Context) -> FloatArray:
-        """Return one non-negative weight a sample; the trainer normalises, so any common scale will do.
+        """Return one non-negative weight a sample.
 
         Args:
-            losses: mean loss a supervised token of every sample of the step, over micro-batches and ranks,
-                shape ``(samples,)``; NaN where a sample has no supervised token.
-            context: the run at this step.
+            losses: mean loss a supervised token of every sample, shape ``(n,)``: of the step, over
+                micro-batches and ranks, or of one micro-batch (see ``by_sample``); NaN where a sample has no
+                supervised token.
+            context: the run at this step; ``samples`` tells rows, domains and more.
+        """
+
+    def observe(self, losses: FloatArray, samples: Samples, step: int) -> None:
+        """Take note of an optimizer step that was just trained, weighted or not.
+
+        Called on every rank with the samples of all micro-batches and ranks, in their global order and
+        without states; ``losses`` as in ``weights``.
         """

@@ -10,7 +10,7 @@ import copy
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from dataflex.engine.component import (
     FloatArray,
     IntArray,
     Mixer,
+    Samples,
     Selector,
     Signals,
     Weighter,
@@ -77,6 +78,9 @@ class Conductor:
         """Selected row ids; ``None``: all rows."""
         self.proportions = np.array(facts.proportions)
         """Present shares of the loss tokens; they matter when a mixer decides."""
+        self.loss_weights: FloatArray | None = None
+        """What each domain counts in the loss; None: every token alike."""
+        self.mass: Literal["token", "domain"] = "token"
         self.plan_log = Journal(run_dir / "plan_log.jsonl" if run_dir else None)
         self.ledger_log = Journal(run_dir / "ledger.jsonl" if run_dir else None)
         self._selections = run_dir / "selections" if run_dir else None
@@ -110,12 +114,14 @@ class Conductor:
 
     def _snapshot(self) -> tuple[Any, ...]:
         learned = {kind: copy.deepcopy(d.component.state_dict()) for kind, d in self.decisions.items()}
-        return self.pool, self.proportions, self.plan_log.lines, learned
+        return (
+            (self.pool, self.proportions, self.loss_weights, self.mass),
+            self.plan_log.lines,
+            learned,
+        )
 
-    def _restore(
-        self, pool: IntArray | None, proportions: FloatArray, lines: int, learned: dict[Kind, dict[str, Any]]
-    ) -> None:
-        self.pool, self.proportions = pool, proportions
+    def _restore(self, decided: tuple[Any, ...], lines: int, learned: dict[Kind, dict[str, Any]]) -> None:
+        self.pool, self.proportions, self.loss_weights, self.mass = decided
         self.plan_log.rewind(lines)
         for kind, state in learned.items():
             self.decisions[kind].component.load_state_dict(state)
@@ -185,40 +191,78 @@ class Conductor:
         assert isinstance(mixer, Mixer)
         context = self._context(decision, step, signals)
         mixture = agreed(lambda: mixer.update(context))
-        given = np.asarray(mixture.proportions, np.float64)
+        before = self.proportions
+        self.proportions = self._one_for_each_domain(decision, mixture.proportions, "proportions")
+        self.proportions /= self.proportions.sum()
+        self.mass, self.loss_weights = mixture.mass, None
+        if mixture.loss_weights is not None:
+            self.loss_weights = self._one_for_each_domain(decision, mixture.loss_weights, "loss weights")
+        self._log_mixture(step, decision.name, context.notes)
+        if mixer.moves_rows():
+            return True
+        if not np.array_equal(before, self.proportions) and context.update > 0:
+            raise ValueError(f"mixer {decision.name!r} changed the proportions that moves_rows denies")
+        return context.update == 0
+
+    def _one_for_each_domain(self, decision: Decision, values: FloatArray, what: str) -> FloatArray:
+        given = np.asarray(values, np.float64)
         if given.shape != self.proportions.shape or not np.isfinite(given).all() or (given < 0).any():
-            raise ValueError(f"mixer {decision.name!r} returned {given}, which are not proportions")
+            raise ValueError(f"mixer {decision.name!r} returned {given}, which are not {what}")
         if given.sum() <= 0:
-            raise ValueError(f"mixer {decision.name!r} returned proportions that are all zero")
-        self.proportions = from_first_rank(torch.from_numpy(given / given.sum())).numpy()
-        self._log_mixture(step, decision.name)
-        return True
+            raise ValueError(f"mixer {decision.name!r} returned {what} that are all zero")
+        return from_first_rank(torch.from_numpy(given.copy())).numpy()
 
-    def weighs_at(self, step: int) -> bool:
-        """Tell whether the samples of ``step`` are weighted."""
+    def domain_factors(self, step: int) -> FloatArray | None:
+        """Return the factor of each domain's summed token losses in a step; None: all are one."""
+        if self.loss_weights is None:
+            return None
+        rows = self.rows_of_step(step)
+        tokens = np.bincount(
+            self.facts.domain_of(rows), self.row_tokens[rows], minlength=len(self.facts.domains)
+        )
+        return loss_factors(self.loss_weights, tokens, of_means=self.mass == "domain")
+
+    @property
+    def observes_samples(self) -> bool:
+        """Whether a weighter wants to see samples that it has not weighed."""
         decision = self.decisions.get("weight")
-        return decision is not None and decision.schedule.decides_at(step)
+        return decision is not None and type(decision.component).observe is not Weighter.observe
 
-    def loss_factors(
-        self, step: int, loss_sums: FloatArray, loss_tokens: FloatArray, signals: Signals
-    ) -> FloatArray:
-        """Weigh the samples of a step.
+    def weighter_at(self, step: int) -> Weighter | None:
+        """Return what weighs the samples of a step, if anything does."""
+        decision = self.decisions.get("weight")
+        if decision is None or not decision.schedule.decides_at(step):
+            return None
+        assert isinstance(decision.component, Weighter)
+        return decision.component
 
-        Args:
-            step: optimizer step.
-            loss_sums: summed token losses of every sample of the step, over micro-batches and ranks.
-            loss_tokens: their numbers of supervised tokens.
-            signals: see ``begin_step``.
-
-        Returns:
-            The factor of each sample's summed token losses (see ``weighting.loss_factors``).
-        """
+    def before_weights(self, step: int, signals: Signals) -> None:
+        """Let the weighter measure what it needs before the forward of a step that it weighs."""
         decision = self.decisions["weight"]
-        weighter = decision.component
-        assert isinstance(weighter, Weighter)
-        losses = np.divide(loss_sums, loss_tokens, out=np.full(len(loss_sums), np.nan), where=loss_tokens > 0)
-        weights = np.asarray(weighter.weights(losses, self._context(decision, step, signals)))
-        factors = loss_factors(weights, loss_tokens, weighter.mass)
+        assert isinstance(decision.component, Weighter)
+        decision.component.before_step(self._context(decision, step, signals))
+
+    def weights(self, step: int, losses: FloatArray, samples: Samples, signals: Signals) -> FloatArray:
+        """Return the weighter's weights; see ``Weighter.weights``."""
+        decision = self.decisions["weight"]
+        assert isinstance(decision.component, Weighter)
+        context = replace(self._context(decision, step, signals), samples=samples)
+        weights = np.asarray(decision.component.weights(losses, context), np.float64)
+        if weights.shape != losses.shape:
+            raise ValueError(
+                f"weighter {decision.name!r} returned weights of shape {weights.shape}, not {losses.shape}"
+            )
+        return weights
+
+    def after_weights(
+        self, step: int, losses: FloatArray, samples: Samples, weights: FloatArray | None
+    ) -> None:
+        """Show the samples of a step to the weighter, and log their weights if it had any."""
+        decision = self.decisions["weight"]
+        assert isinstance(decision.component, Weighter)
+        decision.component.observe(losses, samples, step)
+        if weights is None:
+            return
         relative = weights / weights.mean()
         self._log(
             step,
@@ -229,15 +273,21 @@ class Conductor:
             weight_max=float(relative.max()),
             effective_samples=float(weights.sum() ** 2 / (weights**2).sum()),
         )
-        return factors
 
     def next_change(self, step: int) -> int:
         """Return the first step after ``step`` at which rows may come in another order."""
         stops = [self.facts.total_steps]
         for kind in ("select", "mix"):
             if kind in self.decisions:
-                stops.append(self.decisions[kind].schedule.phase_at(step).stop)
+                stops.append(self._row_change(self.decisions[kind], step))
         return min(stops)
+
+    @staticmethod
+    def _row_change(decision: Decision, step: int) -> int:
+        """Return the first step after ``step`` at which this decision may move rows."""
+        phase = decision.schedule.phase_at(step)
+        steady = isinstance(decision.component, Mixer) and not decision.component.moves_rows()
+        return decision.schedule.total_steps if steady and phase.name == "update" else phase.stop
 
     def rows_of_step(self, step: int) -> IntArray:
         """Return the row ids of an optimizer step, over micro-batches and ranks."""
@@ -245,7 +295,7 @@ class Conductor:
 
     def end_step(self, step: int) -> None:
         """Close the ledger's step and show it to the mixer. ``step`` is the one just trained."""
-        losses = self.ledger.close_step(self.proportions if self.mixes else None)
+        losses = self.ledger.close_step(self.proportions, self.mixes)
         mix = self.decisions.get("mix")
         if mix is not None:
             assert isinstance(mix.component, Mixer)
@@ -298,9 +348,14 @@ class Conductor:
     def _log(self, step: int, decision: Kind, component: str, **what: Any) -> None:
         self.plan_log.append({"step": step, "decision": decision, "component": component, **what})
 
-    def _log_mixture(self, step: int, component: str) -> None:
-        named = dict(zip(self.facts.domains, self.proportions.tolist(), strict=True))
-        self._log(step, "mix", component, proportions=named)
+    def _log_mixture(self, step: int, component: str, notes: dict[str, Any] | None = None) -> None:
+        record = {"proportions": self._by_name(self.proportions)}
+        if self.loss_weights is not None:
+            record["loss_weights"] = self._by_name(self.loss_weights)
+        self._log(step, "mix", component, **record, **(notes or {}))
+
+    def _by_name(self, values: FloatArray) -> dict[str, float]:
+        return dict(zip(self.facts.domains, values.tolist(), strict=True))
 
     def _log_selection(
         self, step: int, component: str, update: int, asked: int, notes: dict[str, Any]

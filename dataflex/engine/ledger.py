@@ -26,42 +26,73 @@ class Ledger:
 
     def __init__(self, domains: int) -> None:
         self._step: torch.Tensor | None = None
+        self._experts: torch.Size | None = None
+        """Layers and experts of the router counts, if there are any."""
         self._interval = np.zeros((4, domains))
         self.total_loss_tokens: IntArray = np.zeros(domains, np.int64)
         self.total_samples: IntArray = np.zeros(domains, np.int64)
         self.domains = domains
 
-    def record(self, domain: torch.Tensor, loss_sums: torch.Tensor, loss_tokens: torch.Tensor) -> None:
+    def record(
+        self,
+        domain: torch.Tensor,
+        loss_sums: torch.Tensor,
+        loss_tokens: torch.Tensor,
+        *,
+        excess: torch.Tensor | None = None,
+        router_counts: torch.Tensor | None = None,
+    ) -> None:
         """Add one micro-batch of this rank.
 
         Args:
             domain: domain index of each sample, shape ``(B,)``.
             loss_sums: sum of each sample's token losses in nats, shape ``(B,)``.
             loss_tokens: supervised tokens of each sample, shape ``(B,)``.
+            excess: sums of excess losses and of their positive parts, shape ``(B, 2)``.
+            router_counts: tokens of each sample that each expert got, shape ``(B, layers, experts)``.
         """
+        columns = [torch.stack([loss_sums, loss_tokens, torch.ones_like(loss_sums)]).double()]
+        if excess is not None:
+            columns.append(excess.T.double())
+        if router_counts is not None:
+            self._experts = router_counts.shape[1:]
+            columns.append(router_counts.flatten(1).T.double())
+        samples = torch.cat(columns)
         if self._step is None:
-            self._step = torch.zeros(3, self.domains, dtype=torch.float64, device=loss_sums.device)
-        samples = torch.stack([loss_sums, loss_tokens, torch.ones_like(loss_sums)]).double()
+            self._step = torch.zeros(len(samples), self.domains, dtype=torch.float64, device=loss_sums.device)
         # A product with the one-hot domains, not index_add_: on a GPU that adds in no fixed order.
         self._step += samples @ F.one_hot(domain, self.domains).double()
 
-    def close_step(self, asked: FloatArray | None = None) -> StepLosses:
+    def close_step(self, proportions: FloatArray, asked: bool) -> StepLosses:
         """Reduce the step over ranks, add it to the running sums and return it.
 
         Args:
-            asked: shares of the loss tokens that the step was drawn with, if it was drawn by domain.
+            proportions: shares of the loss tokens that the step was drawn with.
+            asked: whether it was drawn by domain.
         """
         if self._step is None:
             raise RuntimeError("an optimizer step ended in which no micro-batch was recorded")
         sums = sum_over_ranks(self._step).cpu().numpy()
         self._step = None
-        self._interval[:3] += sums
-        if asked is not None:
-            self._interval[3] += asked * sums[1].sum()
-        counts = sums[1:].astype(np.int64)
+        self._interval[:3] += sums[:3]
+        if asked:
+            self._interval[3] += proportions * sums[1].sum()
+        counts = sums[1:3].astype(np.int64)
         self.total_loss_tokens += counts[0]
         self.total_samples += counts[1]
-        return StepLosses(loss_sums=sums[0], loss_tokens=counts[0], samples=counts[1])
+        rest = sums[3:]
+        routed = None
+        if self._experts is not None:
+            columns = self._experts.numel()
+            rest, routed = rest[:-columns], rest[-columns:].T.reshape(self.domains, *self._experts)
+        return StepLosses(
+            loss_sums=sums[0],
+            loss_tokens=counts[0],
+            samples=counts[1],
+            proportions=proportions,
+            excess=rest.T if len(rest) else None,
+            router_counts=routed,
+        )
 
     def close_interval(self) -> tuple[FloatArray, IntArray, IntArray, FloatArray]:
         """Return what was summed since the last call, and start a new interval.

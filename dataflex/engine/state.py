@@ -48,6 +48,8 @@ def save(conductor: Conductor, checkpoint: Path) -> None:
         "order": conductor.order.state_dict(),
         "selected": conductor.pool is not None,
         "proportions": conductor.proportions.tolist(),
+        "loss_weights": None if conductor.loss_weights is None else conductor.loss_weights.tolist(),
+        "mass": conductor.mass,
         "ledger": conductor.ledger.state_dict(),
         "plan_log_lines": conductor.plan_log.lines,
         "ledger_log_lines": conductor.ledger_log.lines,
@@ -88,6 +90,8 @@ def load(conductor: Conductor, checkpoint: Path) -> None:
     pool = checkpoint / FOLDER / "pool.safetensors"
     conductor.pool = load_file(pool)["pool"].numpy() if state["selected"] else None
     conductor.proportions[:] = state["proportions"]
+    conductor.loss_weights = None if state["loss_weights"] is None else np.array(state["loss_weights"])
+    conductor.mass = state["mass"]
     conductor.order.load_state_dict(state["order"], conductor.strata())
     conductor.ledger.load_state_dict(state["ledger"])
     arrays = load_file(checkpoint / FOLDER / "components.safetensors")

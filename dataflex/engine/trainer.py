@@ -2,6 +2,7 @@
 
     what is trained on   get_batch_samples   decide at a phase's first step, then draw the step's rows
     how it counts        compute_loss        token losses once: weighted into the loss, summed in the ledger
+                         training_step       after a step's last backward: the weights' common scale
     what was seen        on_step_end         the ledger is reduced, the mixer observes it
     what survives        _save_checkpoint    the data side is written first, so that a checkpoint with the
                          on_train_begin      trainer's last file is complete; it is read back here
@@ -21,12 +22,13 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 from typing_extensions import override
 
-from dataflex.collectives import concatenate_ranks, world
+from dataflex.collectives import world
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.feed import ROW_IDS, Feed
 from dataflex.engine.measuring import Bench, Measurements
 from dataflex.engine.state import load as load_data_side
 from dataflex.engine.state import save as save_data_side
+from dataflex.engine.weighing import Seen, Weighing
 from dataflex.errors import UserError
 from dataflex.signals.losses import token_losses
 from dataflex.signals.passes import Rows, token_counts
@@ -84,7 +86,6 @@ class DynamicTrainer(_Base):
         self.conductor = conductor
         # The loss is divided by the step's token count right here, for every kind of model.
         self.model_accepts_loss_kwargs = True
-        self._factors: list[torch.Tensor] = []
         # On the device, so that no micro-batch waits for a copy.
         self._domain_ends = torch.from_numpy(np.cumsum(conductor.facts.rows)).to(self.args.device)
         self._feed = Feed(
@@ -96,6 +97,9 @@ class DynamicTrainer(_Base):
         )
         self._bench = self._make_bench(row_lengths, validation, end_tokens)
         self._signals = Measurements(self._bench, 0)
+        self._weighing: Weighing | None = None
+        self._losses: list[torch.Tensor] = []
+        """What the backward passes of the present step returned."""
         self.add_callback(_DataSide(self, resume_from))
 
     def _make_bench(
@@ -127,6 +131,11 @@ class DynamicTrainer(_Base):
             batch_tokens=self.args.per_device_train_batch_size * int(np.max(row_lengths)),
             folder=Path(str(self.args.output_dir)),
         )
+
+    def end_weighing(self) -> None:
+        """Show the step's samples to the weighter."""
+        assert self._weighing is not None
+        self._weighing.close()
 
     def close_feed(self) -> None:
         """End the workers that read ahead."""
@@ -160,8 +169,10 @@ class DynamicTrainer(_Base):
         if self._decide(step) or not self._feed.is_open:
             self._feed.open(self.conductor.rows_of_step, step, self.conductor.next_change(step))
         batches = self._feed.next_step()
-        if len(batches) > 1 and self.conductor.weighs_at(step):
-            self._factors = self._factors_beforehand(step, batches)
+        self._losses = []
+        self._weighing = self._weigh_step(step)
+        if self._weighing.needs_forward():
+            self._weighing.learn(self._seen_beforehand(batches))
         return batches, self._get_num_items_in_batch(batches, device)
 
     def _decide(self, step: int) -> bool:
@@ -187,43 +198,55 @@ class DynamicTrainer(_Base):
         if ROW_IDS not in inputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         assert num_items_in_batch is not None
-        row_ids = inputs.pop(ROW_IDS)
-        labels = inputs.pop("labels")
-        outputs = model(**inputs)
-        loss_sums, loss_tokens = token_losses(outputs.logits, labels)
-        weighted = loss_sums
-        if self._factors:
-            weighted = loss_sums * self._factors.pop(0)
-        elif self.conductor.weighs_at(self.state.global_step):
-            weighted = loss_sums * self._step_factors(loss_sums.detach(), loss_tokens)
-        domain = torch.bucketize(row_ids, self._domain_ends, right=True)
-        self.conductor.ledger.record(domain, loss_sums.detach(), loss_tokens)
+        seen, loss_sums, outputs = self._forward(model, inputs)
+        self.conductor.ledger.record(seen.domains, seen.loss_sums, seen.loss_tokens)
+        assert self._weighing is not None
+        factors = self._weighing.factors(seen)
+        weighted = loss_sums if factors is None else loss_sums * factors
         # Data parallelism averages gradients over ranks; the count is already the sum over them.
         loss = weighted.sum() * world()[1] / num_items_in_batch
         return (loss, outputs) if return_outputs else loss
 
-    def _step_factors(self, loss_sums: torch.Tensor, loss_tokens: torch.Tensor) -> torch.Tensor:
-        """Weigh this rank's samples among those of all ranks; shapes ``(n,)``."""
-        rank, _ = world()
-        mine = slice(rank * len(loss_sums), (rank + 1) * len(loss_sums))
-        every = concatenate_ranks(torch.stack([loss_sums, loss_tokens], dim=1).double()).cpu().numpy()
-        step = self.state.global_step
-        factors = self.conductor.loss_factors(step, every[:, 0], every[:, 1], self._signals)
-        return torch.from_numpy(factors[mine]).to(loss_sums)
+    def _forward(self, model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[Seen, torch.Tensor, Any]:
+        """Return what a micro-batch's forward shows, its loss sums with their graph, and its outputs."""
+        rows = inputs.pop(ROW_IDS)
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        losses, counted = token_losses(outputs.logits, labels)
+        loss_sums = losses.sum(1)
+        domains = torch.bucketize(rows, self._domain_ends, right=True)
+        seen = Seen(rows, domains, loss_sums.detach(), counted.sum(1).to(losses.dtype))
+        return seen, loss_sums, outputs
 
-    def _factors_beforehand(self, step: int, batches: list[dict[str, Any]]) -> list[torch.Tensor]:
-        """Weigh a step of several micro-batches: all its losses are needed before the first backward.
+    @override
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._losses.append(loss)
+        if len(self._losses) == self.args.gradient_accumulation_steps:
+            assert self._weighing is not None
+            scale = self._weighing.scale()
+            if scale is not None:
+                gradients = [p.grad for p in model.parameters() if p.grad is not None]
+                torch._foreach_mul_(gradients, scale)
+                # The Trainer adds up what this returns: the sum is to be the loss whose gradient is applied.
+                loss = scale * loss + (scale - 1) * torch.stack(self._losses[:-1]).sum()
+        return loss
 
-        That costs one forward without gradients; a step of one micro-batch is weighed in its own forward.
-        """
-        parts = []
+    def _weigh_step(self, step: int) -> Weighing:
+        return Weighing(
+            self.conductor,
+            step,
+            self._signals,
+            self.args.gradient_accumulation_steps,
+            # DeepSpeed takes its optimizer step within the last backward.
+            can_scale=not self.is_deepspeed_enabled,
+        )
+
+    def _seen_beforehand(self, batches: list[dict[str, Any]]) -> list[Seen]:
         with untouched(self.model), torch.no_grad():
-            for batch in batches:
-                inputs = self._prepare_inputs({key: v for key, v in batch.items() if key != ROW_IDS})
-                labels = inputs.pop("labels")
-                parts.append(torch.stack(token_losses(self.model(**inputs).logits, labels)))
-        loss_sums, loss_tokens = torch.cat(parts, dim=1)
-        return list(self._step_factors(loss_sums, loss_tokens).split([part.shape[1] for part in parts]))
+            return [self._forward(self.model, self._prepare_inputs(dict(batch)))[0] for batch in batches]
 
     @override
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
@@ -249,6 +272,7 @@ class _DataSide(TrainerCallback):
     @override
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         conductor = self._trainer.conductor
+        self._trainer.end_weighing()
         conductor.end_step(state.global_step - 1)
         # Before the checkpoint of this step is saved, so that a resumed run writes the same lines.
         if control.should_log or state.global_step >= state.max_steps:

@@ -1,38 +1,55 @@
-"""From a weighter's weights to the factors that the token losses of an optimizer step are multiplied by."""
+"""From weights of samples or domains to the factors that token losses are multiplied by.
+
+The loss of an optimizer step is ``sum_i m_i S_i / N``: ``S_i`` is the sum of a sample's token losses, ``N``
+the number of all supervised tokens of the step. Equal weights of tokens give the factor one to all.
+"""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import numpy as np
 
 from dataflex.engine.component import FloatArray
 
 
-def loss_factors(
-    weights: FloatArray, loss_tokens: FloatArray, mass: Literal["token", "sample"]
-) -> FloatArray:
-    """Return the factor of each sample's summed token losses, given all samples of an optimizer step.
+def loss_factors(weights: FloatArray, loss_tokens: FloatArray, *, of_means: bool) -> FloatArray:
+    """Return the factors ``m_i`` of all groups of tokens of an optimizer step: its samples or its domains.
 
-    With ``mass="token"`` the step's loss is ``sum_i w_i sum_j l_ij / sum_i w_i n_i``; with
-    ``mass="sample"`` it is ``sum_i w_i mean_j l_ij / sum_i w_i``. The factors are those ``m`` for which
-    ``sum_i m_i sum_j l_ij / sum_i n_i`` is that loss, so that equal weights of tokens give exactly one.
+    Weights of tokens give the loss ``sum_i w_i S_i / sum_i w_i n_i``; weights of means give
+    ``sum_i w_i (S_i / n_i) / sum_i w_i``, over the groups that have tokens.
 
     Args:
-        weights: one a sample, non-negative, any common scale.
-        loss_tokens: supervised tokens ``n_i`` of each sample.
-        mass: what a weight multiplies.
+        weights: one a group, any common scale.
+        loss_tokens: supervised tokens ``n_i`` of each group.
+        of_means: whether a weight multiplies the group's mean loss.
 
     Raises:
-        ValueError: a weight is negative or not finite, or all samples with supervised tokens have weight 0.
+        ValueError: see ``token_weights``, or all groups with supervised tokens have weight 0.
     """
+    per_token = token_weights(weights, loss_tokens, of_means=of_means)
+    return per_token * common_scale(float((per_token * loss_tokens).sum()), float(loss_tokens.sum()))
+
+
+def token_weights(weights: FloatArray, loss_tokens: FloatArray, *, of_means: bool) -> FloatArray:
+    """Return what each token of a group counts, before a common scale; see ``loss_factors``.
+
+    Raises:
+        ValueError: a weight is negative or not finite, or there is not one for each group.
+    """
+    weights = np.asarray(weights, np.float64)
     if weights.shape != loss_tokens.shape:
-        raise ValueError(f"{len(weights)} weights for {len(loss_tokens)} samples")
+        raise ValueError(f"weights of shape {weights.shape} for {len(loss_tokens)} groups of tokens")
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise ValueError("a weight is negative or not finite")
     weights = np.where(loss_tokens > 0, weights, 0.0)
-    per_token = weights if mass == "token" else weights / np.maximum(loss_tokens, 1)
-    total = float((per_token * loss_tokens).sum())
-    if total <= 0:
+    return weights / np.maximum(loss_tokens, 1) if of_means else weights
+
+
+def common_scale(weighted_tokens: float, loss_tokens: float) -> float:
+    """Return what makes the weights of a step's tokens one in the mean.
+
+    Raises:
+        ValueError: all of them are zero.
+    """
+    if weighted_tokens <= 0:
         raise ValueError("every sample of the step has weight zero")
-    return per_token * (float(loss_tokens.sum()) / total)
+    return loss_tokens / weighted_tokens

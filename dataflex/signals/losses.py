@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from dataflex.collectives import sum_over_ranks
+from dataflex.signals.cross_entropy import cross_entropy
 from dataflex.signals.passes import IGNORED, Batch, Rows, my_batches, refuse_gaps, token_batches
 
 
 def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return sum and number of the token losses of each sample.
+    """Return the loss of every token and which of them count.
 
     Args:
         logits: shape ``(B, L, V)``; position ``j`` predicts label ``j + 1``. Computed in fp32.
@@ -21,14 +22,18 @@ def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tens
             left, the first token must be one of them: what comes before it is padding.
 
     Returns:
-        Sums in nats, fp32, differentiable, shape ``(B,)``; counts, same type and shape.
+        Losses in nats, fp32, differentiable, shape ``(B, L)``, 0 where a position doesn't count; and whether
+        it does, same shape. Position ``j`` is that of the prediction.
     """
-    labels = labels.to(logits.device)
-    targets = F.pad(labels, (0, 1), value=IGNORED)[:, 1:]
-    losses = F.cross_entropy(
-        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
-    )
-    return losses.view_as(targets).sum(1), (targets != IGNORED).sum(1).to(losses.dtype)
+    targets = F.pad(labels.to(logits.device), (0, 1), value=IGNORED)[:, 1:]
+    losses = cross_entropy(logits.flatten(0, 1), targets.flatten())
+    return losses.view_as(targets), targets != IGNORED
+
+
+def sample_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return sum and number of the token losses of each sample; fp32, shape ``(B,)`` both."""
+    losses, counted = token_losses(logits, labels)
+    return losses.sum(1), counted.sum(1).to(losses.dtype)
 
 
 def mean_losses(model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -37,7 +42,7 @@ def mean_losses(model: nn.Module, batch: Batch) -> torch.Tensor:
     Labels are taken out of the batch, so that the model computes no loss of its own.
     """
     labels = batch.pop("labels")
-    loss_sums, counts = token_losses(model(**batch).logits, labels)
+    loss_sums, counts = sample_losses(model(**batch).logits, labels)
     return loss_sums / counts.clamp(min=1)
 
 

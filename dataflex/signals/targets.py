@@ -20,7 +20,7 @@ from dataflex.collectives import sum_over_ranks
 from dataflex.errors import UserError
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import SampleGradients, trainable
-from dataflex.signals.losses import sum_of_mean_losses, token_losses
+from dataflex.signals.losses import sample_losses, sum_of_mean_losses
 from dataflex.signals.passes import Batch, IntArray, Rows, my_batches, token_batches
 from dataflex.signals.projection import Projection
 
@@ -111,7 +111,7 @@ def policy_targets(
 
 def _weighted_loss(model: nn.Module, batch: Batch, weights: torch.Tensor) -> torch.Tensor:
     labels = batch.pop("labels")
-    loss_sums, _ = token_losses(model(**batch).logits, labels)
+    loss_sums, _ = sample_losses(model(**batch).logits, labels)
     return (loss_sums * weights.to(loss_sums)).sum()
 
 

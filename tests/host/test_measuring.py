@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from transformers import AutoModelForCausalLM
 
 from dataflex.engine.measuring import Measurements
-from dataflex.signals.losses import pool_losses, token_losses
+from dataflex.signals.losses import pool_losses, sample_losses
 from dataflex.signals.passes import Rows, token_batches
 from dataflex.signals.untouched import untouched
 
@@ -63,11 +63,11 @@ def test_pool_losses_equal_one_row_at_a_time(
         assert loss == pytest.approx(alone, rel=2e-6, nan_ok=True)
 
 
-def test_token_losses_match_torch_and_their_gradient() -> None:
+def test_sample_losses_match_torch_and_their_gradient() -> None:
     logits = torch.randn(3, 6, 11, dtype=torch.float64, requires_grad=True)
     labels = torch.randint(0, 11, (3, 6))
     labels[0, :4] = labels[2, 1:] = -100
-    sums, counts = token_losses(logits, labels)
+    sums, counts = sample_losses(logits, labels)
     expected = F.cross_entropy(logits[:, :-1].transpose(1, 2).float(), labels[:, 1:], reduction="none")
     assert counts.tolist() == [2, 5, 0]
     torch.testing.assert_close(sums, expected.sum(1))

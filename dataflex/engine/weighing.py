@@ -1,0 +1,165 @@
+"""How much each sample of an optimizer step counts, whatever its micro-batches and ranks.
+
+Weights that compare samples with each other need the losses of the whole step before its first backward.
+Those that look at a sample by itself don't, only their common scale does; it is put on the gradients after
+the step's last backward, which is exact, because a gradient is linear in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dataflex.collectives import concatenate_ranks, sum_over_ranks, world
+from dataflex.engine.component import FloatArray, Samples, Signals, Weighter
+from dataflex.engine.conductor import Conductor
+from dataflex.engine.weighting import common_scale, token_weights
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a forward showed of a micro-batch; shape ``(B,)``, without gradient."""
+
+    rows: torch.Tensor
+    domains: torch.Tensor
+    loss_sums: torch.Tensor
+    loss_tokens: torch.Tensor
+    states: torch.Tensor | None = None
+    """See ``Samples.states``."""
+
+    def samples(self) -> Samples:
+        """Return what a weighter may know of them."""
+        return Samples(
+            self.rows.cpu().numpy(),
+            self.domains.cpu().numpy(),
+            self.loss_tokens.cpu().numpy().astype(np.int64),
+            None if self.states is None else self.states.double().cpu().numpy(),
+        )
+
+    def table(self) -> FloatArray:
+        """Return loss sums and tokens, shape ``(B, 2)``."""
+        return torch.stack([self.loss_sums, self.loss_tokens], 1).double().cpu().numpy()
+
+
+class Weighing:
+    """The weights of one optimizer step.
+
+    Args:
+        conductor: knows mixer and weighter.
+        step: optimizer step.
+        signals: of this step.
+        micro_batches: that this rank gets.
+        can_scale: whether gradients can be scaled between the last backward and the optimizer's step.
+    """
+
+    def __init__(
+        self, conductor: Conductor, step: int, signals: Signals, micro_batches: int, *, can_scale: bool
+    ) -> None:
+        self._conductor, self._step, self._signals = conductor, step, signals
+        self._micro_batches, self._can_scale = micro_batches, can_scale
+        self._weighter = conductor.weighter_at(step)
+        self._by_domain = conductor.domain_factors(step)
+        self._beforehand: list[tuple[FloatArray, FloatArray]] = []
+        self._trained: list[FloatArray] = []
+        """Of each micro-batch that was trained: loss sums, tokens, weights."""
+        self._waiting: FloatArray | None = None
+        """Weighted and plain tokens of this rank whose common scale has to wait."""
+        if self._weighter is not None:
+            conductor.before_weights(step, signals)
+
+    def needs_forward(self) -> bool:
+        """Tell whether all losses of the step have to be known before its first backward."""
+        weighter = self._weighter
+        if weighter is None or self._micro_batches == 1:
+            return False
+        return not weighter.by_sample() or (weighter.relative() and not self._can_scale)
+
+    def learn(self, seen: Sequence[Seen]) -> None:
+        """Weigh all micro-batches of this rank from a forward of their own, before they are trained."""
+        assert self._weighter is not None
+        self._beforehand = self._weigh(self._weighter, seen)
+
+    def factors(self, seen: Seen) -> torch.Tensor | None:
+        """Return the factors of a micro-batch's summed token losses, shape ``(B,)``; None: all are one."""
+        if self._weighter is None:
+            if self._conductor.observes_samples:
+                self._trained.append(np.insert(seen.table(), 2, 1.0, axis=1))
+            return None if self._by_domain is None else self._of_domains(seen).to(seen.loss_sums)
+        known = self._beforehand.pop(0) if self._beforehand else self._weigh(self._weighter, [seen])[0]
+        weights, factors = known
+        self._trained.append(np.column_stack([seen.table(), weights]))
+        return torch.from_numpy(factors).to(seen.loss_sums)
+
+    def scale(self) -> float | None:
+        """Return what gradients and losses of the step are to be multiplied by after its last backward.
+
+        Raises:
+            ValueError: all samples have weight zero.
+        """
+        if self._waiting is None:
+            return None
+        return common_scale(*sum_over_ranks(torch.from_numpy(self._waiting)).tolist())
+
+    def close(self) -> None:
+        """Show the step's samples to the weighter and log its weights."""
+        if self._trained:
+            loss_sums, loss_tokens, weights = self._every(self._trained).T
+            rows = self._conductor.rows_of_step(self._step)
+            domains = self._conductor.facts.domain_of(rows)
+            samples = Samples(rows, domains, loss_tokens.astype(np.int64))
+            self._conductor.after_weights(
+                self._step,
+                _means(loss_sums, loss_tokens),
+                samples,
+                None if self._weighter is None else weights,
+            )
+
+    def _weigh(self, weighter: Weighter, parts: Sequence[Seen]) -> list[tuple[FloatArray, FloatArray]]:
+        """Return weights and factors of some micro-batches of this rank."""
+        tables = [part.table() for part in parts]
+        if weighter.by_sample():
+            weights = [
+                self._conductor.weights(self._step, _means(*table.T), part.samples(), self._signals)
+                for table, part in zip(tables, parts, strict=True)
+            ]
+        else:
+            loss_sums, loss_tokens = self._every(tables).T
+            rows = self._conductor.rows_of_step(self._step)
+            samples = Samples(rows, self._conductor.facts.domain_of(rows), loss_tokens.astype(np.int64))
+            every = self._conductor.weights(
+                self._step, _means(loss_sums, loss_tokens), samples, self._signals
+            )
+            weights = list(every.reshape(len(parts), world()[1], -1)[:, world()[0]])
+        factors, sums = [], np.zeros(2)
+        for part, table, own in zip(parts, tables, weights, strict=True):
+            domain = np.ones(len(own)) if self._by_domain is None else self._of_domains(part).cpu().numpy()
+            of_token = token_weights(own, table[:, 1], of_means=weighter.mass == "sample") * domain
+            factors.append(of_token)
+            sums += (of_token * table[:, 1]).sum(), (domain * table[:, 1]).sum()
+        if not weighter.relative():
+            return list(zip(weights, factors, strict=True))
+        if len(parts) < self._micro_batches:
+            self._waiting = sums if self._waiting is None else self._waiting + sums
+            return list(zip(weights, factors, strict=True))
+        scale = common_scale(*sum_over_ranks(torch.from_numpy(sums)).tolist())
+        return [(own, factor * scale) for own, factor in zip(weights, factors, strict=True)]
+
+    def _of_domains(self, seen: Seen) -> torch.Tensor:
+        assert self._by_domain is not None
+        return torch.from_numpy(self._by_domain).to(seen.domains.device)[seen.domains]
+
+    @staticmethod
+    def _every(tables: Sequence[FloatArray]) -> FloatArray:
+        """Return the tables of all ranks' micro-batches, one line a sample, in the step's order of rows."""
+        own = torch.from_numpy(np.stack(tables))
+        parts, micro_batch, columns = own.shape
+        every = concatenate_ranks(own).reshape(-1, parts, micro_batch, columns)
+        return every.transpose(0, 1).reshape(-1, columns).numpy()
+
+
+def _means(loss_sums: FloatArray, loss_tokens: FloatArray) -> FloatArray:
+    """Return mean losses, NaN where there is no supervised token."""
+    return np.divide(loss_sums, loss_tokens, out=np.full(len(loss_sums), np.nan), where=loss_tokens > 0)
