@@ -22,8 +22,20 @@ DESCENT = {
     "train_step": 1,
 }
 DECISIONS: dict[str, dict[str, Any]] = {
-    "weight": {"train_type": "dynamic_weight", "component_params": {"r": 0.3}},
-    "weight-sample": {"train_type": "dynamic_weight", "component_params": {"mass": "sample"}},
+    # Bounds of the step before exist from the second step on.
+    "weight": {"train_type": "dynamic_weight", "component_params": {"r": 0.3}, "train_step": 2},
+    "weight-sample": {
+        "train_type": "dynamic_weight",
+        "component_params": {"mass": "sample"},
+        "train_step": 2,
+    },
+    "weight-same-step": {"train_type": "dynamic_weight", "component_params": {"bounds": "same_step"}},
+    "weight-capped": {
+        "train_type": "dynamic_weight",
+        "component_params": {"strategy": "kl_dro", "r": 0.3, "max_weight": 1.5},
+        "train_step": 2,
+    },
+    "odm": {"train_type": "dynamic_mix", "component_name": "odm", "update_step": 1, "update_times": -1},
     "mix": {"train_type": "dynamic_mix", "component_name": "random", "update_step": 1, "update_times": -1},
     "select": {
         "train_type": "dynamic_select",
@@ -53,6 +65,41 @@ def test_batch_and_accumulation_do_not_matter(run: Callable[..., Run], tiny: Pat
         assert (part - whole).norm() < 1e-6 * whole.norm()
 
 
+def test_the_logged_loss_is_that_whose_gradient_is_applied(run: Callable[..., Run]) -> None:
+    """However many micro-batches wait for the common scale of their weights."""
+    keys = DESCENT | {"logging_steps": 1, "learning_rate": 0.1} | DECISIONS["weight"]
+    whole, parts = (run(**keys, **split(*how)).losses for how in ((8, 1), (2, 4)))
+    assert parts == pytest.approx(whole, rel=1e-5)
+    plain = run(**keys | {"component_params": {"strategy": "none"}}, **split(8, 1)).losses
+    assert plain[0] == pytest.approx(whole[0])
+    assert plain[1] != pytest.approx(whole[1], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("params", "forwards"),
+    [({}, 0), ({"max_weight": 2.0}, 1), ({"bounds": "same_step"}, 1), ({"strategy": "none"}, 0)],
+)
+def test_only_weights_that_compare_samples_need_a_forward_beforehand(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], forwards: int
+) -> None:
+    from dataflex.engine.trainer import DynamicTrainer
+
+    made = []
+    seen_beforehand = DynamicTrainer._seen_beforehand
+
+    def counted(self: DynamicTrainer, batches: list[Any]) -> Any:
+        made.append(len(batches))
+        return seen_beforehand(self, batches)
+
+    monkeypatch.setattr(DynamicTrainer, "_seen_beforehand", counted)
+    keys = DESCENT | {"train_type": "dynamic_weight", "component_params": params}
+    run(**keys, **split(2, 4))
+    assert made == [4] * forwards
+    made.clear()
+    run(**keys, **split(8, 1))
+    assert not made
+
+
 @pytest.mark.slow
 def test_ranks_do_not_matter(run: Callable[..., Run], torchrun: Callable[..., Run], tiny: Path) -> None:
     """Selection, mixture and weights at once, on two processes against one."""
@@ -62,7 +109,8 @@ def test_ranks_do_not_matter(run: Callable[..., Run], torchrun: Callable[..., Ru
             {"kind": "select"} | every,
             {"kind": "mix"} | every | {"component_name": "random"},
             {"kind": "weight", "component_name": "loss", "component_params": {"r": 0.3}},
-        ]
+        ],
+        "train_step": 2,
     }
     single, double = run(**keys, **split(8, 1)), torchrun(**keys, **split(2, 2))
     one, two = gradient(single, tiny / "model"), gradient(double, tiny / "model")

@@ -22,6 +22,42 @@ def test_static_keeps_the_initial_or_the_given_proportions(at: At, facts: Facts)
         build("mix", "static", {"proportions": [1, 1]}).check(facts)
 
 
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"rule": "natural"}, [4 / 13, 3 / 13, 6 / 13]),
+        ({"rule": "uniform"}, [1 / 3] * 3),
+        ({"rule": "temperature", "temperature": 1.0}, [4 / 13, 3 / 13, 6 / 13]),
+        ({"rule": "temperature", "temperature": 2.0}, np.sqrt([4, 3, 6]) / np.sqrt([4, 3, 6]).sum()),
+        ({"rule": "temperature", "temperature": 1e9}, [1 / 3] * 3),
+    ],
+)
+def test_static_rules(at: At, params: dict[str, object], expected: list[float]) -> None:
+    """Loss tokens of the domains are 400, 300 and 600."""
+    mixture = build("mix", "static", params).update(at())  # type: ignore[attr-defined]
+    assert mixture.proportions == pytest.approx(np.asarray(expected))
+
+
+def test_unimax_shows_no_row_more_often_than_asked(at: At, facts: Facts) -> None:
+    """200 samples over rows of 10, 10 and 20 loss tokens. Uniform is the same number of tokens of each domain: 80
+    rows of a and b, which are two epochs and more, and 40 of c.
+    """
+    free = build("mix", "static", {"rule": "unimax", "max_epochs": 4.0}).update(at())  # type: ignore[attr-defined]
+    assert free.proportions == pytest.approx(np.full(3, 1 / 3))
+    # At most 2 epochs: b gives 60 rows, a 80 and c, which has 60, takes the other 60.
+    tight = build("mix", "static", {"rule": "unimax", "max_epochs": 2.0}).update(at())  # type: ignore[attr-defined]
+    tokens = np.array([80 * 10, 60 * 10, 60 * 20])
+    assert tight.proportions == pytest.approx(tokens / tokens.sum())
+    # All of it three times is less than what is asked for: natural.
+    short = build("mix", "static", {"rule": "unimax", "max_epochs": 1.0}).update(at())  # type: ignore[attr-defined]
+    assert short.proportions == pytest.approx(facts.loss_tokens / facts.loss_tokens.sum())
+
+
+def test_a_rule_and_proportions_exclude_each_other() -> None:
+    with pytest.raises(UserError, match="exclude each other"):
+        build("mix", "static", {"rule": "natural", "proportions": [1, 1, 1]})
+
+
 def test_random_mixtures_differ_repeat_and_leave_global_generators_alone(at: At) -> None:
     mixer = build("mix", "random", {})
     before = np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
