@@ -295,7 +295,7 @@ class Conductor:
 
     def end_step(self, step: int) -> None:
         """Close the ledger's step and show it to the mixer. ``step`` is the one just trained."""
-        losses = self.ledger.close_step(self.proportions, self.mixes)
+        losses = self.ledger.close_step(self.proportions, asked=self.mixes)
         mix = self.decisions.get("mix")
         if mix is not None:
             assert isinstance(mix.component, Mixer)
