@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+from typing import Self
 
-from dataflex.engine.component import Context, Facts, Mixer, Mixture
-from dataflex.engine.proportions import as_proportions
+import numpy as np
+from pydantic import model_validator
+
+from dataflex.engine.component import Context, Facts, FloatArray, Mixer, Mixture
+from dataflex.engine.proportions import as_proportions, learned_proportions
 
 
 class StaticMixer(Mixer):
@@ -16,13 +20,26 @@ class StaticMixer(Mixer):
     proportions: list[float] | dict[str, float] | None = None
     """Shares of the loss tokens, in the order of ``dataset`` or by name; none keeps the initial ones."""
 
+    proportions_from: str | None = None
+    """Directory of a finished run that learned proportions (mixer doremi), to keep those."""
+
+    @model_validator(mode="after")
+    def _from_one_place(self) -> Self:
+        if self.proportions is not None and self.proportions_from is not None:
+            raise ValueError("proportions and proportions_from contradict each other: give one of them")
+        return self
+
     def check(self, facts: Facts) -> None:
         """Refuse proportions that do not fit the domains."""
-        if self.proportions is not None:
-            as_proportions(self.proportions, facts.domains, "component_params.proportions")
+        self._kept(facts)
 
     def update(self, context: Context) -> Mixture:
         """Return the fixed proportions."""
-        if self.proportions is None:
-            return Mixture(np.array(context.facts.proportions))
-        return Mixture(as_proportions(self.proportions, context.facts.domains, "proportions"))
+        return Mixture(self._kept(context.facts))
+
+    def _kept(self, facts: Facts) -> FloatArray:
+        if self.proportions_from is not None:
+            return learned_proportions(Path(self.proportions_from), facts.domains, "proportions_from")
+        if self.proportions is not None:
+            return as_proportions(self.proportions, facts.domains, "component_params.proportions")
+        return np.array(facts.proportions)
