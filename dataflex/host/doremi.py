@@ -210,6 +210,6 @@ def _refuse_changed(folder: Path, config: Config) -> None:
     for key in sorted(made.keys() | now.keys()):
         if made.get(key) != now.get(key):
             raise UserError(
-                f"{folder} was finished with {key} {made.get(key)}, not {now.get(key)}: change it back, remove "
-                "the folder to train it again, or choose another output_dir"
+                f"{folder} was finished with {key} {made.get(key)}, not {now.get(key)}: change it back, "
+                "remove the folder to train it again, or choose another output_dir"
             )
