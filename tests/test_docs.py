@@ -51,7 +51,8 @@ def test_the_examples_of_configurations_are_valid(text: str) -> None:
     config = yaml.safe_load(text)
     if "doremi" in config:
         job = Job(config)
-        assert [split(job.config(part))[0].decision_list() for part in ("reference", "proxy", "main")]
+        parts = [split(job.config(part))[0].decision_list() for part in ("reference", "proxy", "main")]
+        assert [decision.component_name for (decision,) in parts] == ["static", "doremi", "static"]
         return
     own, host = split(config)
     assert own.decision_list()
