@@ -71,14 +71,18 @@ def _arguments(model_args: Any, folder: Path) -> Any:
     """Return the model arguments of the run with the reference model in place of its own."""
     arguments = copy.copy(model_args)
     arguments.model_name_or_path, arguments.adapter_name_or_path = str(folder), None
-    adapter = folder / "adapter_config.json"
-    if adapter.is_file():
-        arguments.model_name_or_path = json.loads(adapter.read_text())["base_model_name_or_path"]
+    if (folder / "adapter_config.json").is_file():
+        arguments.model_name_or_path = str(_base(folder))
         arguments.adapter_name_or_path = [str(folder)]
     # The run's own model may begin with random weights; this one never does.
     arguments.train_from_scratch = False
     arguments.quantization_bit = None
     return arguments
+
+
+def _base(adapter: Path) -> Path:
+    """Return the model below an adapter: a folder, or the name of one on the hub."""
+    return Path(json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"])
 
 
 def _refuse_other_tokens(source: ReferenceSource, arguments: Any, template_of: Any, tokenizer: Any) -> None:
@@ -130,7 +134,10 @@ def _not_partitioned(training: Any) -> Iterator[None]:
 def _identity(folder: Path, args: HostArguments) -> str:
     """Return a digest of a model's files and of the precision it is computed with."""
     digest = hashlib.sha256(f"{args.model.compute_dtype} {args.training.bf16} {args.training.fp16}".encode())
-    for file in sorted({path for pattern in _CONTENT for path in folder.glob(pattern)}):
+    folders = [folder]
+    if (folder / "adapter_config.json").is_file():
+        folders.append(_base(folder))
+    for file in sorted({path for one in folders for pattern in _CONTENT for path in one.glob(pattern)}):
         with file.open("rb") as content:
             digest.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()

@@ -152,7 +152,8 @@ def _bounds(offsets: IntArray) -> IntArray:
     rows, tokens = len(offsets) - 1, int(offsets[-1])
     size = max(_PART_TOKENS, -(-tokens // _MOST_PARTS))
     cuts = np.searchsorted(offsets, np.arange(0, max(tokens, 1), size))
-    return np.unique(np.append(cuts[cuts < rows], rows)).astype(np.int64)
+    # Rows without tokens at the end make no part of their own: an empty file can't be mapped.
+    return np.unique(np.concatenate(([0], cuts[offsets[cuts] < tokens], [rows]))).astype(np.int64)
 
 
 def _is_whole(file: Path, tokens: int) -> bool:

@@ -85,8 +85,8 @@ def test_a_model_is_not_above_itself(run: Callable[..., Run], tiny: Path) -> Non
     """The proxy starts as its reference: the first scores are zero, and no weight moves."""
     start = str(tiny / "model")
     one = run(**proxy(start, reference_losses="live", score_clip="none"), train_step=2)
-    assert series(one, "alpha")[1] == pytest.approx(np.full(3, 1 / 3), abs=1e-12)
-    assert list(mixtures(one)[1]["scores"].values()) == [0.0, 0.0, 0.0]
+    assert series(one, "alpha")[1] == pytest.approx(np.full(3, 1 / 3), abs=1e-6)
+    assert series(one, "scores")[1] == pytest.approx(np.zeros(3), abs=1e-6)
 
 
 def test_a_hand_made_run_repeats_the_weights(run: Callable[..., Run], reference: Callable[..., str]) -> None:
@@ -131,9 +131,9 @@ def test_ranks_do_not_matter(
 ) -> None:
     keys = DESCENT | {"train_step": 3}
     model = reference(**DESCENT)
-    single = run(**keys, **proxy(model, reference_losses=losses), **split(8, 1))
-    shutil.rmtree(Path(model) / "reference_losses", ignore_errors=True)
+    # The two processes make the cache that the single one reads.
     double = torchrun(**keys, **proxy(model, reference_losses=losses), **split(2, 2))
+    single = run(**keys, **proxy(model, reference_losses=losses), **split(8, 1))
     for key in ("scores", "alpha", "average"):
         assert series(double, key)[1:] == pytest.approx(series(single, key)[1:], abs=2e-6)
     assert learned(double.folder) == pytest.approx(learned(single.folder), abs=1e-6)
@@ -173,10 +173,11 @@ def test_the_reference_is_left_as_it_was_and_out_of_the_checkpoint(
 
 def test_an_adapter_may_be_the_reference(run: Callable[..., Run], reference: Callable[..., str]) -> None:
     """Its base comes with it, whatever the run's own model is; random weights it never has."""
-    adapter = reference(finetuning_type="lora", lora_rank=4)
-    one = run(**proxy(adapter, reference_losses="live"), train_step=2, train_from_scratch=True)
-    # A model of random weights is far above a trained one in every domain.
-    assert min(mixtures(one)[1]["scores"].values()) > 0
+    adapter = reference(finetuning_type="lora", lora_rank=4, learning_rate=2e-2, train_step=30)
+    keys = proxy(adapter, reference_losses="live", score_clip="none")
+    one = run(**keys, train_step=2, train_from_scratch=True)
+    # A model of random weights is above a trained one in every domain.
+    assert series(one, "scores")[1].min() > 0.1
 
 
 @pytest.mark.parametrize("stop", [3, 4])
