@@ -28,7 +28,8 @@ from dataflex.signals.scores import row_keys
 
 _PART_TOKENS = 2**20
 """Supervised tokens of a part: 2 MiB."""
-_MOST_PARTS = 1024
+_MOST_PARTS = 256
+"""Each is an open file of every rank."""
 
 Half = npt.NDArray[np.float16]
 IntArray = npt.NDArray[np.int64]
@@ -127,9 +128,7 @@ def cached_losses(
                 values = np.empty(int(tokens[number]), np.float16)
                 for inside in own:
                     chosen = [int(bounds[number]) + row for row in inside]
-                    _fill(
-                        values, offsets - offsets[bounds[number]], chosen, _flat(measure, model, rows, chosen)
-                    )
+                    _fill(values, offsets, int(bounds[number]), chosen, _flat(measure, model, rows, chosen))
                     progress.advance(bar)
                 _write(files[number], values)
 
@@ -177,13 +176,13 @@ def _flat(measure: Measure, model: nn.Module, rows: Rows, chosen: Sequence[int])
     return losses
 
 
-def _fill(values: Half, starts: IntArray, chosen: Sequence[int], flat: Half) -> None:
-    """Put the losses of some rows to their places in a part; ``starts``: of each row in the part."""
+def _fill(values: Half, offsets: IntArray, first: int, chosen: Sequence[int], flat: Half) -> None:
+    """Put the losses of some rows to their places in the part that begins with row ``first``."""
     at = 0
     for row in chosen:
-        size = int(starts[row + 1] - starts[row])
-        values[starts[row] : starts[row] + size] = flat[at : at + size]
-        at += size
+        start, stop = offsets[row] - offsets[first], offsets[row + 1] - offsets[first]
+        values[start:stop] = flat[at : at + stop - start]
+        at += stop - start
 
 
 def _write(file: Path, values: Half) -> None:
