@@ -137,7 +137,7 @@ def _noise(method: Mixed) -> list[str]:
 
 
 def planted_mixture(results: Sequence[CellResult]) -> Table:
-    """The table: loss on the target, regret, excess by domain, what noise got, asked against realised shares."""
+    """The table: loss on the target, regret, excess by domain, what noise got, realised against asked."""
     found = studies(results)
     shown = [method for study in found for method in (*study.methods, *([study.best] if study.best else []))]
     domains = ordered(results[0].metrics["entropy"], DOMAINS)
@@ -193,14 +193,14 @@ def _what(results: Sequence[CellResult]) -> list[str]:
     verdict = "within one packed row, in every run" if worst <= 1 else "NOT within one packed row"
     target = ", ".join(ordered(first["target"], DOMAINS))
     return [
-        f"Target loss: held-out loss in nats a symbol, the mean of {target}, each counting alike. Noise is no "
-        "target: nothing can be learned there.",
-        "Excess: a domain's loss less what the chain itself pays for the same text. Entropies, the mean of the "
-        f"runs: {', '.join(f'{name} {entropy[name]:.3f}' for name in domains)}.",
+        f"Target loss: held-out loss in nats a symbol, the mean of {target}, each counting alike. Noise is "
+        "no target: nothing can be learned there.",
+        "Excess: a domain's loss less what the chain itself pays for the same text. Entropies, the mean of "
+        f"the runs: {', '.join(f'{name} {entropy[name]:.3f}' for name in domains)}.",
         "Noise: its share of the tokens that were asked for, and its share of the sum of the domains' loss "
         "weights where there are such: mean of the run → at its end.",
-        "Rows off: the largest distance of a domain's tokens from those asked for, in packed rows, at the end of "
-        f"a run: {verdict} (largest: {worst:.2f}).",
+        "Rows off: the largest distance of a domain's tokens from those asked for, in packed rows, at the "
+        f"end of a run: {verdict} (largest: {worst:.2f}).",
     ]
 
 

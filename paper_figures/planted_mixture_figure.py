@@ -21,8 +21,8 @@ from paper_figures.planted_mixture import DOMAINS, NOISE, Mixed, studies
 Steps = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
 COLUMNS = 3
-# Noise in grey: what should get nothing.
-LINES = {name: (COLOURS[1 + place], DASHES[place]) for place, name in enumerate(DOMAINS)}
+WANTED = [name for name in DOMAINS if name != NOISE]
+LINES = {name: (COLOURS[1 + place], DASHES[place]) for place, name in enumerate(WANTED)}
 LINES[NOISE] = ("#777777", DASHES[2])
 OTHER = (COLOURS[0], DASHES[0])
 

@@ -1,8 +1,8 @@
 """Marking a mixture of Markov chains: what is lost on held-out text, and what the run was trained on.
 
 The loss of a mixture is the mean over the target domains, each counting alike: a scarce domain is wanted no
-less than a plentiful one. Noise is no target, since nothing can be learned there. A domain's excess is its loss
-less what the chain itself pays for the same text; in expectation that is the entropy.
+less than a plentiful one. Noise is no target, since nothing can be learned there. A domain's excess is its
+loss less what the chain itself pays for the same text; in expectation that is the entropy.
 """
 
 from __future__ import annotations
@@ -103,15 +103,15 @@ def summary(
         yardstick: whether the cell is one of the static mixtures that regret is measured against.
 
     Raises:
-        UserError: a domain was not trained on or not evaluated.
+        UserError: corpus, run and held-out text differ in their domains, or none is a target.
     """
     domains = list(entropy)
     evaluated, trained = {document.domain for document in documents}, {line.domain for line in intervals}
     odd = sorted((evaluated ^ set(domains)) | (trained ^ set(domains)) | (set(target) - set(domains)))
-    if odd or not target:
-        raise UserError(
-            f"domain {odd[:1] or 'list'} is not among those of corpus, run and held-out text alike"
-        )
+    if odd:
+        raise UserError(f"domain {odd[0]} is not in the corpus, the run and the held-out text alike")
+    if not target:
+        raise UserError("the corpus has no target domain")
     loss = {name: _loss(documents, name, "loglik") for name in domains}
     excess = {name: loss[name] - _loss(documents, name, "chain_loglik") for name in domains}
     by_domain = {name: [line for line in intervals if line.domain == name] for name in domains}
