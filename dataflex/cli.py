@@ -13,7 +13,7 @@ import typer
 
 from dataflex.corpus.commands import app as corpus_app
 from dataflex.errors import UserError
-from dataflex.evaluation.commands import evaluate
+from dataflex.evaluation.commands import evaluate, held_out
 from dataflex.evidence.commands import check as check_results
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(corpus_app, name="corpus")
 app.command()(evaluate)
+app.command("held-out")(held_out)
 app.command("check")(check_results)
 
 HOST_COMMANDS = ("api", "chat", "eval", "export", "webchat", "webui", "env", "help")
