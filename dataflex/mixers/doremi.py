@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from dataflex.engine.component import Context, Facts, FloatArray, Mixer, Mixture, StepLosses
+from dataflex.engine.component import Context, Facts, FloatArray, Mixer, Mixture, Need, StepLosses
 from dataflex.errors import UserError
 from dataflex.signals.reference import ReferenceSource
 
@@ -48,11 +48,12 @@ class DoReMiMixer(Mixer):
     paper = "arXiv:2305.10429"
     example = {"reference_model_path": "reference"}
 
-    reference_model_path: str
+    reference_model_path: str | None = None
     """Folder of the reference model: a finished run, or any model with the same tokenizer."""
-    reference_losses: Literal["cached", "live"] = "cached"
+    reference_losses: Literal["cached", "live", "zero"] = "cached"
     """cached: its token losses on all rows are computed once and kept on disk, 2 bytes a token, for all runs
-    that share them. live: one forward more at every step, cheaper where a run sees few of the rows."""
+    that share them. live: one forward more at every step, cheaper where a run sees few of the rows. zero:
+    there is no reference, which is group DRO on the plain loss: a control that runs after noise."""
     reference_cache: str | None = None
     """Folder of the cached losses; none: beside the reference model."""
     eta: Annotated[float, Field(gt=0)] = 1.0
@@ -74,8 +75,22 @@ class DoReMiMixer(Mixer):
     _excess: FloatArray | None = None
     _tokens: FloatArray | None = None
 
-    def reference(self) -> ReferenceSource:
+    @model_validator(mode="after")
+    def _one_reference(self) -> Self:
+        if self.reference_losses == "zero" and self.reference_model_path is not None:
+            raise ValueError("reference_losses: zero uses no reference model: remove reference_model_path")
+        if self.reference_losses != "zero" and self.reference_model_path is None:
+            raise ValueError("reference_model_path is missing: name the folder of the reference model")
+        return self
+
+    def requirements(self) -> frozenset[Need]:
+        """Return what is to be measured: nothing without a reference."""
+        return frozenset() if self.reference_losses == "zero" else self.needs
+
+    def reference(self) -> ReferenceSource | None:
         """Return the model that losses are compared with."""
+        if self.reference_losses == "zero" or self.reference_model_path is None:
+            return None
         return ReferenceSource(self.reference_model_path, self.reference_losses, self.reference_cache)
 
     def check(self, facts: Facts) -> None:
@@ -90,11 +105,14 @@ class DoReMiMixer(Mixer):
 
     def observe(self, losses: StepLosses, step: int) -> None:
         """Add the step's excess losses to the evidence for the next update."""
-        if losses.excess is None:
+        excess = losses.excess
+        if self.reference_losses == "zero":
+            excess = np.stack([losses.loss_sums, losses.loss_sums], axis=1)
+        if excess is None:
             raise ValueError("DoReMi needs the excess losses of the step")
         if self._excess is None or self._tokens is None:
-            self._excess, self._tokens = np.zeros_like(losses.excess), np.zeros(len(losses.loss_tokens))
-        self._excess = self._excess + losses.excess
+            self._excess, self._tokens = np.zeros_like(excess), np.zeros(len(losses.loss_tokens))
+        self._excess = self._excess + excess
         self._tokens = self._tokens + losses.loss_tokens
 
     def update(self, context: Context) -> Mixture:

@@ -42,9 +42,7 @@ def test_ledger_keeps_what_methods_look_at_apart() -> None:
     counts = torch.randint(0, 9, (4, 2, 5), generator=generator)
     ledger = Ledger(2)
     for half in (slice(0, 2), slice(2, 4)):
-        ledger.record(
-            domain[half], sums[half], tokens[half], excess=excess[half], router_counts=counts[half]
-        )
+        ledger.record(domain[half], sums[half], tokens[half], excess=excess[half], router_counts=counts[half])
     step = ledger.close_step(np.full(2, 0.5), asked=False)
     assert step.excess is not None
     assert step.router_counts is not None
