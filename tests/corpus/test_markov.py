@@ -91,8 +91,11 @@ EQUAL = 1 / len(ALPHABET)
 
 
 def bigram(documents, prior=EQUAL, strength=4.0):
-    """Transition probabilities counted from documents, beside some counts of a prior."""
-    counts = np.zeros((len(ALPHABET), len(ALPHABET))) + strength * prior
+    """Transition probabilities counted from documents, beside some counts of a prior.
+
+    A tenth of the prior is spread equally, so that what it holds for impossible can still be learned.
+    """
+    counts = np.zeros((len(ALPHABET), len(ALPHABET))) + strength * (0.9 * prior + 0.1 * EQUAL)
     np.add.at(counts, (documents[:, :-1], documents[:, 1:]), 1)
     return counts / counts.sum(axis=1, keepdims=True)
 
@@ -110,7 +113,7 @@ def test_what_is_learned_from_the_source_serves_for_kin_alone(seed):
     alone, after_source = loss(bigram(own), test), loss(bigram(own, source), test)
     assert after_source < alone - 0.02
     assert after_source < loss(bigram(own, middle), test) - 0.02
-    assert loss(source, test) < loss(middle, test) - 0.02
+    assert loss(source, test) < math.log(len(ALPHABET)) - 0.5 < loss(middle, test)
     # It has rows of its own too, so that the source alone does not do, and nothing does better than the truth.
     assert loss(source, test) > after_source + 0.02
     assert loss(chains["kin"].transition, test) < after_source
