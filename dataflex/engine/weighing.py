@@ -29,6 +29,8 @@ class Seen:
     loss_tokens: torch.Tensor
     states: torch.Tensor | None = None
     """See ``Samples.states``."""
+    router_counts: torch.Tensor | None = None
+    """See ``Ledger.record``."""
 
     def samples(self) -> Samples:
         """Return what a weighter may know of them."""
