@@ -96,7 +96,8 @@ class AdaptWeighter(Weighter):
             scores = scores - self._likeness_of_anchors(len(self.anchor_rows(context)))
         # The logistic function, without an overflow.
         weights = 0.5 + 0.5 * np.tanh(0.5 * scores / self.tau)
-        return np.clip(weights, self.min_weight, self.max_weight)
+        most = np.inf if self.max_weight is None else self.max_weight
+        return np.clip(weights, self.min_weight or 0.0, most)
 
     def _likeness_of_anchors(self, count: int) -> float:
         """Return the mean cosine between two different anchors; 1 if there is one only."""

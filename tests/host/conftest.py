@@ -63,8 +63,8 @@ def experts(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     """Folders of untrained mixture-of-experts models, by architecture, with the tiny model's tokenizer."""
     from transformers import AutoConfig, AutoModelForCausalLM, set_seed
 
-    dense = json.loads((tiny / "model" / "config.json").read_text())
-    shape = {key: dense[key] for key in SHAPE} | EXPERTS
+    dense = AutoConfig.from_pretrained(tiny / "model")
+    shape = {key: getattr(dense, key) for key in SHAPE} | EXPERTS
     folders = {}
     for kind in ("mixtral", "qwen2_moe", "qwen3_moe"):
         folders[kind] = tmp_path_factory.mktemp(kind)

