@@ -14,8 +14,8 @@ from dataflex.engine.component import Component, Facts, Need
 class CustomComponent(Component):
     """Base of the custom components: find a function or a class by its dotted path and stand in for it."""
 
-    contract: ClassVar[type[Component]]
-    """What a class must derive from."""
+    contract: ClassVar[Any]
+    """The kind of component that a class must derive from."""
     arguments: ClassVar[tuple[str, str]]
     """What a function takes before ``params``."""
 

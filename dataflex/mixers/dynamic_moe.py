@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, PrivateAttr
 
 from dataflex.engine.component import Context, FloatArray, Mixer, Mixture, Need, StepLosses
@@ -45,7 +46,8 @@ class DynamicMoeMixer(Mixer):
 
     def requirements(self) -> frozenset[Need]:
         """Return router counts, and frozen routers if asked for."""
-        return self.needs | ({"frozen_routers"} if self.freeze_gate else set())
+        frozen: frozenset[Need] = frozenset({"frozen_routers"} if self.freeze_gate else ())
+        return self.needs | frozen
 
     def observe(self, losses: StepLosses, step: int) -> None:
         """Add a step's counts."""
@@ -80,13 +82,15 @@ class DynamicMoeMixer(Mixer):
         loads = [layer / layer.sum(axis=1, keepdims=True) for layer in layers]
         return np.mean([_between(load, self.metric).mean(axis=1) for load in loads], axis=0)
 
-    def next_weights(self, weights: FloatArray, distances: FloatArray, seen: FloatArray) -> FloatArray:
+    def next_weights(
+        self, weights: FloatArray, distances: FloatArray, seen: npt.NDArray[np.bool_]
+    ) -> FloatArray:
         """Return the weights after an update.
 
         Args:
             weights: of now, shape ``(domains,)``; they sum to one.
             distances: of the domains that have been seen.
-            seen: which these are, bool, shape ``(domains,)``.
+            seen: which these are, shape ``(domains,)``.
         """
         moved = np.array(weights)
         if distances.size:

@@ -5,6 +5,7 @@ Hugging Face's MoE models say which of their modules are routers: those that ``o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -59,11 +60,9 @@ class RouterTap(Tap):
         routers = _some(model)
         self._counts: list[torch.Tensor | None] = [None] * len(routers)
         for layer, router in enumerate(routers):
-            router.register_forward_hook(
-                lambda router, inputs, output, layer=layer: self._hear(layer, router, output)
-            )
+            router.register_forward_hook(partial(self._hear, layer))
 
-    def _hear(self, layer: int, router: nn.Module, output: Any) -> None:
+    def _hear(self, layer: int, router: nn.Module, inputs: Any, output: Any) -> None:
         if self._mask is not None:
             self._counts[layer] = _tokens_of_experts(router, output, self._mask)
 

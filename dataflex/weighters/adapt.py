@@ -51,7 +51,7 @@ class AdaptWeighter(Weighter):
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> AdaptWeighter:
-        if None not in (self.min_weight, self.max_weight) and self.min_weight > self.max_weight:  # type: ignore[operator]
+        if self.max_weight is not None and (self.min_weight or 0.0) > self.max_weight:
             raise ValueError(f"min_weight {self.min_weight} is more than max_weight {self.max_weight}")
         return self
 
