@@ -61,7 +61,7 @@ class CustomComponent(Component):
         except (ImportError, AttributeError) as error:
             raise ValueError(f"path {self.path} can't be imported: {error}") from None
 
-    def _build(self, cls: type[Component]) -> Component:
+    def _build(self, cls: Any) -> Any:
         try:
             return cls(**self.params)
         except ValidationError as error:

@@ -84,7 +84,7 @@ def check_model(needs: frozenset[Need], args: HostArguments) -> None:
     config = load_config(args.model)
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         return
-    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    model_class: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     if not router_classes(model_class):
         raise UserError(
             f"model_name_or_path: {args.model.model_name_or_path} is a {model_class.__name__}, which has no "
