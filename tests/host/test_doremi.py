@@ -384,6 +384,21 @@ def test_an_interrupted_part_goes_on(job: Callable[..., Job], part: Part) -> Non
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
+def test_a_part_that_was_killed_before_its_first_checkpoint_starts_anew(job: Callable[..., Job]) -> None:
+    one = job(keys={"save_strategy": "no"})
+
+    def killed(file: Path) -> None:
+        train_file(file)
+        interrupt(file.with_suffix(""), 0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        one.run(killed)
+    one.check()
+    one.run(train_file, until="reference")
+    assert json.loads((one.folder("reference") / "manifest.json").read_text())["resumed"] == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["reference", "proxy", "main"])
 def test_a_killed_job_gives_the_same_numbers(config: Config, tmp_path: Path, part: str) -> None:
