@@ -223,15 +223,20 @@ class Conductor:
             return None
         rows = self.rows_of_step(step)
         tokens = np.bincount(
-            self.facts.domain_of(rows), self.row_tokens[rows], minlength=len(self.facts.domains)
-        )
+            self.facts.domain_of(rows),
+            self.row_tokens[rows].astype(np.float64),
+            minlength=len(self.facts.domains),
+        ).astype(np.float64)
         return loss_factors(self.loss_weights, tokens, of_means=self.mass == "domain")
 
     @property
     def observes_samples(self) -> bool:
         """Whether a weighter wants to see samples that it has not weighed."""
         decision = self.decisions.get("weight")
-        return decision is not None and type(decision.component).observe is not Weighter.observe
+        if decision is None:
+            return False
+        assert isinstance(decision.component, Weighter)
+        return type(decision.component).observe is not Weighter.observe
 
     def weighter_at(self, step: int) -> Weighter | None:
         """Return what weighs the samples of a step, if anything does."""

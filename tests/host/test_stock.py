@@ -71,7 +71,8 @@ def test_weights_of_one_give_the_stock_loss(
     theirs = run(**keys)
     assert ours.losses == pytest.approx(theirs.losses, rel=1e-6)
     for name, weight in theirs.weights.items():
-        torch.testing.assert_close(ours.weights[name], weight, rtol=1e-5, atol=1e-6)
+        # Adam makes a whole step of a gradient near zero, so that its rounding shows; a step is 1e-3.
+        torch.testing.assert_close(ours.weights[name], weight, rtol=1e-5, atol=5e-6)
 
 
 def test_evaluation_is_never_reweighted(run: Callable[..., Run], config: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ ALL = [(kind, name) for kind, found in components().items() for name in found]
     ("kind", "name", "params", "message"),
     [
         ("select", "los", {}, "did you mean 'loss'"),
-        ("mix", "xyz", {}, "dynamic_moe, random, static"),
+        ("mix", "xyz", {}, "doremi, dynamic_moe, odm, random, static"),
         ("select", "loss", {"focuss": "low"}, "unknown key 'focuss', did you mean 'focus'"),
         ("select", "loss", {"focus": "lowest"}, "'low', 'medium' or 'high', not 'lowest'"),
         ("select", "loss", {"focus_weight": "5"}, "focus_weight"),
