@@ -33,11 +33,14 @@ def claimed(folder: Path, options: Mapping[str, Any]) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"another process is building {folder}: wait for it or end it") from None
+        # What a killed build was writing.
+        for unfinished in folder.rglob(".*.tmp"):
+            unfinished.unlink(missing_ok=True)
         begun = folder / OPTIONS
         if begun.is_file():
             _refuse_others(folder, read_json(begun), options)
         else:
-            if any(path.name != _LOCK and not path.name.endswith(".tmp") for path in folder.iterdir()):
+            if any(path.name != _LOCK for path in folder.iterdir()):
                 raise UserError(f"{folder} exists and is not empty; choose another --output or remove it")
             write_json(begun, dict(options))
         yield
