@@ -25,12 +25,13 @@ def revision_of(name: str) -> str:
     Raises:
         UserError: there is no such data set, or no way to the hub.
     """
+    from httpx import HTTPError
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     try:
         return str(HfApi().dataset_info(name).sha)
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
+    except (HfHubHTTPError, OfflineModeIsEnabled, HTTPError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"{name} is no file here, and as a data set on the hub it can't be reached: {reason}; "

@@ -110,7 +110,7 @@ def read_parquet(path: Path, groups: range) -> Documents:
             ):
                 row += 1
                 yield document_of({"text": text, "meta": meta}, f"{path}, row {row}")
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}, after row {row}: {' '.join(str(error).split())}; the file is damaged: get it again"
         ) from None
