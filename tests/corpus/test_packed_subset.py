@@ -96,7 +96,7 @@ def test_proportions_by_name(whole, tmp_path):
     subset(whole, tmp_path / "part", tokens=1_001, proportions=shares, quiet=True, processes=1)
     assert tokens_of(tmp_path / "part") == {"RedPajamaC4": 801, "RedPajamaBook": 200}
     assert set(tokens_of(tmp_path / "part", "held_out")) <= set(shares)
-    with pytest.raises(UserError, match="names 'RedPajamaGithub', which the corpus lacks"):
+    with pytest.raises(UserError, match="names 'RedPajamaArXiv', which the corpus lacks"):
         subset(whole, tmp_path / "x", tokens=9, proportions=SLIMPAJAMA, quiet=True, processes=1)
 
 
