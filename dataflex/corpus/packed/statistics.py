@@ -63,7 +63,8 @@ def print_statistics(card: dict[str, Any]) -> None:
 
     console = Console()
     for split, domains in card["statistics"].items():
-        table = Table("domain", title=split.replace("_", " "))
+        table = Table(title=split.replace("_", " "))
+        table.add_column("domain", no_wrap=True)
         for heading in ("documents", "MB", "tokens", "share", "mean length", "median length"):
             table.add_column(heading, justify="right")
         for domain, row in domains.items():
