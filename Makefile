@@ -14,7 +14,7 @@ MEASURED ?= runs/efficiency/results
 BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream $(UPSTREAM))
 TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.json) runs/efficiency/corpus/instructions.json)
 
-.PHONY: demo test study review lint format efficiency efficiency-upstream clean help
+.PHONY: demo test study review lint format efficiency efficiency-corpus efficiency-upstream clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,12 @@ efficiency: $(VENV)/installed $(TEXT) ## time and memory beside plain passes, an
 	$(EFFICIENCY) loss --data $(TEXT) $(BESIDE)
 	$(EFFICIENCY) neighbours $(BESIDE)
 	$(EFFICIENCY) tsds $(BESIDE) $(if $(AUTHORS),--authors $(AUTHORS))
+	$(EFFICIENCY) order --output $(MEASURED)
+	@$(EFFICIENCY) tables --output $(MEASURED)
+
+efficiency-corpus: $(VENV)/installed $(TEXT) ## time the build of a corpus of 2 GB (5 GB of disk)
+	test -d runs/efficiency/model || $(BIN)/dataflex-cli corpus model --corpus $(dir $(TEXT)) --output runs/efficiency/model
+	$(EFFICIENCY) corpus --source $(dir $(TEXT))train --tokenizer runs/efficiency/model --folder runs/efficiency --output $(MEASURED)
 	@$(EFFICIENCY) tables --output $(MEASURED)
 
 efficiency-upstream: ## an environment with upstream's dataflex 1.1.0, for make efficiency (7 GB)

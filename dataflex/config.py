@@ -87,6 +87,9 @@ class DataFlexConfig(_Block):
     """Initial proportions: those given, natural by loss tokens, or equal."""
     init_mixture_proportions: list[float] | dict[str, float] | None = None
     """Initial shares of the loss tokens, in the order of ``dataset`` or by name."""
+    packed_corpus: str | None = None
+    """A folder made by ``dataflex-cli corpus build``: ``dataset`` names its domains, rows have ``cutoff_len``
+    tokens, and ``eval_dataset: held_out`` evaluates on its held-out documents."""
     decisions: list[DecisionConfig] = []
     """Several decisions in one run, at most one of each kind; instead of train_type."""
 
@@ -105,6 +108,10 @@ class DataFlexConfig(_Block):
             raise ValueError(f"{unread[0]} needs train_type: dynamic_select, dynamic_mix or dynamic_weight")
         if self.train_type == "static" and self.train_step:
             raise ValueError("LLaMA-Factory knows no train_step: with train_type: static say max_steps")
+        if self.train_type == "static" and self.packed_corpus is not None:
+            raise ValueError(
+                "LLaMA-Factory can't read packed_corpus: say train_type: dynamic_mix and static_mix: true"
+            )
         if self.static_mix and self.train_type != "dynamic_mix":
             raise ValueError("static_mix needs train_type: dynamic_mix")
         mixes = self.train_type == "dynamic_mix" or "mix" in kinds

@@ -20,7 +20,7 @@ ALLOWED = {
     "corpus": {"corpus", "errors"},
     "evaluation": {"evaluation", "corpus", "errors"},
     "evidence": {"evidence", "engine", "errors"},
-    "host": {"host", "selectors", "engine", "evidence", "signals", "config", "registry", "errors"},
+    "host": {"host", "selectors", "engine", "evidence", "signals", "corpus", "config", "registry", "errors"},
 }
 
 

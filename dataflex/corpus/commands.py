@@ -1,11 +1,14 @@
-"""`dataflex-cli corpus`: harvest, read, planted, markov and model."""
+"""`dataflex-cli corpus`: harvest, read, planted, markov, model, build, subset and statistics."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from dataflex.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Make a corpus and a tiny model for it.")
 
@@ -133,3 +136,86 @@ def model(
     )
     summary = make_model(corpus, output, shape, seed=seed)
     typer.echo(f"{output}: {summary['parameters']:,} parameters, vocabulary {summary['vocabulary']}")
+
+
+Tokens = Annotated[str, typer.Option(help="Size of a random subset, exactly: 6B, 1.5M, 200000.")]
+Proportions = Annotated[
+    str, typer.Option(help="Of the subset: natural, slimpajama (as published), or name=share,...")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; else one a processor.")]
+
+
+@app.command()
+def build(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILES_OR_NAME...",
+            help="Files or folders of .jsonl, .jsonl.gz, .jsonl.zst or .parquet in SlimPajama's schema, or "
+            "the name of such a data set on the hub, as cerebras/SlimPajama-627B.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder to make, or to go on with.")],
+    tokenizer: Annotated[str, typer.Option(help="Folder or name of a fast tokenizer.")],
+    tokens: Annotated[
+        str | None, typer.Option(help="Keep a random subset of exactly as many: 6B, 1.5M, 200000.")
+    ] = None,
+    proportions: Proportions = "natural",
+    held_out: Annotated[float, typer.Option(help="Share of documents in the held-out split.")] = 0.001,
+    sample: Annotated[float, typer.Option(help="Random share of documents that is tokenised at all.")] = 1.0,
+    workers: Workers = None,
+    seed: Seed = 0,
+) -> None:
+    """Tokenise a corpus of any size to memory-mapped shards of each domain; run it again to go on."""
+    from dataflex.corpus.packed.build import build as make
+    from dataflex.corpus.packed.quotas import read_budget, read_proportions
+    from dataflex.corpus.packed.statistics import print_statistics
+
+    shares = read_proportions(proportions)
+    if shares is not None and tokens is None:
+        raise UserError("--proportions needs --tokens: without a subset the sources' own are kept")
+    card = make(
+        names,
+        output,
+        tokenizer=tokenizer,
+        tokens=None if tokens is None else read_budget(tokens),
+        proportions=shares,
+        held_out=held_out,
+        sample=sample,
+        processes=workers,
+        seed=seed,
+    )
+    print_statistics(card)
+
+
+@app.command()
+def subset(
+    corpus: Annotated[Path, typer.Argument(metavar="DIR", help="A built corpus.")],
+    output: Annotated[Path, typer.Option(help="Folder to make, or to go on with.")],
+    tokens: Tokens,
+    proportions: Proportions = "natural",
+    workers: Workers = None,
+) -> None:
+    """Take a random subset of an exact number of tokens out of a built corpus."""
+    from dataflex.corpus.packed.build import subset as take
+    from dataflex.corpus.packed.quotas import read_budget, read_proportions
+    from dataflex.corpus.packed.statistics import print_statistics
+
+    shares = read_proportions(proportions)
+    print_statistics(take(corpus, output, tokens=read_budget(tokens), proportions=shares, processes=workers))
+
+
+@app.command()
+def statistics(
+    corpus: Annotated[Path, typer.Argument(metavar="DIR", help="A built corpus.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    verify: Annotated[bool, typer.Option(help="Compare every shard with its digest.")] = False,
+) -> None:
+    """Show documents, bytes, tokens, shares and lengths of a built corpus, by split and domain."""
+    from dataflex.corpus.packed.card import read_card, verify_digests
+    from dataflex.corpus.packed.statistics import print_statistics
+
+    card = read_card(corpus)
+    if verify:
+        verify_digests(corpus)
+    typer.echo(json.dumps(card["statistics"], indent=2)) if as_json else print_statistics(card)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,8 @@ from dataflex.errors import UserError
 
 SCHEMA = 1
 CARD = "card.json"
-RESERVED = frozenset({"instructions", "questions_validation", "all"})
-
-_UNSAFE = re.compile(r"[^0-9A-Za-z_-]+")
 
 Domains = Mapping[str, Mapping[Split, Sequence[Document]]]
-
-
-def domain_name(name: str) -> str:
-    """A domain's name as it is used for files and data sets: letters, digits, "_" and "-"."""
-    safe = _UNSAFE.sub("_", name).strip("_")
-    if not safe:
-        raise UserError(f"the domain name {name!r} has no letter or digit; rename it")
-    return f"{safe}_text" if safe in RESERVED else safe
 
 
 def require_new(output: Path) -> None:

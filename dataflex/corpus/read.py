@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +17,6 @@ from dataflex.corpus.instructions import KINDS, ROWS_PER_KIND, instruction_pool
 from dataflex.corpus.layout import (
     CARD,
     SCHEMA,
-    domain_name,
     require_documents,
     require_new,
     write_dataset_info,
@@ -27,10 +25,9 @@ from dataflex.corpus.layout import (
     write_questions,
 )
 from dataflex.corpus.questions import packaged_questions, split_questions
+from dataflex.corpus.schema import parse_line
 from dataflex.corpus.splits import HELD_OUT, SPLITS, Split, assign_splits
 from dataflex.errors import UserError
-
-SET_NAME = "redpajama_set_name"
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -43,7 +40,6 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, str, str]]:
         lines = path.open(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    expected = '{"text": "...", "meta": {"redpajama_set_name": "..."}}'
     with lines:
         number = 0
         while True:
@@ -56,21 +52,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, str, str]]:
                 return
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}:{number}: not valid JSON ({error.msg})") from None
-            if not isinstance(row, dict):
-                raise UserError(f"{path}:{number}: not a JSON object; expected {expected}")
-            if not isinstance(row.get("text"), str):
-                raise UserError(f'{path}:{number}: "text" is missing or not a string; expected {expected}')
-            meta = row.get("meta")
-            name = meta.get(SET_NAME) if isinstance(meta, dict) else None
-            if not isinstance(name, str):
-                raise UserError(
-                    f'{path}:{number}: "meta" has no "{SET_NAME}" that is a string; expected {expected}'
-                )
-            yield domain_name(name), row["text"], f"{path.name}:{number}"
+            domain, text = parse_line(line, f"{path}:{number}")
+            yield domain, text, f"{path.name}:{number}"
 
 
 def read(

@@ -22,7 +22,7 @@ class Domains:
 
     names: tuple[str, ...]
     rows: Any
-    """A ``datasets.Dataset`` of all rows."""
+    """A ``datasets.Dataset`` of all rows, or the ``PackedRows`` of a built corpus."""
     counts: IntArray
     """Rows of each domain."""
     lengths: IntArray
@@ -59,12 +59,9 @@ def load_domains(args: HostArguments, template: Any, tokenizer_module: dict[str,
         parts.append(part)
         if args.data.val_size > 1e-6:
             evaluations.append(module["eval_dataset"])
+    evaluation = concatenate_datasets(evaluations) if evaluations else None
     if args.data.eval_dataset:
-        evaluation = _load(args, template, tokenizer_module, eval_dataset=args.data.eval_dataset)[
-            "eval_dataset"
-        ]
-    else:
-        evaluation = concatenate_datasets(evaluations) if evaluations else None
+        evaluation = load_evaluation(args, template, tokenizer_module)
     rows = concatenate_datasets(parts)
     lengths, row_tokens = _token_counts(rows, tokenizer_module["tokenizer"].pad_token_id)
     counts = np.array([len(part) for part in parts], np.int64)
@@ -73,6 +70,11 @@ def load_domains(args: HostArguments, template: Any, tokenizer_module: dict[str,
         if tokens == 0:
             raise UserError(f"dataset {name!r} has no supervised token: check its columns and cutoff_len")
     return domains
+
+
+def load_evaluation(args: HostArguments, template: Any, tokenizer_module: dict[str, Any]) -> Any:
+    """Return what LLaMA-Factory makes of ``eval_dataset``: a dataset, or several by name."""
+    return _load(args, template, tokenizer_module, eval_dataset=args.data.eval_dataset)["eval_dataset"]
 
 
 def load_dataset_named(

@@ -20,6 +20,7 @@ from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, dataset_files, local_files, parse
 from dataflex.host.capabilities import check_host, check_model, check_needs
 from dataflex.host.domains import Domains, load_domains
+from dataflex.host.packed import load_packed, packed_files, refuse_held_out_target
 from dataflex.host.reference import frozen_model
 from dataflex.host.validation import load_validation
 from dataflex.signals.reference import FrozenModel
@@ -89,12 +90,18 @@ def check(config: dict[str, Any], *, planned_ranks: int | None = None) -> Checke
         host_config = {k: v for k, v in host_config.items() if k not in _DEVICE_KEYS} | {"use_cpu": True}
     components = components_of(own)
     args = parse(host_config)
-    files = dataset_files(args.data) if args.training.do_train else {}
-    files |= {name: local_files(args.data, name) for name in args.data.eval_dataset or []}
+    if own.packed_corpus is not None:
+        files = packed_files(Path(own.packed_corpus), config, args)
+    else:
+        files = dataset_files(args.data) if args.training.do_train else {}
+    evaluation = [name for name in args.data.eval_dataset or [] if name not in files]
+    files |= {name: local_files(args.data, name) for name in evaluation}
     if own.is_dynamic:
         check_host(args)
         for name, component in components.values():
             check_needs(name, component, args)
+            if own.packed_corpus is not None:
+                refuse_held_out_target(name, component, args)
         if own.init_mixture_proportions is not None:
             as_proportions(own.init_mixture_proportions, args.data.dataset, "init_mixture_proportions")
         _early_facts(own, args, components)
@@ -142,7 +149,10 @@ def prepare(checked: Checked) -> Prepared:
         tokenizer_module["tokenizer"],
     )
     check_model(checked.needs, args)
-    domains = load_domains(args, template, tokenizer_module)
+    if own.packed_corpus is not None:
+        domains = load_packed(Path(own.packed_corpus), args, template, tokenizer_module)
+    else:
+        domains = load_domains(args, template, tokenizer_module)
     validation = None
     if "validation_set" in checked.needs:
         rows, validation = load_validation(args, template, tokenizer_module)

@@ -22,8 +22,11 @@ _NOTE = b"dataflex"
 def row_keys(rows: Any) -> list[str]:
     """Return the key of every row of a dataset: 16 hexadecimal digits of its tokens' SHA-256.
 
-    Rows with the same tokens have the same key. Tokens are read column-wise, as 64-bit integers.
+    Rows with the same tokens have the same key. Tokens are read column-wise, as 64-bit integers. Rows that
+    know their keys without being read, as those of a packed corpus do, are asked for them.
     """
+    if hasattr(rows, "row_keys"):
+        return list(rows.row_keys())
     keys: list[str] = []
     for batch in rows.with_format("arrow").select_columns(["input_ids"]).iter(batch_size=10_000):
         tokens = batch["input_ids"].combine_chunks()

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from efficiency import corpus as corpus_benchmark
 from efficiency import less as less_benchmark
 from efficiency import loss as loss_benchmark
 from efficiency import neighbours as neighbours_benchmark
+from efficiency import order as order_benchmark
 from efficiency import tables as result_tables
 from efficiency import tsds as tsds_benchmark
 
@@ -128,6 +130,34 @@ def tsds(
         authors=authors,
         threads=threads,
     )
+
+
+@app.command()
+def corpus(
+    tokenizer: Annotated[str, typer.Option(help="Folder of a fast tokenizer.")],
+    source: Annotated[list[Path], typer.Option(help="Real text in SlimPajama's schema, to draw words of.")],
+    gigabytes: Annotated[float, typer.Option(min=0.001, help="Text to generate.")] = 2.0,
+    workers: Sizes = [1, 2],  # noqa: B006
+    repeats: Rounds = 1,
+    folder: Annotated[Path | None, typer.Option(help="For the generated corpus; removed again.")] = None,
+    output: Output = RESULTS,
+) -> None:
+    """Time the build of a generated corpus by number of processes, with its memory."""
+    corpus_benchmark.run(
+        source, tokenizer, output, gigabytes=gigabytes, workers=workers, repeats=repeats, folder=folder
+    )
+
+
+@app.command()
+def order(
+    rows: Sizes = [10**6, 10**9, 10**12],  # noqa: B006
+    domains: Annotated[int, typer.Option(min=1, help="Strata of the mixture.")] = 7,
+    batch: Annotated[int, typer.Option(min=1, help="Rows of a step.")] = 512,
+    repeats: Rounds = 5,
+    output: Output = RESULTS,
+) -> None:
+    """Time the draw of a step's rows at random places of a run."""
+    order_benchmark.run(output, rows=rows, domains=domains, batch=batch, repeats=repeats)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from efficiency.data_tables import corpus_table, order_table
 from efficiency.figure import draw
 from efficiency.results import Record, Results, Spread, short
 from paper_figures.figures import save
@@ -31,6 +32,10 @@ def write(folder: Path) -> str:
             tables += [_tsds(results)]
         if results.benchmark == "neighbours":
             tables += [_neighbours(results)]
+        if results.benchmark == "corpus":
+            tables += [corpus_table(results)]
+        if results.benchmark == "order":
+            tables += [order_table(results)]
     tables.append(_memory(every))
     text = "\n".join(table.markdown() for table in tables) + "\n" + _environments(every)
     (folder / "tables.md").write_text(text)

@@ -1,0 +1,132 @@
+"""Rows of any length out of memory-mapped shards."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataflex.corpus.packed.build import build
+from dataflex.corpus.packed.rows import PackedRows, TokenStream, domains_of
+from dataflex.errors import UserError
+from dataflex.signals.scores import row_keys
+
+from .packing import texts, write
+
+
+@pytest.fixture(scope="module")
+def built(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rows")
+    every = texts(300)
+    every[5] = (every[5][0], "padding <|endoftext|> in the text <|endoftext|>")
+    write(folder / "a.jsonl", every)
+    build(
+        [str(folder / "a.jsonl")],
+        folder / "corpus",
+        tokenizer=str(tiny / "model"),
+        unit_bytes=9_000,
+        held_out=0.1,
+        quiet=True,
+        processes=2,
+    )
+    return folder / "corpus"
+
+
+def streams(folder: Path) -> list[TokenStream]:
+    return [TokenStream(folder, domain) for domain in domains_of(folder)]
+
+
+def flat(stream: TokenStream) -> np.ndarray:
+    """All tokens, read from the files by hand."""
+    files = sorted((stream.folder / stream.split / stream.domain).glob("*.tokens"))
+    assert len(files) > 1
+    return np.concatenate([np.frombuffer(file.read_bytes(), "<u2") for file in files])
+
+
+@pytest.mark.parametrize("length", [1, 7, 64, 1000])
+def test_rows_are_the_tokens_in_order(built, length):
+    every = [flat(stream) for stream in streams(built)]
+    rows = PackedRows(streams(built), length)
+    expected = [part[: len(part) // length * length].reshape(-1, length) for part in every]
+    assert rows.counts.tolist() == [len(part) for part in expected]
+    expected = np.concatenate(expected)
+    assert len(rows) == len(expected)
+    chosen = range(len(rows)) if len(rows) < 3000 else range(0, len(rows), 37)
+    for row in chosen:
+        assert rows.tokens(row).tolist() == expected[row].tolist()
+    assert rows[0] == {"input_ids": expected[0].tolist(), "attention_mask": [1] * length}
+    for beyond in (-1, len(rows)):
+        with pytest.raises(IndexError):
+            rows[beyond]
+
+
+def test_batches_of_columns(built):
+    rows = PackedRows(streams(built), 50)
+    batches = list(rows.select_columns(["input_ids"]).iter(batch_size=7))
+    assert [row for batch in batches for row in batch["input_ids"]] == [row["input_ids"] for row in rows]
+
+
+@pytest.mark.parametrize("ignored", [None, 0, 2, 5, 10_000])
+@pytest.mark.parametrize("length", [1, 16, 90])
+def test_loss_tokens(built, length, ignored):
+    """Padding that the text holds (0), the end token (2), an ordinary token (5), one beyond the vocabulary."""
+    rows = PackedRows(streams(built), length)
+    expected = [
+        int((rows.tokens(row)[1:] != ignored).sum()) if ignored is not None else length - 1
+        for row in range(len(rows))
+    ]
+    assert rows.loss_tokens(ignored).tolist() == expected
+    assert rows.lengths().tolist() == [length] * len(rows)
+
+
+def test_equal_lengths_take_no_memory(built):
+    rows = PackedRows(streams(built), 16)
+    assert rows.lengths().strides == rows.loss_tokens(None).strides == (0,)
+
+
+def test_a_first_token(built):
+    plain, begun = PackedRows(streams(built), 20), PackedRows(streams(built), 20, first_token=1)
+    assert begun[3]["input_ids"] == [1, *plain[3]["input_ids"][1:]]
+    assert plain[3]["input_ids"][0] != 1
+
+
+def test_keys_tell_places_apart(built):
+    rows = PackedRows(streams(built), 20)
+    keys = row_keys(rows)
+    assert len(set(keys)) == len(rows)
+    assert all(len(key) == 16 for key in keys)
+    assert keys == row_keys(PackedRows(streams(built), 20))
+    assert not set(keys) & set(row_keys(PackedRows(streams(built), 21)))
+    one = PackedRows(streams(built)[1:2], 20)
+    start = int(rows.counts[0])
+    assert row_keys(one) == keys[start : start + len(one)]
+
+
+def read_row(rows: PackedRows, row: int) -> list[int]:
+    return rows[row]["input_ids"]
+
+
+def test_another_process_maps_the_files_itself(built):
+    rows = PackedRows(streams(built), 64)
+    expected = [rows[row]["input_ids"] for row in (0, len(rows) - 1)]
+    assert len(pickle.dumps(rows)) < 20_000
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.starmap(read_row, [(rows, 0), (rows, len(rows) - 1)]) == expected
+
+
+def test_held_out_documents_are_read_alike(built):
+    for domain in domains_of(built, "held_out"):
+        stream = TokenStream(built, domain, "held_out")
+        assert len(stream) > 0
+        assert stream.tokens(len(stream) - 1, len(stream)).tolist() == [stream.vocabulary.end]
+
+
+def test_no_corpus(tmp_path):
+    with pytest.raises(UserError, match="make one with: dataflex-cli corpus build"):
+        domains_of(tmp_path)
+    (tmp_path / "build.json").write_text("{}")
+    with pytest.raises(UserError, match="finish it with: dataflex-cli corpus build"):
+        domains_of(tmp_path)
