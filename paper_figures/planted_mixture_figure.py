@@ -91,7 +91,7 @@ def _panel(axes: Axes, method: Mixed) -> None:
         axes.plot(steps, shares, color=colour, linestyle=dash, label=domain)
     axes.set_title(method.name + (": loss weights" if method.weighs else ""), loc="left", fontsize=8)
     axes.set_xlabel("Optimizer step", fontsize=8)
-    axes.set_ylim(0, None)
+    axes.set_ylim(0, 1)
 
 
 def trajectory(run: CellResult) -> dict[str, tuple[Steps, Shares]]:

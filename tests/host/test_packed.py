@@ -122,7 +122,7 @@ def test_selection_and_evaluation_on_held_out_documents(run: Callable[..., Run],
     )
     results = json.loads((done.folder / "eval_results.json").read_text())
     assert {f"eval_{name}_loss" for name in DOMAINS} <= set(results)
-    assert [line["component"] for line in done.lines("plan_log.jsonl")] == ["warmup", "loss"]
+    assert [line["component"] for line in done.lines("plan_log.jsonl")] == ["loss", "loss"]
 
 
 def test_the_manifest_holds_what_was_trained_on(
