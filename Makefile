@@ -52,6 +52,8 @@ efficiency: $(VENV)/installed $(TEXT) ## time and memory beside plain passes, an
 	$(EFFICIENCY) loss --data $(TEXT) $(BESIDE)
 	$(EFFICIENCY) neighbours $(BESIDE)
 	$(EFFICIENCY) tsds $(BESIDE) $(if $(AUTHORS),--authors $(AUTHORS))
+	$(EFFICIENCY) steps --corpus $(dir $(TEXT)) $(BESIDE)
+	$(EFFICIENCY) steps --corpus $(dir $(TEXT)) --model moe $(BESIDE)
 	@$(EFFICIENCY) tables --output $(MEASURED)
 
 efficiency-upstream: ## an environment with upstream's dataflex 1.1.0, for make efficiency (7 GB)
