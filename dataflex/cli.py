@@ -13,7 +13,7 @@ import typer
 
 from dataflex.corpus.commands import app as corpus_app
 from dataflex.errors import UserError
-from dataflex.evaluation.commands import evaluate
+from dataflex.evaluation.commands import evaluate, held_out
 from dataflex.evidence.commands import check as check_results
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(corpus_app, name="corpus")
 app.command()(evaluate)
+app.command("held-out")(held_out)
 app.command("check")(check_results)
 
 HOST_COMMANDS = ("api", "chat", "eval", "export", "webchat", "webui", "env", "help")
@@ -38,9 +39,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def train(config: ConfigFile, overrides: Overrides = None) -> None:
     """Train a model; train_type decides how (static is LLaMA-Factory itself)."""
+    _train(config, overrides or [])
+
+
+def _train(config: Path, overrides: list[str]) -> None:
     from dataflex.config import components_of, read_config, split
 
-    values = read_config(config, overrides or [])
+    values = read_config(config, overrides)
     own, _ = split(values)
     components_of(own)
 
@@ -48,7 +53,10 @@ def train(config: ConfigFile, overrides: Overrides = None) -> None:
 
     devices = launch.device_count()
     if launch.wants_workers(os.environ, devices):
-        raise typer.Exit(launch.launch([str(config), *(overrides or [])], devices))
+        status = launch.launch([str(config), *overrides], devices)
+        if status:
+            raise typer.Exit(status)
+        return
 
     from dataflex.host import static
     from dataflex.host.prepare import check
@@ -59,6 +67,22 @@ def train(config: ConfigFile, overrides: Overrides = None) -> None:
         train_dynamic(checked)
     else:
         static.train(checked)
+
+
+@app.command()
+def doremi(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    until: Annotated[str, typer.Option(help="Last part to train: reference, proxy or main.")] = "main",
+) -> None:
+    """Learn a mixture with a reference and a proxy model, and train the main model on it; resumable."""
+    from dataflex.config import read_config
+    from dataflex.host.doremi import Job, part_named
+
+    job = Job(read_config(config, overrides or []))
+    last = part_named(until)
+    job.check()
+    job.run(lambda file: _train(file, []), last)
 
 
 @app.command()

@@ -223,8 +223,9 @@ def components_of(own: DataFlexConfig) -> dict[Kind, tuple[str, Component]]:
     components: dict[Kind, tuple[str, Component]] = {}
     for decision in own.decision_list():
         name, inline = decision.component_name, decision.component_params
-        if own.static_mix and "proportions" in inline and own.init_mixture_proportions is not None:
-            raise UserError("static_mix keeps init_mixture_proportions: remove component_params.proportions")
+        given = sorted({"proportions", "proportions_from"} & set(inline))
+        if own.static_mix and given and own.init_mixture_proportions is not None:
+            raise UserError(f"static_mix keeps init_mixture_proportions: remove component_params.{given[0]}")
         params = {} if own.static_mix else _file_params(decision, own.components_cfg_file)
         components[decision.kind] = name, build(decision.kind, name, params | inline)
     return components

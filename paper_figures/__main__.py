@@ -35,13 +35,17 @@ def main() -> None:
     else:
         from paper_figures.figures import learning_curves, save
         from paper_figures.planted_figure import picked_classes
+        from paper_figures.planted_mixture_figure import regrets_and_shares
 
         models = [result for result in results if result.kind == "model"]
         selections = [result for result in results if result.kind == "selection"]
+        mixtures = [result for result in results if result.kind == "mixture"]
         if models:
             save(learning_curves(models), arguments.output, "learning_curves")
         if selections:
             save(picked_classes(selections), arguments.output, "planted")
+        if mixtures:
+            save(regrets_and_shares(mixtures), arguments.output, "planted_mixture")
 
 
 def show(root: Path) -> None:

@@ -9,7 +9,7 @@ METHODS = (
     *("loss", "loss_low", "loss_medium", "loss_high", "delta_loss"),
     *("less", "less_projected", "cluster_less", "nice", "near", "tsds", "custom"),
     *("none", "linupper", "quadratic", "extremes", "reweight"),
-    *("doremi", "odm"),
+    *("doremi", "doremi_proxy", "raw_dro", "raw_dro_proxy", "odm"),
 )
 """The paper's order of methods, ours put where they belong; others follow by name."""
 
@@ -38,6 +38,9 @@ LABELS = {
     "extremes": "Weights: extremes",
     "reweight": "Reweight",
     "doremi": "DoReMi",
+    "doremi_proxy": "DoReMi, proxy",
+    "raw_dro": "Raw-loss DRO",
+    "raw_dro_proxy": "Raw-loss DRO, proxy",
     "odm": "ODM",
 }
 

@@ -1,4 +1,4 @@
-"""The paper's tables: selection and reweighting, mixtures of domains; and that of the planted pool."""
+"""The paper's tables: selection and reweighting, mixtures of domains; and those of the planted truth."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataflex.evidence.results import CellResult
 from dataflex.evidence.tolerance import mean, standard_deviation
 from paper_figures.layout import METHODS, domain_label, domains_in_order, label, ordered
 from paper_figures.planted import planted
+from paper_figures.planted_mixture import planted_mixture
 from paper_figures.table import Table
 
 CHOICES = 4
@@ -215,6 +216,8 @@ def build(results: Sequence[CellResult]) -> list[Table]:
         tables.append(mixture(by_experiment["mixture"]))
     if by_experiment["planted"]:
         tables.append(planted(by_experiment["planted"]))
+    if by_experiment["planted_mixture"]:
+        tables.append(planted_mixture(by_experiment["planted_mixture"]))
     return tables
 
 

@@ -12,6 +12,7 @@ import pytest
 from dataflex.cli import app
 from dataflex.config import DataFlexConfig, split
 from dataflex.engine.component import Context, Facts, Selector
+from dataflex.host.doremi import Job
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,7 +48,13 @@ def test_the_example_of_a_method_is_a_method(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_examples_of_configurations_are_valid(text: str) -> None:
     import yaml
 
-    own, host = split(yaml.safe_load(text))
+    config = yaml.safe_load(text)
+    if "doremi" in config:
+        job = Job(config)
+        parts = [split(job.config(part))[0].decision_list() for part in ("reference", "proxy", "main")]
+        assert [decision.component_name for (decision,) in parts] == ["static", "doremi", "static"]
+        return
+    own, host = split(config)
     assert own.decision_list()
     assert not set(host) & set(DataFlexConfig.model_fields)
 

@@ -1,4 +1,4 @@
-"""`dataflex-cli corpus`: harvest, read, planted and model."""
+"""`dataflex-cli corpus`: harvest, read, planted, markov and model."""
 
 from __future__ import annotations
 
@@ -91,10 +91,26 @@ def planted(
 
 
 @app.command()
+def markov(output: Output, seed: Seed = 0) -> None:
+    """Make domains whose entropies are known: Markov chains, one of them noise, one related to another."""
+    from dataflex.corpus.markov import make_markov
+
+    card = make_markov(output, seed=seed)
+    domains = ", ".join(f"{name} {entry['entropy']:.3f}" for name, entry in card["domains"].items())
+    typer.echo(f"{output}: entropy in nats a symbol: {domains}")
+
+
+@app.command()
 def model(
-    corpus: Annotated[Path, typer.Option(help="Corpus whose train split the tokenizer learns from.")],
     output: Output,
-    vocab_size: Annotated[int, typer.Option(help="Tokens of the vocabulary.")] = 4096,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            help="Corpus whose train split the tokenizer learns from. Without it: one token a symbol, for "
+            "the domains of `corpus markov`."
+        ),
+    ] = None,
+    vocab_size: Annotated[int, typer.Option(help="Most tokens of the vocabulary.")] = 4096,
     hidden_size: Annotated[int, typer.Option(help="Width.")] = 128,
     intermediate_size: Annotated[int, typer.Option(help="Width inside the feed-forward layers.")] = 384,
     num_hidden_layers: Annotated[int, typer.Option(help="Layers.")] = 4,
@@ -103,7 +119,7 @@ def model(
     max_position_embeddings: Annotated[int, typer.Option(help="Longest context.")] = 512,
     seed: Seed = 0,
 ) -> None:
-    """Train a tokenizer on a corpus and save it with a randomly initialised tiny model."""
+    """Make a tokenizer and save it with a randomly initialised tiny model."""
     from dataflex.corpus.model import ModelShape, make_model
 
     shape = ModelShape(

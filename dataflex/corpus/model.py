@@ -1,4 +1,5 @@
-"""A tokenizer trained on a corpus and a tiny, randomly initialised model of Qwen2.5's architecture."""
+"""A tokenizer, trained on a corpus or of single symbols, and a tiny, randomly initialised model of Qwen2.5's
+architecture."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from dataflex.corpus.files import write_json
 from dataflex.corpus.layout import read_card, read_texts, require_new
+from dataflex.corpus.markov import ALPHABET, TAGS
 from dataflex.errors import UserError
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -73,7 +76,6 @@ def train_tokenizer(texts: Iterator[str], shape: ModelShape) -> PreTrainedTokeni
     mistaken for an end that is to be learned.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -90,6 +92,24 @@ def train_tokenizer(texts: Iterator[str], shape: ModelShape) -> PreTrainedTokeni
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    return _for_qwen(tokenizer, shape)
+
+
+def symbol_tokenizer(shape: ModelShape) -> PreTrainedTokenizerFast:
+    """One token a symbol of the Markov domains, so that their entropies are entropies a token."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    names = [END_OF_TEXT, START, END, *TAGS, *ALPHABET]
+    tokenizer = Tokenizer(models.WordLevel({name: number for number, name in enumerate(names)}))
+    tokenizer.add_special_tokens([END_OF_TEXT, START, END])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return _for_qwen(tokenizer, shape)
+
+
+def _for_qwen(tokenizer: Tokenizer, shape: ModelShape) -> PreTrainedTokenizerFast:
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END,
@@ -100,13 +120,13 @@ def train_tokenizer(texts: Iterator[str], shape: ModelShape) -> PreTrainedTokeni
     )
 
 
-def make_model(corpus: Path, output: Path, shape: ModelShape, *, seed: int = 0) -> dict[str, Any]:
-    """Train a tokenizer on a corpus's train split and save it with a randomly initialised model.
+def make_model(corpus: Path | None, output: Path, shape: ModelShape, *, seed: int = 0) -> dict[str, Any]:
+    """Make a tokenizer and save it with a randomly initialised model.
 
     Args:
-        corpus: a corpus folder.
+        corpus: a corpus folder whose train split the tokenizer learns from; None: one token a symbol.
         output: a folder that is absent or empty.
-        shape: sizes; the vocabulary may turn out smaller where the corpus is small.
+        shape: sizes; the vocabulary may turn out smaller.
         seed: of the initial weights.
 
     Returns:
@@ -115,12 +135,16 @@ def make_model(corpus: Path, output: Path, shape: ModelShape, *, seed: int = 0) 
     Raises:
         UserError: there is no such corpus, or the output is in use.
     """
-    card = read_card(corpus)
+    learned_from: dict[str, str] = {}
+    if corpus is not None:
+        domains = read_card(corpus)["domains"]
+        learned_from = {name: domains[name]["train"]["sha256"] for name in sorted(domains)}
     require_new(output)
-    domains = sorted(card["domains"])
-    tokenizer = train_tokenizer(
-        (text for domain in domains for text in read_texts(corpus, "train", domain)), shape
-    )
+    if corpus is not None:
+        texts = (text for domain in learned_from for text in read_texts(corpus, "train", domain))
+        tokenizer = train_tokenizer(texts, shape)
+    else:
+        tokenizer = symbol_tokenizer(shape)
 
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -145,7 +169,7 @@ def make_model(corpus: Path, output: Path, shape: ModelShape, *, seed: int = 0) 
             "vocabulary": len(tokenizer),
             "shape": sizes,
             "seed": seed,
-            "corpus": {domain: card["domains"][domain]["train"]["sha256"] for domain in domains},
+            "corpus": learned_from,
         }
         write_json(temporary / "card.json", summary)
         if output.exists():

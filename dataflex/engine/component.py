@@ -23,6 +23,7 @@ from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 from dataflex.signals.embeddings import Embeddings, EmbeddingSource
 from dataflex.signals.features import GradientFeatures, Targets
+from dataflex.signals.reference import ReferenceSource
 from dataflex.signals.rollouts import Rollouts, Sampling
 
 FloatArray = npt.NDArray[np.float64]
@@ -86,6 +87,8 @@ class Facts:
     """None when no component needs a validation set."""
     row_keys: Callable[[], list[str]] | None = None
     """Makes the key of every row (``signals.scores.row_keys``); None before rows are loaded."""
+    vocabulary: int | None = None
+    """Tokens that the tokenizer knows; None before it is loaded."""
 
     @property
     def total_rows(self) -> int:
@@ -286,6 +289,10 @@ class Component(BaseModel):
         """Return what has to be measured with these parameters; ``needs`` unless a parameter changes it."""
         return self.needs
 
+    def reference(self) -> ReferenceSource | None:
+        """Return the model that losses are compared with, for a method that needs ``reference_model``."""
+        return None
+
     def check(self, facts: Facts) -> None:
         """Refuse a run that the parameters do not fit, before a model is loaded.
 
@@ -341,6 +348,13 @@ class Mixer(Component, ABC):
     @abstractmethod
     def update(self, context: Context) -> Mixture:
         """Return the mixture from this step on."""
+
+    def learned(self) -> FloatArray | None:
+        """Return the proportions that a finished run offers to later ones (``proportions_from``).
+
+        None, for most methods: the run was for its own model.
+        """
+        return None
 
 
 class Weighter(Component, ABC):

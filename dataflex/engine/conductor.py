@@ -295,11 +295,22 @@ class Conductor:
 
     def end_step(self, step: int) -> None:
         """Close the ledger's step and show it to the mixer. ``step`` is the one just trained."""
-        losses = self.ledger.close_step(self.proportions, self.mixes)
+        losses = self.ledger.close_step(self.proportions, asked=self.mixes)
         mix = self.decisions.get("mix")
         if mix is not None:
             assert isinstance(mix.component, Mixer)
             mix.component.observe(losses, step)
+
+    def learned_proportions(self) -> dict[str, float] | None:
+        """Return what the mixer has learned for later runs, by domain; None when it has nothing to tell."""
+        decision = self.decisions.get("mix")
+        if decision is None:
+            return None
+        assert isinstance(decision.component, Mixer)
+        learned = decision.component.learned()
+        if learned is None:
+            return None
+        return self._by_name(self._one_for_each_domain(decision, learned, "learned proportions"))
 
     def log_interval(self, step: int) -> None:
         """Write the ledger of the steps since the last call, one line a domain; nothing without steps."""

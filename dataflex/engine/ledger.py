@@ -63,7 +63,7 @@ class Ledger:
         # A product with the one-hot domains, not index_add_: on a GPU that adds in no fixed order.
         self._step += samples @ F.one_hot(domain, self.domains).double()
 
-    def close_step(self, proportions: FloatArray, asked: bool) -> StepLosses:
+    def close_step(self, proportions: FloatArray, *, asked: bool) -> StepLosses:
         """Reduce the step over ranks, add it to the running sums and return it.
 
         Args:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +45,35 @@ def as_proportions(
     if values.sum() <= 0:
         raise UserError(f"{key} is zero for every dataset: at least one must be positive")
     return values / values.sum()
+
+
+LEARNED = "learned_proportions"
+"""Key of a finished run's manifest under which its mixer offers proportions to later runs."""
+
+
+def learned_proportions(run_dir: Path, domains: Sequence[str], key: str) -> FloatArray:
+    """Return the proportions that a finished run has learned, in the order of ``domains``.
+
+    Args:
+        run_dir: its directory.
+        domains: names; the run must have had the same ones, in any order.
+        key: the configuration key, for messages.
+
+    Raises:
+        UserError: no finished run, one that learned no proportions, or other domains.
+    """
+    file = run_dir / "manifest.json"
+    if not file.is_file():
+        raise UserError(f"{key}: {run_dir} is not a run directory: it has no manifest.json")
+    try:
+        manifest = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise UserError(f"{key}: {file} is damaged: {error}") from None
+    if manifest.get("status") != "completed":
+        raise UserError(f"{key}: the run in {run_dir} is not finished: start it again, it goes on")
+    if not manifest.get(LEARNED):
+        raise UserError(f"{key}: the run in {run_dir} learned no proportions; mixer doremi does")
+    return as_proportions(manifest[LEARNED], domains, f"{key}: {run_dir}")
 
 
 def row_shares(token_shares: FloatArray, loss_tokens: IntArray, rows: IntArray) -> FloatArray:

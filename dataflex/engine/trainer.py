@@ -32,6 +32,7 @@ from dataflex.engine.weighing import Seen, Weighing
 from dataflex.errors import UserError
 from dataflex.signals.losses import token_losses
 from dataflex.signals.passes import Rows, token_counts
+from dataflex.signals.reference import FrozenModel, Reference, excess_losses, make_reference
 from dataflex.signals.untouched import untouched
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class DynamicTrainer(_Base):
         row_lengths: tokens of each row, for grouping rows of similar length when a pool is measured.
         validation: rows that a selection is meant for, when a component needs them.
         end_tokens: tokens that end a generated answer.
+        reference: model that losses are compared with, when a component needs one.
         resume_from: checkpoint that the run goes on from.
         kwargs: the stock trainer's arguments; ``train_dataset`` is numbered domain after domain.
     """
@@ -79,6 +81,7 @@ class DynamicTrainer(_Base):
         row_lengths: IntArray,
         validation: Sequence[dict[str, Any]] | None,
         end_tokens: Sequence[int],
+        reference: FrozenModel | None,
         resume_from: Path | None,
         **kwargs: Any,
     ) -> None:
@@ -97,6 +100,7 @@ class DynamicTrainer(_Base):
         )
         self._bench = self._make_bench(row_lengths, validation, end_tokens)
         self._signals = Measurements(self._bench, 0)
+        self._reference = None if reference is None else self._make_reference(reference)
         self._weighing: Weighing | None = None
         self._losses: list[torch.Tensor] = []
         """What the backward passes of the present step returned."""
@@ -131,6 +135,14 @@ class DynamicTrainer(_Base):
             batch_tokens=self.args.per_device_train_batch_size * int(np.max(row_lengths)),
             folder=Path(str(self.args.output_dir)),
         )
+
+    def _make_reference(self, frozen: FrozenModel) -> Reference:
+        bench = self._bench
+        # Random states must not depend on whether a cache was there already.
+        with untouched(self.model):
+            return make_reference(
+                frozen, bench.pool, bench.pool_data, bench.batch_tokens, self.accelerator.autocast
+            )
 
     def end_weighing(self) -> None:
         """Show the step's samples to the weighter."""
@@ -198,8 +210,8 @@ class DynamicTrainer(_Base):
         if ROW_IDS not in inputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         assert num_items_in_batch is not None
-        seen, loss_sums, outputs = self._forward(model, inputs)
-        self.conductor.ledger.record(seen.domains, seen.loss_sums, seen.loss_tokens)
+        seen, loss_sums, outputs = self._forward(model, inputs, self._reference)
+        self.conductor.ledger.record(seen.domains, seen.loss_sums, seen.loss_tokens, excess=seen.excess)
         assert self._weighing is not None
         factors = self._weighing.factors(seen)
         weighted = loss_sums if factors is None else loss_sums * factors
@@ -207,7 +219,9 @@ class DynamicTrainer(_Base):
         loss = weighted.sum() * world()[1] / num_items_in_batch
         return (loss, outputs) if return_outputs else loss
 
-    def _forward(self, model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[Seen, torch.Tensor, Any]:
+    def _forward(
+        self, model: torch.nn.Module, inputs: dict[str, Any], reference: Reference | None = None
+    ) -> tuple[Seen, torch.Tensor, Any]:
         """Return what a micro-batch's forward shows, its loss sums with their graph, and its outputs."""
         rows = inputs.pop(ROW_IDS)
         labels = inputs.pop("labels")
@@ -215,7 +229,10 @@ class DynamicTrainer(_Base):
         losses, counted = token_losses(outputs.logits, labels)
         loss_sums = losses.sum(1)
         domains = torch.bucketize(rows, self._domain_ends, right=True)
-        seen = Seen(rows, domains, loss_sums.detach(), counted.sum(1).to(losses.dtype))
+        excess = None
+        if reference is not None:
+            excess = excess_losses(losses, reference.losses(rows, inputs, labels))
+        seen = Seen(rows, domains, loss_sums.detach(), counted.sum(1).to(losses.dtype), excess=excess)
         return seen, loss_sums, outputs
 
     @override

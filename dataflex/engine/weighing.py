@@ -29,6 +29,8 @@ class Seen:
     loss_tokens: torch.Tensor
     states: torch.Tensor | None = None
     """See ``Samples.states``."""
+    excess: torch.Tensor | None = None
+    """Sums of excess losses and of their positive parts, shape ``(B, 2)``; in the training forward only."""
 
     def samples(self) -> Samples:
         """Return what a weighter may know of them."""

@@ -1,4 +1,4 @@
-"""`dataflex-cli evaluate`."""
+"""`dataflex-cli evaluate` and `dataflex-cli held-out`."""
 
 from __future__ import annotations
 
@@ -43,3 +43,16 @@ def evaluate(
         f"perplexity of all domains {total['token']:.2f} a token, {total['bits_per_byte']:.4f} bits a byte"
     )
     typer.echo(f"{output}/metrics.json")
+
+
+def held_out(
+    target: Annotated[Path, typer.Argument(help="Folder of a model, or of a finished run.")],
+    corpus: Annotated[Path, typer.Option(help="Corpus of `corpus markov` whose test documents are scored.")],
+    output: Annotated[Path, typer.Option(help="Folder for held_out.csv.")],
+    batch_size: Annotated[int, typer.Option(help="Documents a forward pass.")] = 64,
+) -> None:
+    """Measure the loss on held-out text of domains whose entropies are known."""
+    from dataflex.evaluation.held_out import held_out as measure
+
+    losses = measure(target, corpus, output, batch_size=batch_size)
+    typer.echo("nats a symbol: " + ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items()))

@@ -105,7 +105,7 @@ def _show(console: Console, comparisons: list[checking.Comparison], all_rows: bo
     for name in ("value", "reference", "tolerance", "off by"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
-    pooled = ("mmlu.acc", "mmlu.answer_nll", "bits_per_byte.all", "precision")
+    pooled = ("mmlu.acc", "mmlu.answer_nll", "bits_per_byte.all", "precision", "loss.target")
     for row in comparisons:
         if (
             not all_rows

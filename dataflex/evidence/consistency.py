@@ -1,4 +1,4 @@
-"""Do a cell's summary numbers follow from its outcomes: questions and documents, or picked rows?"""
+"""Do a cell's summary numbers follow from its outcomes: questions, documents, picked rows, token shares?"""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dataflex.errors import UserError
+from dataflex.evidence import mixtures
 from dataflex.evidence.picks import read_outcomes, summary
-from dataflex.evidence.results import PICKS, SELECTION, CellResult, read_lines
+from dataflex.evidence.results import HELD_OUT, MIXTURE, PICKS, SELECTION, SHARES, CellResult, read_lines
 
 RELATIVE = 1e-9
 """Summaries are recomputed from the same doubles, so that only the order of additions may differ."""
@@ -58,7 +59,7 @@ def _stated(metrics: Mapping[str, Any], name: str) -> Any:
 
 def contradictions(result: CellResult) -> Iterator[str]:
     """Yield one sentence for each summary number that does not follow from the outcomes."""
-    yield from _of_selection(result) if result.kind == "selection" else _of_model(result)
+    yield from {"selection": _of_selection, "mixture": _of_mixture, "model": _of_model}[result.kind](result)
 
 
 def _of_selection(result: CellResult) -> Iterator[str]:
@@ -82,6 +83,25 @@ def _of_selection(result: CellResult) -> Iterator[str]:
     for row, planted in (pick for rows in outcomes.values() for pick in rows):
         if known.setdefault(row, planted) != planted:
             yield f"row {row} is both {known[row]} and {planted}"
+
+
+def _of_mixture(result: CellResult) -> Iterator[str]:
+    stated = result.metrics
+    try:
+        expected = mixtures.summary(
+            mixtures.read_held_out(result.folder / HELD_OUT),
+            mixtures.read_shares(result.folder / SHARES),
+            entropy=stated["entropy"],
+            target=stated["target"],
+            row_tokens=stated["row_tokens"],
+            yardstick=stated["yardstick"],
+        )
+    except (KeyError, TypeError, ZeroDivisionError, UserError) as error:
+        yield f"{MIXTURE} does not fit {HELD_OUT} and {SHARES}: {error}"
+        return
+    for name in sorted(stated.keys() | expected.keys()):
+        if stated.get(name) != expected.get(name):
+            yield f"{name} is stated as {stated.get(name)!r}, its outcomes give {expected.get(name)!r}"
 
 
 def _of_model(result: CellResult) -> Iterator[str]:

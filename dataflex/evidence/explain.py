@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from dataflex.engine.proportions import LEARNED
 from dataflex.errors import UserError
 
 
@@ -95,9 +96,17 @@ def print_run(run: dict[str, Any]) -> None:
         console.print("LLaMA-Factory trained it alone: nothing was selected, mixed or weighted.")
         return
     table = Table("step", "decision", "by", "what", title="decisions")
-    for decision in run["decisions"]:
+    decisions, most = run["decisions"], 40
+    for number, decision in enumerate(decisions):
+        if len(decisions) > most and most // 2 <= number < len(decisions) - most // 2:
+            if number == most // 2:
+                table.add_row("...", "", "", f"{len(decisions) - most:,} more")
+            continue
         table.add_row(f"{decision['step']:,}", decision["decision"], decision["component"], _what(decision))
     console.print(table)
+    if manifest.get(LEARNED):
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in manifest[LEARNED].items())
+        console.print(f"learned for later runs: {shares}")
     table = Table(title="domains")
     table.add_column("domain", no_wrap=True)
     for heading in ("loss: first", "loss: last", "loss tokens", "samples", "share realised", "last asked"):

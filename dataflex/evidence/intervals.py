@@ -1,4 +1,4 @@
-"""Shares of picks: confidence intervals, and whether they are other than random picking gives."""
+"""Confidence intervals over seeds and of shares, and whether picks are other than random picking gives."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def wilson(hits: int, n: int, level: float = LEVEL) -> Interval:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def over_seeds(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """Student's t interval of a mean share over seeds, cut to 0 and 1.
+def of_mean(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Student's t interval of a mean over seeds.
 
     Raises:
         ValueError: fewer than two seeds.
@@ -40,7 +40,17 @@ def over_seeds(values: Sequence[float], level: float = LEVEL) -> Interval:
 
     n = len(values)
     half = float(stdtrit(n - 1, 1 - (1 - level) / 2)) * standard_deviation(values) / math.sqrt(n)
-    return max(0.0, mean(values) - half), min(1.0, mean(values) + half)
+    return mean(values) - half, mean(values) + half
+
+
+def over_seeds(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Student's t interval of a mean share over seeds, cut to 0 and 1.
+
+    Raises:
+        ValueError: fewer than two seeds.
+    """
+    low, high = of_mean(values, level)
+    return max(0.0, low), min(1.0, high)
 
 
 def random_picking(hits: Sequence[int], picks: Sequence[int], target: int, pool: int) -> float:

@@ -18,6 +18,7 @@ import yaml
 
 from dataflex.engine.component import Facts
 from dataflex.engine.conductor import Decision
+from dataflex.engine.proportions import LEARNED
 from dataflex.engine.schedule import Kind
 
 SCHEMA = 1
@@ -98,17 +99,21 @@ class Manifest:
         write_atomically(run_dir / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
         self._write(run_dir)
 
-    def complete(self, run_dir: Path, wall_seconds: float) -> None:
+    def complete(
+        self, run_dir: Path, wall_seconds: float, learned_proportions: dict[str, float] | None = None
+    ) -> None:
         """Mark the run as completed.
 
         ``wall_seconds`` of the whole is the sum over its stretches, and none when one of them was killed,
-        since nobody knows how long that one took.
+        since nobody knows how long that one took. ``learned_proportions``: for later runs, by domain.
         """
         stretches = self.content["stretches"]
         stretches[-1]["wall_seconds"] = round(wall_seconds, 3)
         times = [stretch["wall_seconds"] for stretch in stretches]
         whole = None if None in times else round(sum(times), 3)
         self.content |= {"status": "completed", "wall_seconds": whole}
+        if learned_proportions is not None:
+            self.content[LEARNED] = learned_proportions
         self._write(run_dir)
 
     def _write(self, run_dir: Path) -> None:

@@ -1,7 +1,7 @@
 """Reading a results folder: ``<experiment>/<cell>/`` with a summary and the outcomes that it follows from.
 
-A cell is about a model (MMLU and perplexity, by question and document) or about a selection (which rows of a
-planted pool were picked).
+A cell is about a model (MMLU and perplexity, by question and document), about a selection (which rows of a
+planted pool were picked) or about a mixture (of Markov chains: held-out losses, and what was trained on).
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from typing import Any, Literal
 from dataflex.errors import UserError
 
 SCHEMA = 1
-Kind = Literal["model", "selection"]
+Kind = Literal["model", "selection", "mixture"]
 SELECTION = "selection.json"
 PICKS = "picks.csv"
+MIXTURE = "mixture.json"
+HELD_OUT = "held_out.csv"
+SHARES = "shares.csv"
 FILES: Mapping[Kind, tuple[str, ...]] = {
     "model": ("metrics.json", "questions.jsonl", "documents.jsonl", "curve.csv", "run.json"),
     "selection": (SELECTION, PICKS, "curve.csv", "run.json"),
+    "mixture": (MIXTURE, HELD_OUT, SHARES, "curve.csv", "run.json"),
 }
 """Files of a cell by what it is about; the first one is its summary."""
 COORDINATES = ("experiment", "method", "model", "scale", "seed")
@@ -68,15 +72,22 @@ class CellResult:
 
     @property
     def picks(self) -> int | None:
-        """Rows that the shares of a selection are shares of; None for a model."""
+        """Rows that the shares of a selection are shares of; None for anything else."""
         return int(self.metrics["n"]) if self.kind == "selection" else None
 
     def numbers(self) -> dict[str, float]:
         """The numbers that are compared.
 
         Of a model: accuracy, answer loss, bits per byte of each domain and of all. Of a selection: its
-        precision and the share of each class.
+        precision and the share of each class. Of a mixture: the loss on its target and on each domain, and
+        the share of each.
         """
+        if self.kind == "mixture":
+            parts = {"loss": self.metrics["loss"], "share": self.metrics["realised"]}
+            found = {
+                f"{part}.{name}": float(v) for part, values in parts.items() for name, v in values.items()
+            }
+            return {"loss.target": float(self.metrics["target_loss"]), **found}
         if self.kind == "selection":
             shares = {f"share.{name}": float(share) for name, share in self.metrics["shares"].items()}
             return {"precision": float(self.metrics["precision"]), **shares}
@@ -121,7 +132,7 @@ def read_cell(folder: Path) -> CellResult:
     Raises:
         UserError: a file is missing or malformed, or a number is not finite.
     """
-    kind: Kind = "selection" if any((folder / name).is_file() for name in (SELECTION, PICKS)) else "model"
+    kind = _kind(folder)
     for name in FILES[kind]:
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing: the cell is incomplete")
@@ -144,6 +155,15 @@ def read_cell(folder: Path) -> CellResult:
         if not math.isfinite(line[2]):
             raise UserError(f"{folder / 'curve.csv'}: the loss at step {line[0]} is not finite")
     return result
+
+
+def _kind(folder: Path) -> Kind:
+    """What a cell is about, by any of the files that only such a cell has."""
+    kinds: tuple[Kind, ...] = ("selection", "mixture")
+    for kind in kinds:
+        if any((folder / name).is_file() for name in FILES[kind] if name not in FILES["model"]):
+            return kind
+    return "model"
 
 
 def read_curve(file: Path) -> list[tuple[int, int | None, float]]:

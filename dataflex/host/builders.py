@@ -29,6 +29,7 @@ def make_trainer(prepared: Prepared, model: Any, conductor: Conductor, resume_fr
         "row_lengths": prepared.domains.lengths,
         "validation": prepared.domains.validation,
         "end_tokens": generation_options(prepared)["eos_token_id"],
+        "reference": prepared.reference,
         "resume_from": resume_from,
         "model": model,
         "args": args.training,

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dataflex.engine.component import Component, Need
+from dataflex.engine.component import Component
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments
-
-_ABSENT: dict[Need, str] = {
-    "reference_model": "a reference model, which this version does not load yet",
-}
-
+from dataflex.host.reference import check_reference
 
 _ADAM = ("adamw_torch", "adamw_torch_fused", "adamw_torch_xla")
 """Optimizers of the Trainer that keep Adam's moments at full precision."""
@@ -28,8 +24,11 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
         UserError: names what is missing, and the key to change.
     """
     needs = component.requirements()
-    for need in sorted(needs & set(_ABSENT)):
-        raise UserError(f"component {name!r} needs {_ABSENT[need]}")
+    if "reference_model" in needs:
+        source = component.reference()
+        if source is None:
+            raise UserError(f"component {name!r} needs a reference model, but names none")
+        check_reference(source)
     _, data, training, finetuning, _ = args
     refused = [
         (
@@ -39,6 +38,10 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
         (
             "generation" in needs and finetuning.stage != "sft",
             f"generates answers to prompts, which stage: {finetuning.stage} does not have; use stage: sft",
+        ),
+        (
+            "reference_model" in needs and bool(training.fsdp),
+            "needs a reference model, which is not loaded under fsdp yet: use deepspeed",
         ),
         (
             "per_sample_gradient" in needs and training.fp16,

@@ -20,7 +20,9 @@ from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, dataset_files, local_files, parse
 from dataflex.host.capabilities import check_host, check_needs
 from dataflex.host.domains import Domains, load_domains
+from dataflex.host.reference import frozen_model
 from dataflex.host.validation import load_validation
+from dataflex.signals.reference import FrozenModel
 from dataflex.signals.scores import row_keys
 
 _DEVICE_KEYS = {"deepspeed", "fsdp", "fsdp_config", "bf16", "fp16", "flash_attn"}
@@ -62,6 +64,8 @@ class Prepared:
     decisions: dict[Kind, Decision]
     template: Any
     tokenizer_module: dict[str, Any]
+    reference: FrozenModel | None
+    """What losses are compared with, when a component needs it."""
 
 
 def check(config: dict[str, Any], *, planned_ranks: int | None = None) -> Checked:
@@ -126,6 +130,12 @@ def prepare(checked: Checked) -> Prepared:
         template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], args.data)
     except ValueError as error:
         raise UserError(f"template: {args.data.template}: {error}") from None
+    reference = frozen_model(
+        (component for _, component in checked.components.values()),
+        args,
+        lambda other: get_template_and_fix_tokenizer(other, args.data),
+        tokenizer_module["tokenizer"],
+    )
     domains = load_domains(args, template, tokenizer_module)
     validation = None
     if any("validation_set" in component.requirements() for _, component in checked.components.values()):
@@ -152,6 +162,7 @@ def prepare(checked: Checked) -> Prepared:
         total_steps=total_steps,
         validation=validation,
         row_keys=lambda: row_keys(domains.rows),
+        vocabulary=len(tokenizer_module["tokenizer"]),
     )
     decisions = {}
     for configured in decision_list:
@@ -172,7 +183,7 @@ def prepare(checked: Checked) -> Prepared:
             )
         decisions[configured.kind] = Decision(name, component, schedule)
     _check_phase_fits(decisions, facts)
-    return Prepared(checked, domains, facts, decisions, template, tokenizer_module)
+    return Prepared(checked, domains, facts, decisions, template, tokenizer_module, reference)
 
 
 def _initial_proportions(own: DataFlexConfig, domains: Domains) -> FloatArray:

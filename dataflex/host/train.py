@@ -53,9 +53,11 @@ def train(checked: Checked) -> None:
     if run_dir is not None and args.finetuning.plot_loss:
         _plot(prepared, training.output_dir)
     _evaluate(trainer, prepared)
+    # Its numbers come from the first rank, which the others have to be there for.
+    learned = conductor.learned_proportions()
     _close(trainer, args)
     if run_dir is not None:
-        manifest.complete(run_dir, wall_seconds=time.monotonic() - started)
+        manifest.complete(run_dir, time.monotonic() - started, learned)
 
 
 def _eval_names(prepared: Prepared) -> list[str]:

@@ -7,13 +7,14 @@ domain more than a number of epochs.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from dataflex.engine.component import Context, Facts, FloatArray, Mixer, Mixture
-from dataflex.engine.proportions import as_proportions
+from dataflex.engine.proportions import as_proportions, learned_proportions
 
 
 class StaticMixer(Mixer):
@@ -26,6 +27,8 @@ class StaticMixer(Mixer):
     unimax: in between."""
     proportions: list[float] | dict[str, float] | None = None
     """Shares of the loss tokens, in the order of ``dataset`` or by name, instead of a rule."""
+    proportions_from: str | None = None
+    """Directory of a finished run that learned proportions (mixer doremi), to keep those."""
     temperature: Annotated[float, Field(gt=0)] = 1.43
     """With temperature, shares are natural ones to the power of its inverse; mBERT's exponent is 0.7."""
     max_epochs: Annotated[float, Field(gt=0)] = 4.0
@@ -33,8 +36,14 @@ class StaticMixer(Mixer):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if self.proportions is not None and self.rule != "initial":
-            raise ValueError(f"proportions and rule: {self.rule} exclude each other: remove one")
+        ways = {
+            "proportions": self.proportions is not None,
+            "proportions_from": self.proportions_from is not None,
+            f"rule: {self.rule}": self.rule != "initial",
+        }
+        given = [way for way, there in ways.items() if there]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other: keep one of them")
         return self
 
     def check(self, facts: Facts) -> None:
@@ -46,6 +55,8 @@ class StaticMixer(Mixer):
         return Mixture(self._shares(context.facts))
 
     def _shares(self, facts: Facts) -> FloatArray:
+        if self.proportions_from is not None:
+            return learned_proportions(Path(self.proportions_from), facts.domains, "proportions_from")
         if self.proportions is not None:
             return as_proportions(self.proportions, facts.domains, "component_params.proportions")
         if self.rule == "initial":

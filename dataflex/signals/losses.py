@@ -25,9 +25,14 @@ def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tens
         Losses in nats, fp32, differentiable, shape ``(B, L)``, 0 where a position doesn't count; and whether
         it does, same shape. Position ``j`` is that of the prediction.
     """
-    targets = F.pad(labels.to(logits.device), (0, 1), value=IGNORED)[:, 1:]
+    targets = next_labels(labels.to(logits.device))
     losses = cross_entropy(logits.flatten(0, 1), targets.flatten())
     return losses.view_as(targets), targets != IGNORED
+
+
+def next_labels(labels: torch.Tensor) -> torch.Tensor:
+    """Return the label that each position predicts, ``IGNORED`` at the last one; shape ``(B, L)`` both."""
+    return F.pad(labels, (0, 1), value=IGNORED)[:, 1:]
 
 
 def sample_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

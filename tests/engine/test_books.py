@@ -16,7 +16,7 @@ def test_ledger_sums_by_domain_and_survives_json() -> None:
     ledger = Ledger(3)
     ledger.record(torch.tensor([0, 2, 0]), torch.tensor([1.5, 2.0, 0.25]), torch.tensor([3.0, 4.0, 1.0]))
     ledger.record(torch.tensor([2]), torch.tensor([1.0]), torch.tensor([2.0]))
-    step = ledger.close_step(np.array([0.5, 0.2, 0.3]))
+    step = ledger.close_step(np.array([0.5, 0.2, 0.3]), asked=True)
     assert step.loss_sums.tolist() == [1.75, 0.0, 3.0]
     assert step.loss_tokens.tolist() == [4, 0, 6]
     assert step.samples.tolist() == [2, 0, 2]
@@ -30,7 +30,28 @@ def test_ledger_sums_by_domain_and_survives_json() -> None:
     ]
     assert copy.total_loss_tokens.tolist() == [4, 0, 6]
     with pytest.raises(RuntimeError, match="no micro-batch"):
-        ledger.close_step()
+        ledger.close_step(np.full(3, 1 / 3), asked=True)
+
+
+def test_ledger_keeps_what_methods_look_at_apart() -> None:
+    """Excess losses and router counts of two micro-batches, by domain; neither disturbs the other."""
+    generator = torch.Generator().manual_seed(0)
+    domain = torch.tensor([0, 1, 1, 0])
+    sums, tokens = torch.rand(4, generator=generator), torch.full((4,), 3.0)
+    excess = torch.rand(4, 2, generator=generator)
+    counts = torch.randint(0, 9, (4, 2, 5), generator=generator)
+    ledger = Ledger(2)
+    for half in (slice(0, 2), slice(2, 4)):
+        ledger.record(domain[half], sums[half], tokens[half], excess=excess[half], router_counts=counts[half])
+    step = ledger.close_step(np.full(2, 0.5), asked=False)
+    assert step.excess is not None
+    assert step.router_counts is not None
+    for index in range(2):
+        mine = domain == index
+        assert step.loss_sums[index] == pytest.approx(float(sums[mine].sum()))
+        assert step.excess[index] == pytest.approx(excess[mine].sum(0).numpy())
+        assert np.array_equal(step.router_counts[index], counts[mine].sum(0).numpy())
+    assert ledger.close_interval()[3].tolist() == [0, 0]
 
 
 def test_journal_rewinds_to_a_checkpoint(tmp_path) -> None:  # type: ignore[no-untyped-def]

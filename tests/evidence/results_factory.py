@@ -137,3 +137,72 @@ def write_picks(root: Path, method="less", seed=1, precision=0.9, *, n=20, targe
         json.dumps({"cell": cell, "start": start, "corpus": corpus, "manifest": {"status": "completed"}})
     )
     return folder
+
+
+CHAINS = {"noise": 3.0, "easy": 0.5, "kin": 1.5}
+ROW_TOKENS = 10
+
+
+def write_mixture(root: Path, method="natural", seed=1, *, excess=0.2, shares=(0.5, 0.3, 0.2), weights=None,
+                  yardstick=False, model="chain", corpus="family") -> Path:  # fmt: skip
+    """One cell of the planted mixtures below ``root``.
+
+    Every document of a domain has the entropy and ``excess`` as its mean loss; 20 rows are trained a stretch.
+    ``weights``: a list of loss weights by domain, one a stretch.
+    """
+    folder = root / "planted_mixture" / f"{method}.{model}.chains.seed{seed}"
+    folder.mkdir(parents=True)
+    names = list(CHAINS)
+    held_out = ["domain,document,symbols,loglik,chain_loglik"]
+    for name in names:
+        for number in range(2):
+            chain = -CHAINS[name] * 8
+            held_out.append(f"{name},{number},8,{chain - 8 * excess!r},{chain!r}")
+    stretches = (20, 40)
+    ledger = ["step,domain,tokens,asked,weight"]
+    for place, step in enumerate(stretches):
+        for name, share in zip(names, shares, strict=True):
+            weight = repr(weights[place][name]) if weights else ""
+            ledger.append(
+                f"{step},{name},{round(share * 20) * ROW_TOKENS},{share * 20 * ROW_TOKENS!r},{weight}"
+            )
+    by_name = dict(zip(names, shares, strict=True))
+    realised = {
+        name: round(share * 20) / sum(round(s * 20) for s in shares) for name, share in by_name.items()
+    }
+    relative = [{name: values[name] / sum(values.values()) for name in names} for values in weights or ()]
+    off = max(abs(round(share * 20) - share * 20) for share in shares) * 2
+    losses = {name: CHAINS[name] + excess for name in names}
+    summary = {
+        "schema": 1,
+        "yardstick": yardstick,
+        "target": ["easy", "kin"],
+        "entropy": CHAINS,
+        "row_tokens": ROW_TOKENS,
+        "loss": losses,
+        "excess": dict.fromkeys(names, excess),
+        "target_loss": (losses["easy"] + losses["kin"]) / 2,
+        "target_excess": excess,
+        "asked": by_name,
+        "realised": realised,
+        "asked_last": by_name,
+        "rows_off": off,
+        "rows_off_worst": off,
+        "weight": {name: sum(w[name] for w in relative) / 2 for name in names} if weights else {},
+        "weight_last": dict(relative[-1]) if weights else {},
+    }
+    cell = {
+        "experiment": "planted_mixture",
+        "method": method,
+        "model": model,
+        "scale": "chains",
+        "seed": seed,
+    }
+    (folder / "mixture.json").write_text(json.dumps(summary))
+    (folder / "held_out.csv").write_text("\n".join(held_out) + "\n")
+    (folder / "shares.csv").write_text("\n".join(ledger) + "\n")
+    (folder / "curve.csv").write_text("step,tokens,loss\n20,200,2.0\n")
+    (folder / "run.json").write_text(
+        json.dumps({"cell": cell, "start": None, "corpus": corpus, "manifest": {"status": "completed"}})
+    )
+    return folder

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dataflex.evidence.intervals import holm, over_seeds, random_picking, wilson
+from dataflex.evidence.intervals import holm, of_mean, over_seeds, random_picking, wilson
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (64, 64), (200, 384)])
@@ -23,6 +23,13 @@ def test_the_interval_over_seeds_is_students_cut_to_shares():
     expected = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
     assert over_seeds(values) == pytest.approx((expected[0], min(1.0, expected[1])))
     assert over_seeds([0.0, 0.1]) == pytest.approx((0.0, 0.05 + 0.05 * 12.706204736), rel=1e-6)
+
+
+def test_the_interval_of_a_mean_is_students_and_may_be_negative():
+    values = [-0.2, 0.1, 0.05, -0.3]
+    assert of_mean(values) == pytest.approx(stats.t.interval(0.95, 3, np.mean(values), stats.sem(values)))
+    with pytest.raises(ValueError, match="two"):
+        of_mean([0.1])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from results_factory import write_cell, write_picks, write_study
+from results_factory import write_cell, write_mixture, write_picks, write_study
 
 from dataflex.evidence.results import read_results
 from paper_figures.figures import learning_curves, save
@@ -25,6 +25,8 @@ def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
     write_study(tmp_path / "results")
     for method, precision in (("random", 0.5), ("less", 0.9)):
         write_picks(tmp_path / "results", method, 1, precision)
+    for method, excess in (("natural", 0.3), ("static_easy", 0.2)):
+        write_mixture(tmp_path / "results", method, excess=excess, yardstick=method.startswith("static"))
     made = []
     for turn in ("first", "second"):
         for what in ("tables", "figures"):
@@ -44,8 +46,16 @@ def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
         made.append(hashes(tmp_path / turn))
     assert made[0] == made[1]
     assert set(made[0]) == {
-        *(f"{name}.{kind}" for name in ("selection", "mixture", "planted") for kind in ("md", "csv", "tex")),
-        *(f"{name}.{kind}" for name in ("learning_curves", "planted") for kind in ("svg", "png")),
+        *(
+            f"{name}.{kind}"
+            for name in ("selection", "mixture", "planted", "planted_mixture")
+            for kind in ("md", "csv", "tex")
+        ),
+        *(
+            f"{name}.{kind}"
+            for name in ("learning_curves", "planted", "planted_mixture")
+            for kind in ("svg", "png")
+        ),
     }
 
 

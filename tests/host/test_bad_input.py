@@ -184,5 +184,5 @@ def test_a_component_whose_needs_the_run_cannot_meet() -> None:
 
         def select(self, context: Any, n: int) -> Any: ...
 
-    with pytest.raises(UserError, match="component 'greedy' needs a reference model"):
+    with pytest.raises(UserError, match="component 'greedy' needs a reference model, but names none"):
         check_needs("greedy", Greedy(), None)  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ def test_the_estimators_against_their_loops(at: At, estimator: str) -> None:
     rewards = [0.0] * 3
     for t in range(1, 60):
         losses = np.where(rng.random(3) < 0.3, np.nan, rng.uniform(1, 4, 3))
-        drawn = rng.dirichlet(np.ones(3))
+        drawn = rng.dirichlet(np.full(3, 20.0))
         mixer.observe(step(losses.tolist(), drawn.tolist()), t - 1)
         for domain in range(3):
             if np.isnan(losses[domain]):

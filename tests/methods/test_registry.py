@@ -51,7 +51,9 @@ def test_every_component_decides_the_same_again(kind: str, name: str, at: At, fa
     component, copy = build(kind, name, params), build(kind, name, params)  # type: ignore[arg-type]
     component.check(facts)
     if isinstance(component, Mixer):
-        component.observe(StepLosses(np.ones(3), np.ones(3, int), np.ones(3, int), np.full(3, 1 / 3)), 4)
+        ones = np.ones(3, int)
+        excess = np.array([[0.3, 0.3], [-0.2, 0.1], [0.0, 0.0]])
+        component.observe(StepLosses(np.ones(3), ones, ones, np.full(3, 1 / 3), excess), 4)
     copy.load_state_dict(json.loads(json.dumps(component.state_dict())))
     np.random.seed(1)
     decisions = []

@@ -48,6 +48,41 @@ def planted():
     (folder / "card.json").write_text(json.dumps({"family": "f", "data": data}))
 
 
+def markov():
+    folder = option("output")
+    for name in ("train/noise.jsonl", "train/easy.jsonl", "test/noise.jsonl", "test/easy.jsonl"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    for name in ("dataset_info.json", "chains.json"):
+        (folder / name).write_text("{}")
+    domains = {"noise": {"entropy": 3.0}, "easy": {"entropy": 1.0}}
+    card = {"family": "m", "row_tokens": 10, "target": ["easy"], "domains": domains}
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def mix(folder, config):
+    (folder / "plan_log.jsonl").write_text(json.dumps({"step": 0, "decision": "mix"}) + "\n")
+    given = config.get("init_mixture_proportions", {"noise": 0.5, "easy": 0.5})
+    lines = [
+        {"step": 8, "domain": name, "loss": 2.0, "loss_tokens": round(100 * share), "share_asked": share}
+        for name, share in given.items()
+    ]
+    (folder / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def held_out():
+    """A loss that falls with the share of ``easy`` in training."""
+    tokens = {}
+    for line in (Path(sys.argv[2]) / "ledger.jsonl").read_text().splitlines():
+        tokens[json.loads(line)["domain"]] = json.loads(line)["loss_tokens"]
+    folder = option("output")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "held_out.csv").write_text(
+        "domain,document,symbols,loglik,chain_loglik\n"
+        f"noise,0,10,-30.5,-30.0\neasy,0,10,{-20.0 + tokens['easy'] / 10!r},-9.5\n"
+    )
+
+
 def select(folder):
     (folder / "selections").mkdir(exist_ok=True)
     np.save(folder / "selections/step-000004.npy", np.array([0, 1, 2]))
@@ -78,8 +113,11 @@ def train():
     (folder / f"{weights}.safetensors").write_text(str(config))
     if config.get("train_type") == "dynamic_select":
         select(folder)
-    ledger = {"step": 8, "domain": "code", "loss": 2.0, "loss_tokens": 10}
-    (folder / "ledger.jsonl").write_text(json.dumps(ledger) + "\n")
+    if folder.parent.name == "planted_mixture":
+        mix(folder, config)
+    else:
+        ledger = {"step": 8, "domain": "code", "loss": 2.0, "loss_tokens": 10}
+        (folder / "ledger.jsonl").write_text(json.dumps(ledger) + "\n")
 
 
 def evaluate():
@@ -96,6 +134,6 @@ def evaluate():
 
 command = sys.argv[1]
 if command == "corpus":
-    {"model": model, "planted": planted}.get(sys.argv[2], corpus)()
+    {"model": model, "planted": planted, "markov": markov}.get(sys.argv[2], corpus)()
 else:
-    {"train": train, "evaluate": evaluate}[command]()
+    {"train": train, "evaluate": evaluate, "held-out": held_out}[command]()

@@ -5,6 +5,7 @@ import grid as grids
 import pytest
 import yaml
 
+from dataflex.config import components_of, split
 from dataflex.corpus.planted import CLASSES, Design
 from dataflex.engine.schedule import make_schedule
 
@@ -249,6 +250,28 @@ def test_every_target_of_the_demo_is_planted_and_larger_than_the_selection():
         assert grids.method_spec(grid, cell)["why"]
 
 
+@pytest.mark.parametrize(
+    ("file", "scale", "reference"),
+    [("demo", "harvest", "natural.tiny"), ("paper", "6B", "doremi_reference.Qwen2.5-0.5B")],
+)
+def test_doremi_is_three_cells_that_build_on_each_other(file, scale, reference):
+    """Every key of theirs is one that the library knows, and nobody has to edit a file between them."""
+    grid = grids.load(REPRODUCTIONS / f"{file}.yaml")
+    small = reference.split(".", 1)[1]
+    proxy = next(
+        c for c in grids.cells(grid) if (c.method, c.model, c.scale) == ("doremi_proxy", small, scale)
+    )
+    main = next(c for c in grids.cells(grid) if (c.method, c.scale) == ("doremi", scale))
+    assert [need.path for need in grids.needed(grid, main).values()] == [proxy.path]
+    (first,) = grids.needed(grid, proxy).values()
+    assert first.path == f"mixture/{reference}.{scale}.seed{proxy.seed}"
+    configs = [grids.render(grid, cell, "r", ["a", "b"]) for cell in (first, proxy, main)]
+    _, learner, keeper = (components_of(split(config)[0])["mix"][1] for config in configs)
+    assert learner.reference().model == f"r/train/{first.path}" == configs[0]["output_dir"]
+    assert keeper.proportions_from == f"r/train/{proxy.path}" == configs[1]["output_dir"]
+    assert [grids.reported(grid, cell) for cell in (proxy, main)] == [False, True]
+
+
 def test_the_papers_grid_is_complete():
     grid = grids.load(REPRODUCTIONS / "paper.yaml")
     reported = [cell for cell in grids.cells(grid) if grids.reported(grid, cell)]
@@ -286,7 +309,7 @@ def test_the_papers_published_settings():
         proxy = grids.cell_from_path(grid, f"mixture/doremi_proxy.Qwen2.5-0.5B.{scale}.seed42")
         config = grids.render(grid, proxy, "r", [])
         assert (config["update_step"], config["update_times"]) == (interval, 100)
-        assert config["component_params"]["reweight_eta"] == 0.1
+        assert config["component_params"]["eta"] == 0.1
         assert config["component_params"]["reference_model_path"].endswith(
             f"doremi_reference.Qwen2.5-0.5B.{scale}.seed42"
         )

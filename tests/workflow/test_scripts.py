@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from prepare import prepare, stamp_of
-from seal import NotReadyError, corpus, fingerprint, planted, run
+from seal import NotReadyError, corpus, fingerprint, markov, planted, run
 from snakemake_logger_plugin_cells.board import Board, duration
 
 
@@ -119,3 +119,20 @@ def test_a_planted_pool_is_sealed_by_family_and_rows(tmp_path):
     card["data"]["planted"]["sha256"] = "q"
     (folder / "card.json").write_text(json.dumps(card))
     assert planted(folder, [])["data"] != sealed["data"]
+
+
+def test_a_corpus_of_chains_is_sealed_by_family_and_text(tmp_path):
+    folder = tmp_path / "chains"
+    card = {"family": "f", "domains": {"a": {split: {"sha256": split} for split in ("train", "test")}}}
+    for name in ("train/a.jsonl", "test/a.jsonl", "dataset_info.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(NotReadyError, match=r"chains\.json is missing"):
+        markov(folder, [])
+    (folder / "chains.json").write_text("{}")
+    sealed = markov(folder, [])
+    assert (sealed["fingerprint"], sealed["domains"]) == ("f", ["a"])
+    card["domains"]["a"]["train"]["sha256"] = "other"
+    (folder / "card.json").write_text(json.dumps(card))
+    assert markov(folder, [])["data"] != sealed["data"]

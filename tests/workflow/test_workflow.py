@@ -31,18 +31,24 @@ def test_the_demo_grid_is_planned():
     result = snakemake(ROOT, "-n", "--config", "output=runs/never", "check=false")
     assert result.returncode == 0, result.stderr
     counts = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
-    cells = grids.cells(grids.load(ROOT / "reproductions/demo.yaml"))
+    grid = grids.load(ROOT / "reproductions/demo.yaml")
+    cells = grids.cells(grid)
     selections = sum(cell.experiment == "planted" for cell in cells)
-    models = len(cells) - selections
+    # A run that only serves others is trained, not evaluated.
+    reported = [cell for cell in cells if grids.reported(grid, cell)]
+    mixtures = sum(cell.experiment == "planted_mixture" for cell in reported)
+    models = len(reported) - selections - mixtures
     assert counts["train"] == str(len(cells))
     assert (counts["evaluate"], counts["mark"]) == (str(models), str(selections))
-    # The text and, of the one seed, the planted pool.
-    assert (counts["corpus"], counts["model"]) == ("2", "1")
+    assert counts["measure"] == str(mixtures)
+    # The text and, of the one seed, the planted pool and the chains; a model of text and one of symbols.
+    assert (counts["corpus"], counts["model"]) == ("3", "2")
     # Tables and figures read whole cells: either would fail beside a cell that is still being evaluated.
     for rule in ("tables", "figures"):
         block = result.stdout.split(f"rule {rule}:")[1].split("output:")[0]
-        assert (block.count("/metrics.json"), block.count("/selection.json")) == (models, selections)
-        assert block.count("/curve.csv") == len(cells)
+        summaries = ("metrics", "selection", "mixture")
+        assert [block.count(f"/{name}.json") for name in summaries] == [models, selections, mixtures]
+        assert block.count("/curve.csv") == len(reported)
 
 
 @pytest.mark.slow
@@ -81,8 +87,12 @@ def repository(tmp_path_factory):
     part = yaml.safe_load((folder / "reproductions/planted.yaml").read_text())
     methods = part["experiments"]["planted"]["methods"]
     part["experiments"]["planted"]["methods"] = {"random": methods["random"]}
+    chains = part["experiments"]["planted_mixture"]
+    chains["methods"] = {"natural": chains["methods"]["natural"]}
+    chains["yardstick"] |= {"over": ["easy"]}
     (folder / "reproductions/planted.yaml").write_text(yaml.safe_dump(part))
-    del grid["experiments"]["mixture"]["methods"]["random"]
+    for name in ("random", "odm", "doremi_proxy", "doremi"):
+        del grid["experiments"]["mixture"]["methods"][name]
     (folder / "reproductions/demo.yaml").write_text(yaml.safe_dump(grid))
     return folder
 
@@ -133,6 +143,11 @@ def test_the_workflow_from_end_to_end(repository):
     assert picked["precision"] == pytest.approx(1 / 3)
     assert (repository / "runs/demo/tables/planted.md").is_file()
     assert (repository / "runs/demo/figures/planted.svg").is_file()
+    # Half of the tokens for easy are a loss of 1.5, all of them of 1.0.
+    rows = (repository / "runs/demo/tables/planted_mixture.csv").read_text().splitlines()
+    regrets = {row.split(",")[1]: float(row.split(",")[-1]) for row in rows if ",regret," in row}
+    assert regrets == pytest.approx({"natural": 0.5, "static_easy": 0.0})
+    assert (repository / "runs/demo/figures/planted_mixture.svg").is_file()
     config = yaml.safe_load((repository / f"runs/demo/configs/{FULL}.yaml").read_text())
     assert config["model_name_or_path"] == f"runs/demo/train/{NATURAL}"
 

@@ -80,9 +80,9 @@ def corpus_of(wildcards):
     return grids.corpus_dir(GRID, R, grids.corpus_name(GRID, cell_of(wildcards)))
 
 
-def selects(cell):
-    """Whether the cell's result is about its selection instead of its model."""
-    return grids.selects(grids.experiment_spec(GRID, cell))
+def about(cell):
+    """What the cell's result is about: its model, its selection or its mixture."""
+    return grids.about(grids.experiment_spec(GRID, cell))
 
 
 def results_of(cells):
@@ -90,7 +90,7 @@ def results_of(cells):
     return [
         f"{R}/results/{cell.path}/{name}"
         for cell in cells
-        for name in FILES["selection" if selects(cell) else "model"]
+        for name in FILES[about(cell)]
     ]
 
 

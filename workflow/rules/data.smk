@@ -12,12 +12,14 @@ def corpus_files(key, corpus):
 def corpus_command(wildcards):
     """How a corpus is made: from the user's files when there are any, else as the grid says."""
     spec = grids.corpus_spec(GRID, wildcards.corpus)
-    train = [] if spec["source"] == "planted" else corpus_files("corpus_files", wildcards.corpus)
+    drawn = spec["source"] in grids.DRAWN
+    train = [] if drawn else corpus_files("corpus_files", wildcards.corpus)
     words = ["dataflex-cli", "corpus"]
     if spec["source"] == "directory" or (spec["source"] == "files" and not train):
         return "true"
-    if spec["source"] == "planted":
-        words += ["planted", "--corpus", grids.corpus_dir(GRID, R, spec["corpus"]), "--seed", str(spec["seed"])]
+    if drawn:
+        words += [spec["source"], "--seed", str(spec["seed"])]
+        words += ["--corpus", grids.corpus_dir(GRID, R, spec["corpus"])] if "corpus" in spec else []
     else:
         words += ["read", *train] if train else ["harvest"]
     if train:
@@ -33,8 +35,8 @@ def corpus_command(wildcards):
 def corpus_inputs(wildcards):
     """What a corpus is made from: the corpus below a planted pool, or the user's files."""
     spec = grids.corpus_spec(GRID, wildcards.corpus)
-    if spec["source"] == "planted":
-        return f"{R}/{spec['corpus']}.ready.json"
+    if spec["source"] in grids.DRAWN:
+        return f"{R}/{spec['corpus']}.ready.json" if "corpus" in spec else []
     keys = ("corpus_files", "corpus_validation_files", "corpus_test_files")
     return [file for key in keys for file in corpus_files(key, wildcards.corpus)]
 
@@ -50,7 +52,7 @@ rule corpus:
         command=corpus_command,
         folder=lambda w: grids.corpus_dir(GRID, R, w.corpus),
         published=lambda w: shlex.join(grids.corpus_spec(GRID, w.corpus).get("from", [])),
-        kind=lambda w: "planted" if grids.corpus_spec(GRID, w.corpus)["source"] == "planted" else "corpus",
+        kind=lambda w: source if (source := grids.corpus_spec(GRID, w.corpus)["source"]) in grids.DRAWN else "corpus",
         scripts=SCRIPTS,
     threads: 1
     resources:
@@ -62,15 +64,20 @@ rule corpus:
         "> {log} 2>&1"
 
 
+def learned_from(wildcards):
+    """The corpus that a model's tokenizer is learned from, if it is learned."""
+    return GRID["models"][wildcards.model]["build"].get("corpus")
+
+
 rule model:
     input:
-        lambda w: f"{R}/{GRID['models'][w.model]['build']['corpus']}.ready.json",
+        lambda w: f"{R}/{corpus}.ready.json" if (corpus := learned_from(w)) else [],
     output:
         f"{R}/models/{{model}}.ready.json",
     log:
         f"{R}/logs/model/{{model}}.log",
     params:
-        corpus=lambda w: grids.corpus_dir(GRID, R, GRID["models"][w.model]["build"]["corpus"]),
+        corpus=lambda w: f"--corpus {grids.corpus_dir(GRID, R, corpus)}" if (corpus := learned_from(w)) else "",
         folder=lambda w: grids.model_path(GRID, R, w.model),
         options=lambda w: as_options(GRID["models"][w.model]["build"].get("options", {})),
         scripts=SCRIPTS,
@@ -79,5 +86,5 @@ rule model:
         mem_mb=4000,
         runtime=60,
     shell:
-        "( rm -rf {params.folder}; dataflex-cli corpus model --corpus {params.corpus} --output {params.folder} {params.options}; "
+        "( rm -rf {params.folder}; dataflex-cli corpus model {params.corpus} --output {params.folder} {params.options}; "
         "python {params.scripts}/seal.py model {params.folder} --output {output} ) > {log} 2>&1"

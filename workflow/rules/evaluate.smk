@@ -1,4 +1,4 @@
-"""Evaluation of a trained cell, by its model or by its selection, and the small text files that describe it."""
+"""Evaluation of a trained cell, by its model, its selection or its mixture, and the files that describe it."""
 
 
 def base_model(wildcards):
@@ -55,6 +55,32 @@ rule mark:
     shell:
         "python {params.scripts}/mark.py {params.run} --corpus {params.corpus} --target {params.target:q} "
         "--output {params.folder}"
+
+
+rule measure:
+    input:
+        run=f"{R}/train/{{experiment}}/{{cell}}.done.json",
+        corpus=corpus_ready,
+    output:
+        f"{R}/results/{{experiment}}/{{cell}}/mixture.json",
+        f"{R}/results/{{experiment}}/{{cell}}/held_out.csv",
+        f"{R}/results/{{experiment}}/{{cell}}/shares.csv",
+    log:
+        f"{R}/logs/measure/{{experiment}}/{{cell}}.log",
+    params:
+        run=lambda w: grids.run_dir(R, cell_of(w)),
+        corpus=corpus_of,
+        folder=f"{R}/results/{{experiment}}/{{cell}}",
+        yardstick=lambda w: "--yardstick" if grids.is_yardstick(GRID, cell_of(w)) else "",
+        scripts=SCRIPTS,
+    threads: asked("evaluate", "threads")
+    resources:
+        runtime=asked("evaluate", "runtime"),
+        mem_mb=asked("evaluate", "mem_mb"),
+    shell:
+        "( {CLI} held-out {params.run} --corpus {params.corpus} --output {params.folder}; "
+        "python {params.scripts}/account.py {params.run} --corpus {params.corpus} --output {params.folder} "
+        "{params.yardstick} ) > {log} 2>&1"
 
 
 rule collect:

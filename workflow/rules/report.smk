@@ -1,6 +1,13 @@
 """Tables, figures and the check against reference numbers: made from the results folder alone."""
 
-TABLE_OF = {"selection": "selection", "weighting": "selection", "mixture": "mixture", "planted": "planted"}
+TABLE_OF = {
+    "selection": "selection",
+    "weighting": "selection",
+    "mixture": "mixture",
+    "planted": "planted",
+    "planted_mixture": "planted_mixture",
+}
+FIGURE_OF = {"model": "learning_curves", "selection": "planted", "mixture": "planted_mixture"}
 TABLES = [
     f"{R}/tables/{name}.{kind}"
     for name in sorted({TABLE_OF[cell.experiment] for cell in REPORTED if cell.experiment in TABLE_OF})
@@ -8,7 +15,7 @@ TABLES = [
 ]
 FIGURES = [
     f"{R}/figures/{name}.{kind}"
-    for name in sorted({"planted" if selects(cell) else "learning_curves" for cell in REPORTED})
+    for name in sorted({FIGURE_OF[about(cell)] for cell in REPORTED})
     for kind in ("svg", "png")
 ]
 CHECKED = [f"{R}/check.txt"] if config["check"] and Path(GRID.get("reference", "")).is_file() else []

@@ -16,9 +16,12 @@ from typing import Any
 
 import jsonschema
 import yaml
+from simplex import centroids
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "grid.schema.yaml"
 PARTS = ("corpora", "models", "experiments")
+DRAWN = ("planted", "markov")
+"""Sources of a corpus of which every seed draws its own."""
 SEED = re.compile(r"/seed(\d+)$")
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
@@ -73,7 +76,30 @@ def load(path: str | Path) -> dict[str, Any]:
         for name in grid["include"]:
             _add(grid, _read(file.parent / str(name), f"{file} includes it"), str(file.parent / str(name)))
     validate(grid, str(file))
+    for name, spec in grid["experiments"].items():
+        add_yardstick(spec, f"{file}: experiments.{name}")
     return dict(grid)
+
+
+def add_yardstick(experiment: dict[str, Any], label: str) -> None:
+    """Add the static mixtures that an experiment's ``yardstick`` stands for to its methods.
+
+    Raises:
+        GridError: they can't be made, or a method has the name of one.
+    """
+    design = experiment.get("yardstick")
+    if design is None:
+        return
+    try:
+        mixtures = centroids(design["over"], design["least"], design.get("without", []))
+    except ValueError as error:
+        raise GridError(f"{label}.yardstick: {error}") from None
+    for name, proportions in mixtures.items():
+        method = f"static_{name}"
+        if method in experiment["methods"]:
+            raise GridError(f"{label}.methods.{method}: the yardstick has this name")
+        config = merge(design["config"], {"init_mixture_proportions": proportions})
+        experiment["methods"][method] = {"config": config, "yardstick": True}
 
 
 def _read(file: Path, remedy: str) -> Any:
@@ -125,7 +151,7 @@ def validate(grid: Any, label: str = "grid") -> None:
             )
         for method, method_spec in spec["methods"].items():
             place = f"{label}: experiments.{experiment}.methods.{method}"
-            if ("target" in method_spec) != selects(spec) and method_spec.get("report", True):
+            if ("target" in method_spec) != (about(spec) == "selection") and method_spec.get("report", True):
                 raise GridError(
                     f"{place}: a target, the classes that the method should pick, belongs to every reported "
                     "method of an experiment with `evaluate: selection` and to no other"
@@ -197,9 +223,15 @@ def method_spec(grid: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
     return dict(grid["experiments"][cell.experiment]["methods"][cell.method])
 
 
-def selects(experiment: Mapping[str, Any]) -> bool:
-    """Whether what is evaluated is the selection itself, on a planted pool, instead of the model."""
-    return experiment.get("evaluate") == "selection"
+def about(experiment: Mapping[str, Any]) -> str:
+    """What is evaluated: the ``model``, the ``selection`` from a planted pool, a ``mixture`` of chains."""
+    asked = experiment.get("evaluate")
+    return asked if isinstance(asked, str) else "model"
+
+
+def is_yardstick(grid: Mapping[str, Any], cell: Cell) -> bool:
+    """Whether the cell is one of the static mixtures that its experiment measures regret against."""
+    return bool(method_spec(grid, cell).get("yardstick", False))
 
 
 def target(grid: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
@@ -209,9 +241,9 @@ def target(grid: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
 
 
 def corpus_name(grid: Mapping[str, Any], cell: Cell) -> str:
-    """Name of the corpus that the cell trains and is evaluated on; a planted pool has one a seed."""
+    """Name of the corpus that the cell trains and is evaluated on; of a drawn one each seed has its own."""
     name = str(experiment_spec(grid, cell)["scales"][cell.scale]["corpus"])
-    return f"{name}/seed{cell.seed}" if grid["corpora"][name]["source"] == "planted" else name
+    return f"{name}/seed{cell.seed}" if grid["corpora"][name]["source"] in DRAWN else name
 
 
 def corpus_spec(grid: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -59,6 +59,17 @@ def planted(folder: Path, _: Sequence[str]) -> dict[str, Any]:
     return {"domains": [], "fingerprint": card["family"], "data": _hashes(card["data"])}
 
 
+def markov(folder: Path, _: Sequence[str]) -> dict[str, Any]:
+    """Domains of a corpus of Markov chains, its family, which all seeds share, and its own text."""
+    card = _json(folder / "card.json")
+    files = [f"{split}/{domain}.jsonl" for domain in card["domains"] for split in ("train", "test")]
+    for name in ("chains.json", "dataset_info.json", *files):
+        if not (folder / name).is_file():
+            raise NotReadyError(f"{folder / name} is missing")
+    hashes = _hashes(card["domains"])
+    return {"domains": list(card["domains"]), "fingerprint": card["family"], "data": hashes}
+
+
 def fingerprint(card: Any) -> str:
     """SHA-256 of a corpus, from the hashes in its card: domains' splits, instructions and questions."""
     return _canonical({part: _hashes(card[part]) for part in ("domains", "instructions", "questions")})
@@ -97,6 +108,7 @@ def run(folder: Path, _: Sequence[str]) -> dict[str, Any]:
 
 KINDS: dict[str, Callable[[Path, Sequence[str]], dict[str, Any]]] = {
     "corpus": corpus,
+    "markov": markov,
     "model": model,
     "planted": planted,
     "run": run,
@@ -104,7 +116,7 @@ KINDS: dict[str, Callable[[Path, Sequence[str]], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Command line: ``seal.py corpus|planted|model|run FOLDER --output SENTINEL``."""
+    """Command line: ``seal.py corpus|markov|planted|model|run FOLDER --output SENTINEL``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=sorted(KINDS))
     parser.add_argument("folder", type=Path)

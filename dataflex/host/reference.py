@@ -1,0 +1,143 @@
+"""The reference model of a component: checked before any model loads, and loaded as LLaMA-Factory does it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dataflex.engine.component import Component
+from dataflex.errors import UserError
+from dataflex.evidence.manifest import is_completed
+from dataflex.host.arguments import HostArguments
+from dataflex.signals.reference import FrozenModel, ReferenceSource
+
+_CONTENT = ("*.safetensors", "*.bin", "config.json", "adapter_config.json")
+"""Files that decide about a model's losses."""
+
+
+def check_reference(source: ReferenceSource) -> None:
+    """Refuse a reference model that can't be used, as far as that shows without loading anything.
+
+    Raises:
+        UserError: the folder is missing, holds no model, or is that of a run which has not finished.
+    """
+    folder = Path(source.model)
+    if not folder.is_dir():
+        raise UserError(f"reference_model_path: no folder {folder}: name a finished run or a model's folder")
+    if (folder / "manifest.json").is_file() and not is_completed(folder):
+        raise UserError(
+            f"reference_model_path: the run in {folder} is not finished: start it again, it goes on"
+        )
+    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+        raise UserError(f"reference_model_path: {folder} holds no model: there is no config.json")
+
+
+def frozen_model(
+    components: Iterable[Component], args: HostArguments, template_of: Any, tokenizer: Any
+) -> FrozenModel | None:
+    """Return the model that components compare losses with; None when none does.
+
+    Args:
+        components: of the run.
+        args: of the run.
+        template_of: fits a tokenizer to the run's template, in place.
+        tokenizer: of the run.
+
+    Raises:
+        UserError: it knows other tokens than the run, or two components name different models.
+    """
+    needing = [component for component in components if "reference_model" in component.requirements()]
+    sources = {source for component in needing if (source := component.reference()) is not None}
+    if not sources:
+        return None
+    if len(sources) > 1:
+        raise UserError("two components compare losses with different reference models: a run has one")
+    source = sources.pop()
+    arguments = _arguments(args.model, Path(source.model))
+    _refuse_other_tokens(source, arguments, template_of, tokenizer)
+    return FrozenModel(
+        source,
+        load=lambda: _load(arguments, args.training, tokenizer),
+        identity=lambda: _identity(Path(source.model), args),
+    )
+
+
+def _arguments(model_args: Any, folder: Path) -> Any:
+    """Return the model arguments of the run with the reference model in place of its own."""
+    arguments = copy.copy(model_args)
+    arguments.model_name_or_path, arguments.adapter_name_or_path = str(folder), None
+    if (folder / "adapter_config.json").is_file():
+        arguments.model_name_or_path = str(_base(folder))
+        arguments.adapter_name_or_path = [str(folder)]
+    # The run's own model may begin with random weights; this one never does.
+    arguments.train_from_scratch = False
+    arguments.quantization_bit = None
+    return arguments
+
+
+def _base(adapter: Path) -> Path:
+    """Return the model below an adapter: a folder, or the name of one on the hub."""
+    return Path(json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"])
+
+
+def _refuse_other_tokens(source: ReferenceSource, arguments: Any, template_of: Any, tokenizer: Any) -> None:
+    from llamafactory.model import load_tokenizer
+
+    own = copy.copy(arguments)
+    own.model_name_or_path = source.model
+    try:
+        theirs = load_tokenizer(own)["tokenizer"]
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"reference_model_path: no tokenizer in {source.model}: {reason}") from None
+    template_of(theirs)
+    mine, other = tokenizer.get_vocab(), theirs.get_vocab()
+    if mine != other:
+        odd = min(token for token in mine.keys() | other.keys() if mine.get(token) != other.get(token))
+        raise UserError(
+            f"reference_model_path: {source.model} has another tokenizer than the run, for example for "
+            f"{odd!r} ({other.get(odd)} there, {mine.get(odd)} here): its losses are of other tokens"
+        )
+
+
+def _load(arguments: Any, training: Any, tokenizer: Any) -> Any:
+    """Load the model whole on this rank's device, to be measured with and never trained."""
+    from llamafactory.hparams import FinetuningArguments
+    from llamafactory.model import load_model
+
+    with _not_partitioned(training):
+        model = load_model(tokenizer, arguments, FinetuningArguments(), is_trainable=False)
+    model.config.use_cache = False
+    return model.to(training.device)
+
+
+@contextmanager
+def _not_partitioned(training: Any) -> Iterator[None]:
+    """Keep DeepSpeed from partitioning a model that its engine will never know."""
+    from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
+
+    if not training.deepspeed:
+        yield
+        return
+    unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        set_hf_deepspeed_config(training.hf_deepspeed_config)
+
+
+def _identity(folder: Path, args: HostArguments) -> str:
+    """Return a digest of a model's files and of the precision it is computed with."""
+    digest = hashlib.sha256(f"{args.model.compute_dtype} {args.training.bf16} {args.training.fp16}".encode())
+    folders = [folder]
+    if (folder / "adapter_config.json").is_file():
+        folders.append(_base(folder))
+    for file in sorted({path for one in folders for pattern in _CONTENT for path in one.glob(pattern)}):
+        with file.open("rb") as content:
+            digest.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
