@@ -22,6 +22,8 @@ from efficiency.sides import Side
 
 _PATIENCE = 30
 """Seconds that a run gets to end by itself."""
+_TOGETHER = 2
+"""Runs that load at the same time."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +88,12 @@ class Run:
         found: dict[str, Any] = json.loads(line)
         return found
 
-    def step(self) -> dict[str, Any]:
-        """Let the run take one optimizer step and return what it tells about it.
-
-        Raises:
-            WorkerError: it has ended.
-        """
+    def go(self) -> None:
+        """Let the run take one optimizer step."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.write("\n")
             self._process.stdin.flush()
-        return self.report()
 
     def close(self) -> None:
         """End the run."""
@@ -135,19 +132,30 @@ def lockstep(plans: Sequence[Plan], folder: Path, threads: int, rounds: int) -> 
         A step as soon as it is done; first of all what each run tells before its first.
     """
     runs: list[Run] = []
+    ready: list[Run] = []
     order = random.Random(0)
     try:
-        for number, plan in enumerate(plans):
-            runs.append(Run(plan, folder / f"run{number}", threads))
-        waiting = list(runs)
-        for turn in range(-1, rounds):
-            order.shuffle(waiting)
-            for run in list(waiting):
-                try:
-                    yield Step(run.plan, turn, run.report() if turn < 0 else run.step())
-                except WorkerError as error:
-                    waiting.remove(run)
-                    yield Step(run.plan, turn, None, str(error))
+        for number in range(len(plans) + _TOGETHER):
+            if number < len(plans):
+                runs.append(Run(plans[number], folder / f"run{number}", threads))
+            if number >= _TOGETHER:
+                yield _stop(runs[number - _TOGETHER], -1, ready)
+        for turn in range(rounds):
+            taking_part, ready = ready, []
+            order.shuffle(taking_part)
+            for run in taking_part:
+                run.go()
+                yield _stop(run, turn, ready)
     finally:
         for run in runs:
             run.close()
+
+
+def _stop(run: Run, turn: int, ready: list[Run]) -> Step:
+    """Wait for a run's next stop; it is added to those that are ready, unless it has ended."""
+    try:
+        told = run.report()
+    except WorkerError as error:
+        return Step(run.plan, turn, None, str(error))
+    ready.append(run)
+    return Step(run.plan, turn, told)

@@ -68,7 +68,10 @@ def run(
             "anchors": ANCHORS,
             "domains": len(work.domains),
         }
-        _measure(report, _chosen(every, only), folder / "runs", threads, rounds)
+        try:
+            _measure(report, _chosen(every, only), folder / "runs", threads, rounds)
+        except KeyboardInterrupt:
+            console.print("interrupted: the rounds so far are kept")
     report.write(output / f"steps-{name_of(model)}-{batch}x{accumulation}x{cutoff}.json")
     return report
 
