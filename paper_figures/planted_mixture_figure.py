@@ -39,7 +39,7 @@ def regrets_and_shares(results: Sequence[CellResult]) -> Figure:
     with mpl.rc_context(STYLE):
         heights = [0.7 + 0.27 * len(methods), 1.9 * below]
         figure = Figure(figsize=(7.2, 0.6 + sum(heights)), layout="constrained")
-        top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+        top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=heights)).ravel()
         _regrets(top.subplots(), methods, static)
         panels = np.asarray(bottom.subplots(below, COLUMNS, squeeze=False, sharey=True, sharex=True))
         for place, axes in enumerate(panels.ravel()):

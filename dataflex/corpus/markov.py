@@ -62,14 +62,7 @@ DOMAINS = (
     Domain("easy", 80, 0.01, "little text of low entropy, learned within a few steps"),
     Domain("middle", 800, 0.12, "an ordinary domain, which takes most of a run to learn"),
     Domain("source", 800, 0.08, "as ordinary, and what is learned here serves for kin"),
-    Domain(
-        "kin",
-        40,
-        0.08,
-        "too little text to learn it from; most of its rows are those of source",
-        "source",
-        0.25,
-    ),
+    Domain("kin", 8, 0.08, "too little text to learn it from; most rows are the source's", "source", 0.125),
 )
 TARGET = tuple(domain.name for domain in DOMAINS if domain.concentration is not None)
 """Domains that a model can be better or worse at."""

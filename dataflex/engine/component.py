@@ -39,7 +39,9 @@ Need = Literal[
     "embeddings",
     "hidden_states",
     "router_counts",
+    "frozen_routers",
 ]
+"""What a run has to measure, hold or leave alone for a component."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from dataflex.engine.component import (
     FloatArray,
     IntArray,
     Mixer,
+    Need,
     Samples,
     Selector,
     Signals,
@@ -89,6 +90,10 @@ class Conductor:
     def mixes(self) -> bool:
         """Whether rows are drawn by domain."""
         return "mix" in self.decisions
+
+    def needs(self, what: Need) -> bool:
+        """Tell whether a component of the run needs something."""
+        return any(what in decision.component.requirements() for decision in self.decisions.values())
 
     def start(self) -> None:
         """Begin a new run: empty journals."""

@@ -25,6 +25,7 @@ from dataflex.signals.losses import pool_losses
 from dataflex.signals.passes import IGNORED, Rows, tokens_and_labels
 from dataflex.signals.pooling import hidden_state_vectors
 from dataflex.signals.rollouts import Rollouts, Sampling, sample_rollouts
+from dataflex.signals.states import rising_means
 from dataflex.signals.store import GradientStore
 from dataflex.signals.texts import row_texts
 from dataflex.signals.untouched import untouched
@@ -221,6 +222,20 @@ class Measurements(Signals):
             rows=len(bench.pool.lengths),
             validation_rows=len(validation.lengths),
         )
+
+    @override
+    def validation_states(self, rows: IntArray) -> FloatArray:
+        bench, validation = self._bench, self._validation()
+        chosen = Rows(
+            validation.lengths[rows],
+            validation.supervised[rows],
+            lambda numbers: validation.batch(rows[np.asarray(numbers)].tolist()),
+        )
+        with untouched(bench.model), bench.autocast():
+            vectors = hidden_state_vectors(
+                bench.model, chosen, bench.batch_tokens, "validation rows", rising_means
+            )
+        return vectors.astype(np.float64)
 
     @override
     @contextmanager

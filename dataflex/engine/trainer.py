@@ -13,6 +13,7 @@ Evaluation goes the stock way: rows are numbered, and losses weighted, in traini
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ from dataflex.errors import UserError
 from dataflex.signals.losses import token_losses
 from dataflex.signals.passes import Rows, token_counts
 from dataflex.signals.reference import FrozenModel, Reference, excess_losses, make_reference
+from dataflex.signals.routers import RouterTap
+from dataflex.signals.states import StateTap
 from dataflex.signals.untouched import untouched
 
 if TYPE_CHECKING:
@@ -101,6 +104,8 @@ class DynamicTrainer(_Base):
         self._bench = self._make_bench(row_lengths, validation, end_tokens)
         self._signals = Measurements(self._bench, 0)
         self._reference = None if reference is None else self._make_reference(reference)
+        self._states = StateTap(self.model) if conductor.needs("hidden_states") else None
+        self._routers = RouterTap(self.model) if conductor.needs("router_counts") else None
         self._weighing: Weighing | None = None
         self._losses: list[torch.Tensor] = []
         """What the backward passes of the present step returned."""
@@ -211,7 +216,13 @@ class DynamicTrainer(_Base):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         assert num_items_in_batch is not None
         seen, loss_sums, outputs = self._forward(model, inputs, self._reference)
-        self.conductor.ledger.record(seen.domains, seen.loss_sums, seen.loss_tokens, excess=seen.excess)
+        self.conductor.ledger.record(
+            seen.domains,
+            seen.loss_sums,
+            seen.loss_tokens,
+            excess=seen.excess,
+            router_counts=seen.router_counts,
+        )
         assert self._weighing is not None
         factors = self._weighing.factors(seen)
         weighted = loss_sums if factors is None else loss_sums * factors
@@ -225,14 +236,25 @@ class DynamicTrainer(_Base):
         """Return what a micro-batch's forward shows, its loss sums with their graph, and its outputs."""
         rows = inputs.pop(ROW_IDS)
         labels = inputs.pop("labels")
-        outputs = model(**inputs)
+        with ExitStack() as taps:
+            for tap in (self._states, self._routers):
+                if tap is not None:
+                    taps.enter_context(tap.listening(inputs))
+            outputs = model(**inputs)
         losses, counted = token_losses(outputs.logits, labels)
         loss_sums = losses.sum(1)
         domains = torch.bucketize(rows, self._domain_ends, right=True)
-        excess = None
-        if reference is not None:
-            excess = excess_losses(losses, reference.losses(rows, inputs, labels))
-        seen = Seen(rows, domains, loss_sums.detach(), counted.sum(1).to(losses.dtype), excess=excess)
+        seen = Seen(
+            rows,
+            domains,
+            loss_sums.detach(),
+            counted.sum(1).to(losses.dtype),
+            states=None if self._states is None else self._states.take(),
+            excess=None
+            if reference is None
+            else excess_losses(losses, reference.losses(rows, inputs, labels)),
+            router_counts=None if self._routers is None else self._routers.take(),
+        )
         return seen, loss_sums, outputs
 
     @override

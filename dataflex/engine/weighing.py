@@ -31,6 +31,8 @@ class Seen:
     """See ``Samples.states``."""
     excess: torch.Tensor | None = None
     """Sums of excess losses and of their positive parts, shape ``(B, 2)``; in the training forward only."""
+    router_counts: torch.Tensor | None = None
+    """See ``Ledger.record``."""
 
     def samples(self) -> Samples:
         """Return what a weighter may know of them."""
@@ -142,12 +144,18 @@ class Weighing:
             factors.append(of_token)
             sums += (of_token * table[:, 1]).sum(), (domain * table[:, 1]).sum()
         if not weighter.relative():
-            return list(zip(weights, factors, strict=True))
+            scale = self._tokens_a_sample() if weighter.mass == "sample" else 1.0
+            return [(own, factor * scale) for own, factor in zip(weights, factors, strict=True)]
         if len(parts) < self._micro_batches:
             self._waiting = sums if self._waiting is None else self._waiting + sums
             return list(zip(weights, factors, strict=True))
         scale = common_scale(*sum_over_ranks(torch.from_numpy(sums)).tolist())
         return [(own, factor * scale) for own, factor in zip(weights, factors, strict=True)]
+
+    def _tokens_a_sample(self) -> float:
+        """Return the mean number of supervised tokens of the step's samples that have any."""
+        tokens = self._conductor.row_tokens[self._conductor.rows_of_step(self._step)]
+        return float(tokens.sum() / max((tokens > 0).sum(), 1))
 
     def _of_domains(self, seen: Seen) -> torch.Tensor:
         assert self._by_domain is not None

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dataflex.engine.component import Component
+from dataflex.engine.component import Component, Need
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments
 from dataflex.host.reference import check_reference
+from dataflex.signals.routers import router_classes
 
 _ADAM = ("adamw_torch", "adamw_torch_fused", "adamw_torch_xla")
 """Optimizers of the Trainer that keep Adam's moments at full precision."""
@@ -44,6 +45,10 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
             "needs a reference model, which is not loaded under fsdp yet: use deepspeed",
         ),
         (
+            bool(needs & {"hidden_states", "router_counts"}) and data.neat_packing,
+            "tells tokens from padding, which neat_packing: true hides: remove it",
+        ),
+        (
             "per_sample_gradient" in needs and training.fp16,
             "needs gradients of samples, which underflow without loss scaling: say bf16 instead of fp16",
         ),
@@ -64,6 +69,31 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
     for wrong, reason in refused:
         if wrong:
             raise UserError(f"component {name!r} {reason}")
+
+
+def check_model(needs: frozenset[Need], args: HostArguments) -> None:
+    """Refuse a dense model where routers are needed, from its configuration, before its weights are loaded.
+
+    A model of code from elsewhere is looked at when it has been loaded.
+
+    Raises:
+        UserError: names the model.
+    """
+    if not needs & {"router_counts", "frozen_routers"}:
+        return
+    from llamafactory.model.loader import load_config
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    config = load_config(args.model)
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return
+    model_class: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    if not router_classes(model_class):
+        raise UserError(
+            f"model_name_or_path: {args.model.model_name_or_path} is a {model_class.__name__}, which has no "
+            "router that tells which experts it chooses: take a mixture-of-experts model such as Mixtral, "
+            "Qwen-MoE or OLMoE"
+        )
 
 
 def _keeps_moments(training: Any, finetuning: Any) -> bool:

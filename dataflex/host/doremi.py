@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
@@ -125,12 +126,14 @@ class Job:
             UserError: what is wrong and what to change.
         """
         ranks = planned_ranks(os.environ)
-        check(self.config("reference"), planned_ranks=ranks)
+        # LLaMA-Factory refuses a directory with files, which a part that was begun has.
+        nowhere = {"output_dir": str(self.output_dir / "checked")}
+        check(self.config("reference") | nowhere, planned_ranks=ranks)
         components_of(split(self.config("proxy"))[0])
         later = {"train_type", "component_name", "component_params", "update_step", "update_times"}
         for part in ("proxy", "main"):
             known = {key: value for key, value in self.config(part).items() if key not in later}
-            check(known | _STATIC, planned_ranks=ranks)
+            check(known | _STATIC | nowhere, planned_ranks=ranks)
 
     def run(self, train: Train, until: Part = "main") -> None:
         """Train the parts that are not finished yet, in turn.
@@ -168,6 +171,9 @@ class Job:
             print(f"DoReMi: {folder} is complete", flush=True)
             return
         print(f"DoReMi: training {folder}", flush=True)
+        if (folder / "manifest.json").is_file() and not any(folder.glob("checkpoint-*")):
+            # Killed before its first checkpoint: there is nothing to go on from.
+            shutil.rmtree(folder)
         file = folder.with_name(f"{folder.name}.yaml")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, yaml.safe_dump(config, sort_keys=False))

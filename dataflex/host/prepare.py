@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from dataflex.config import DataFlexConfig, components_of, split
-from dataflex.engine.component import Component, Facts, FloatArray, Selector
+from dataflex.engine.component import Component, Facts, FloatArray, Need, Selector
 from dataflex.engine.conductor import Decision
 from dataflex.engine.proportions import as_proportions
 from dataflex.engine.schedule import Kind, make_schedule, run_steps
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, dataset_files, local_files, parse
-from dataflex.host.capabilities import check_host, check_needs
+from dataflex.host.capabilities import check_host, check_model, check_needs
 from dataflex.host.domains import Domains, load_domains
 from dataflex.host.reference import frozen_model
 from dataflex.host.validation import load_validation
@@ -41,6 +41,11 @@ class Checked:
     """Local files of each dataset."""
     ranks: int
     """Processes that train together."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the components need together."""
+        return frozenset[Need]().union(*(one.requirements() for _, one in self.components.values()))
 
     @property
     def batch_rows(self) -> int:
@@ -136,9 +141,10 @@ def prepare(checked: Checked) -> Prepared:
         lambda other: get_template_and_fix_tokenizer(other, args.data),
         tokenizer_module["tokenizer"],
     )
+    check_model(checked.needs, args)
     domains = load_domains(args, template, tokenizer_module)
     validation = None
-    if any("validation_set" in component.requirements() for _, component in checked.components.values()):
+    if "validation_set" in checked.needs:
         rows, validation = load_validation(args, template, tokenizer_module)
         domains = replace(domains, validation=rows)
     decision_list = own.decision_list()

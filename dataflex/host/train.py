@@ -13,6 +13,7 @@ from dataflex.host.arguments import HostArguments
 from dataflex.host.builders import generation_options, make_trainer
 from dataflex.host.prepare import Checked, Prepared, prepare
 from dataflex.host.resume import allow_cpu_resume, resume_point, set_aside_later, step_of
+from dataflex.signals.routers import freeze_routers
 
 
 def train(checked: Checked) -> None:
@@ -37,6 +38,8 @@ def train(checked: Checked) -> None:
         return
     allow_cpu_resume(training)
     model = load_model(tokenizer, args.model, args.finetuning, is_trainable=True)
+    if "frozen_routers" in checked.needs:
+        freeze_routers(model)
     run_dir = checked.output_dir if training.should_save else None
     if run_dir is not None:
         manifest = Manifest.of(checked.config, checked.files, prepared.facts, prepared.decisions)

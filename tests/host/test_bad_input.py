@@ -100,6 +100,16 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         "keeps no gradients",
     ),
     (
+        WEIGHT | {"component_name": "adapt"},
+        "component 'adapt' needs a validation set: name one in eval_dataset",
+    ),
+    (
+        WEIGHT | {"component_name": "adapt", "eval_dataset": "docs", "component_params": {"anchors": 10_000}},
+        "anchors: 10000 are more than the",
+    ),
+    (MIX | {"component_name": "dynamic_moe"}, "is a Qwen2ForCausalLM, which has no router"),
+    (WEIGHT | {"component_name": "custom"}, "path is missing: name a function or a Weighter class"),
+    (
         {"decisions": [{"kind": "mix", "component_name": "static"}] * 2},
         "decisions holds two of one kind",
     ),

@@ -172,12 +172,29 @@ def test_the_reference_is_left_as_it_was_and_out_of_the_checkpoint(
 
 
 def test_an_adapter_may_be_the_reference(run: Callable[..., Run], reference: Callable[..., str]) -> None:
-    """Its base comes with it, whatever the run's own model is; random weights it never has."""
-    adapter = reference(finetuning_type="lora", lora_rank=4, learning_rate=2e-2, train_step=30)
+    """A proxy that starts from the same adapter is not above it; the base alone would be."""
+    lora = {"finetuning_type": "lora", "lora_rank": 4}
+    adapter = reference(**lora, learning_rate=2e-2)
     keys = proxy(adapter, reference_losses="live", score_clip="none")
-    one = run(**keys, train_step=2, train_from_scratch=True)
-    # A model of random weights is above a trained one in every domain.
-    assert series(one, "scores")[1].min() > 0.1
+    same = run(**keys, **lora, adapter_name_or_path=adapter, train_step=2)
+    assert series(same, "scores")[1] == pytest.approx(np.zeros(3), abs=1e-5)
+    base = run(**keys, **lora, train_step=2)
+    assert np.abs(series(base, "scores")[1]).max() > 1e-3
+
+
+def test_the_reference_has_its_own_weights_even_where_the_run_begins_with_random_ones(
+    config: Config, tiny: Path
+) -> None:
+    prepared = prepare(
+        check(config | proxy(str(tiny / "model")) | {"train_step": 2, "train_from_scratch": True})
+    )
+    assert prepared.reference is not None
+    model = prepared.reference.load()
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    parameters = dict(model.named_parameters())
+    for name, weight in load_file(tiny / "model" / "model.safetensors").items():
+        assert torch.equal(parameters[name], weight)
 
 
 @pytest.mark.parametrize("stop", [3, 4])
@@ -236,7 +253,8 @@ def test_a_run_keeps_what_another_has_learned(run: Callable[..., Run], reference
 
 
 def _plain(run: Run) -> Config:
-    return dict(yaml.safe_load((run.folder / "config.yaml").read_text()))
+    config: Config = yaml.safe_load((run.folder / "config.yaml").read_text())
+    return config | {"output_dir": f"{run.folder}-again"}
 
 
 def other_tokenizer(tiny: Path, folder: Path) -> Path:
@@ -364,6 +382,21 @@ def test_an_interrupted_part_goes_on(job: Callable[..., Job], part: Part) -> Non
     for name in ("reference", "proxy", "main"):
         ours, theirs = (load_file(j.folder(name) / "model.safetensors") for j in (cut, whole))  # type: ignore[arg-type]
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_a_part_that_was_killed_before_its_first_checkpoint_starts_anew(job: Callable[..., Job]) -> None:
+    one = job(keys={"save_strategy": "no"})
+
+    def killed(file: Path) -> None:
+        train_file(file)
+        interrupt(file.with_suffix(""), 0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        one.run(killed)
+    one.check()
+    one.run(train_file, until="reference")
+    assert json.loads((one.folder("reference") / "manifest.json").read_text())["resumed"] == 0
 
 
 @pytest.mark.slow

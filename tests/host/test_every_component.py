@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,11 +31,18 @@ def share_of_letters(prompt: str, reference: str, text: str) -> float:
 
 @pytest.mark.parametrize(("kind", "name"), ALL)
 def test_a_run_that_was_cut_equals_one_that_never_stopped(
-    run: Callable[..., Run], kind: Kind, name: str
+    run: Callable[..., Run], tiny: Path, experts: dict[str, Path], kind: Kind, name: str
 ) -> None:
     """Cut before the second selection, or between two steps that are decided; dropout shows the random states."""
     params = OWN_PARAMS.get(name, components()[kind][name].example)
+    if "reference_model_path" in params:
+        params = params | {"reference_model_path": str(tiny / "model"), "reference_losses": "live"}
     keys = KEYS[kind] | {"component_name": name, "component_params": params}
+    own = {
+        "adapt": {"eval_dataset": "docs"},
+        "dynamic_moe": {"model_name_or_path": str(experts["qwen3_moe"])},
+    }
+    keys |= own.get(name, {})
     keys |= {"finetuning_type": "lora", "lora_dropout": 0.3, "save_strategy": "steps", "save_steps": 4}
     whole = run(**keys)
     cut = whole.folder.with_name("cut")

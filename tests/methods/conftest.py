@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataflex.engine.component import Context, Facts, FloatArray, IntArray, ValidationFacts
+from dataflex.engine.component import Context, Facts, FloatArray, IntArray, Samples, ValidationFacts
 from dataflex.signals.embeddings import Embeddings, EmbeddingSource
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.rollouts import Rollouts, Sampling
@@ -78,6 +78,17 @@ class Given:
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return Embeddings(vectors[:-7], vectors[-7:])
 
+    def validation_states(self, rows: IntArray) -> FloatArray:
+        vectors = np.random.default_rng(5).standard_normal((4, 8))
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True))[rows]
+
+
+def samples_with_states(count: int) -> Samples:
+    """Samples of a step, each with a vector of its own."""
+    states = np.random.default_rng(6).standard_normal((count, 8))
+    states /= np.linalg.norm(states, axis=1, keepdims=True)
+    return Samples(np.arange(count), np.zeros(count, np.int64), np.full(count, 10), states)
+
 
 @pytest.fixture
 def at(facts: Facts) -> Callable[..., Context]:
@@ -91,10 +102,11 @@ def at(facts: Facts) -> Callable[..., Context]:
         update: int = 0,
         updates: int = 1,
         signals: Any = None,
-        **changes: int,
+        samples: Samples | None = None,
+        **changes: Any,
     ) -> Context:
         given = np.arange(facts.total_rows, dtype=float) if losses is None else losses
         changed = Facts(**{**vars(facts), **changes})
-        return Context(changed, step, update, signals or Given(given, embeddings), updates)
+        return Context(changed, step, update, signals or Given(given, embeddings), updates, samples)
 
     return context

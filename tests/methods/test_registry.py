@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from dataflex.catalogue import as_dict
-from dataflex.engine.component import Context, Facts, Mixer, Selector, StepLosses, Weighter
+from dataflex.engine.component import Component, Context, Facts, Mixer, Selector, StepLosses, Weighter
 from dataflex.errors import UserError
 from dataflex.registry import build, components
 from dataflex.signals.embeddings import Embeddings
+
+from .conftest import samples_with_states
 
 At = Callable[..., Context]
 ALL = [(kind, name) for kind, found in components().items() for name in found]
@@ -20,7 +24,7 @@ ALL = [(kind, name) for kind, found in components().items() for name in found]
     ("kind", "name", "params", "message"),
     [
         ("select", "los", {}, "did you mean 'loss'"),
-        ("mix", "xyz", {}, "random, static"),
+        ("mix", "xyz", {}, "dynamic_moe, random, static"),
         ("select", "loss", {"focuss": "low"}, "unknown key 'focuss', did you mean 'focus'"),
         ("select", "loss", {"focus": "lowest"}, "'low', 'medium' or 'high', not 'lowest'"),
         ("select", "loss", {"focus_weight": "5"}, "focus_weight"),
@@ -44,6 +48,14 @@ def test_every_component_explains_itself(kind: str, name: str) -> None:
     json.dumps(about)
 
 
+def saved(component: Component) -> dict[str, Any]:
+    """A component's state as it comes out of a checkpoint: arrays at the top level, else JSON."""
+    state = component.state_dict()
+    arrays = {key: value.copy() for key, value in state.items() if isinstance(value, np.ndarray)}
+    rest = {key: value for key, value in state.items() if key not in arrays}
+    return json.loads(json.dumps(rest)) | arrays
+
+
 @pytest.mark.parametrize(("kind", "name"), ALL)
 def test_every_component_decides_the_same_again(kind: str, name: str, at: At, facts: Facts) -> None:
     """Same seed, step and losses: the same decision, also from a restored copy and on another rank."""
@@ -51,10 +63,14 @@ def test_every_component_decides_the_same_again(kind: str, name: str, at: At, fa
     component, copy = build(kind, name, params), build(kind, name, params)  # type: ignore[arg-type]
     component.check(facts)
     if isinstance(component, Mixer):
-        ones = np.ones(3, int)
-        excess = np.array([[0.3, 0.3], [-0.2, 0.1], [0.0, 0.0]])
-        component.observe(StepLosses(np.ones(3), ones, ones, np.full(3, 1 / 3), excess), 4)
-    copy.load_state_dict(json.loads(json.dumps(component.state_dict())))
+        ones, excess = np.ones(3, int), np.array([[0.3, 0.3], [-0.2, 0.1], [0.0, 0.0]])
+        routed = np.arange(24.0).reshape(3, 2, 4)
+        component.observe(
+            StepLosses(np.ones(3), ones, ones, np.full(3, 1 / 3), excess=excess, router_counts=routed), 4
+        )
+    if isinstance(component, Weighter):
+        component.before_step(at())
+    copy.load_state_dict(saved(component))
     np.random.seed(1)
     decisions = []
     for one in (component, copy):
@@ -65,7 +81,7 @@ def test_every_component_decides_the_same_again(kind: str, name: str, at: At, fa
             decisions.append(one.update(at()).proportions)
         else:
             assert isinstance(one, Weighter)
-            decisions.append(one.weights(np.array([1.0, 4.0, 2.0]), at()))
+            decisions.append(one.weights(np.array([1.0, 4.0, 2.0]), at(samples=samples_with_states(3))))
     assert np.array_equal(*decisions)
 
 
@@ -95,10 +111,14 @@ def test_selectors_follow_what_they_measure(name: str, at: At) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [pair for pair in ALL if pair[0] == "weight"])
 def test_weighters_do_not_depend_on_the_order_of_samples(kind: str, name: str, at: At) -> None:
-    weighter = build(kind, name, {})  # type: ignore[arg-type]
-    losses = np.array([3.0, 1.0, 7.0, np.nan, 2.0])
-    turned = weighter.weights(losses[::-1], at())[::-1]  # type: ignore[attr-defined]
-    assert weighter.weights(losses, at()) == pytest.approx(turned)  # type: ignore[attr-defined]
+    weighter = build(kind, name, components()[kind][name].example)  # type: ignore[arg-type, index]
+    assert isinstance(weighter, Weighter)
+    weighter.before_step(at())
+    losses, samples = np.array([3.0, 1.0, 7.0, np.nan, 2.0]), samples_with_states(5)
+    assert samples.states is not None
+    reverse = replace(samples, rows=samples.rows[::-1], states=samples.states[::-1])
+    turned = weighter.weights(losses[::-1], at(samples=reverse))[::-1]
+    assert weighter.weights(losses, at(samples=samples)) == pytest.approx(turned)
 
 
 def test_an_installed_package_offers_a_component(monkeypatch: pytest.MonkeyPatch) -> None:
