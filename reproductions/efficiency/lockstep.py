@@ -136,10 +136,10 @@ def lockstep(plans: Sequence[Plan], folder: Path, threads: int, rounds: int) -> 
     order = random.Random(0)
     try:
         for number in range(len(plans) + _TOGETHER):
-            if number < len(plans):
-                runs.append(Run(plans[number], folder / f"run{number}", threads))
             if number >= _TOGETHER:
                 yield _stop(runs[number - _TOGETHER], -1, ready)
+            if number < len(plans):
+                runs.append(Run(plans[number], folder / f"run{number}", threads))
         for turn in range(rounds):
             taking_part, ready = ready, []
             order.shuffle(taking_part)
