@@ -68,10 +68,13 @@ def run(
             "anchors": ANCHORS,
             "domains": len(work.domains),
         }
+        chosen = _chosen(every, only)
         try:
-            _measure(report, _chosen(every, only), folder / "runs", threads, rounds)
+            _measure(report, chosen, folder / "runs", threads, rounds)
         except KeyboardInterrupt:
             console.print("interrupted: the rounds so far are kept")
+        places = [(plan.side.name, plan.variant) for plan in chosen]
+        report.runs.sort(key=lambda run: places.index((run["side"], run["variant"])))
     report.write(output / f"steps-{name_of(model)}-{batch}x{accumulation}x{cutoff}.json")
     return report
 
