@@ -72,13 +72,17 @@ class Feed:
     def open(self, rows_of_step: Callable[[int], IntArray], start: int, stop: int) -> None:
         """Serve the steps ``start <= step < stop`` from now on."""
         self.close()
+        options = self._options
+        if stop - start == 1:
+            # Nothing can be read ahead: starting workers would take longer than reading.
+            options = options | {"num_workers": 0, "prefetch_factor": None}
         loader: DataLoader[Any] = DataLoader(
             self._rows,
             batch_sampler=_RankBatches(rows_of_step, start, stop, self._micro_batch, self._accumulation),
             collate_fn=self._collate,
             # A loader draws a seed for its workers; from its own generator, the global one stays as it is.
             generator=torch.Generator().manual_seed(start),
-            **self._options,
+            **options,
         )
         self._batches = iter(loader)
 

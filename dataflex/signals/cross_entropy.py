@@ -15,6 +15,8 @@ from dataflex.signals.passes import IGNORED
 
 _ELEMENTS = 2**24
 """Logits that are held in fp32 at once: 64 MiB."""
+_ELEMENTS_ON_CPU = 2**19
+"""The same where every pass over more than a core's cache holds would go to memory: 2 MiB."""
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -60,5 +62,6 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def _parts(logits: torch.Tensor) -> list[slice]:
-    rows = max(1, _ELEMENTS // max(1, logits.shape[1]))
+    elements = _ELEMENTS_ON_CPU if logits.device.type == "cpu" else _ELEMENTS
+    rows = max(1, elements // max(1, logits.shape[1]))
     return [slice(start, start + rows) for start in range(0, len(logits), rows)]

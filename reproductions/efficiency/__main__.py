@@ -13,6 +13,7 @@ from efficiency import less as less_benchmark
 from efficiency import loss as loss_benchmark
 from efficiency import neighbours as neighbours_benchmark
 from efficiency import order as order_benchmark
+from efficiency import steps as steps_benchmark
 from efficiency import tables as result_tables
 from efficiency import tsds as tsds_benchmark
 
@@ -27,7 +28,11 @@ Rounds = Annotated[int, typer.Option(min=1, help="Timed rounds; variants take tu
 Shares = Annotated[list[float], typer.Option(help="Parts of the pool to score.")]
 Sizes = Annotated[list[int], typer.Option(help="Numbers to try.")]
 
+Corpus = Annotated[Path, typer.Option(exists=True, file_okay=False, help="Domains of plain text.")]
+Names = Annotated[list[str] | None, typer.Option(help="Measure this variant only; may be repeated.")]
+
 DATA = Path("runs/demo/corpus/instructions.json")
+CORPUS = Path("runs/demo/corpus")
 RESULTS = Path("runs/efficiency/results")
 THREADS = os.cpu_count() or 1
 
@@ -158,6 +163,34 @@ def order(
 ) -> None:
     """Time the draw of a step's rows at random places of a run."""
     order_benchmark.run(output, rows=rows, domains=domains, batch=batch, repeats=repeats)
+
+
+@app.command()
+def steps(
+    corpus: Corpus = CORPUS,
+    model: Annotated[str, typer.Option(help="tiny, moe, or the folder of a model.")] = "tiny",
+    batch: Annotated[int, typer.Option(min=1, help="Rows of a micro-batch.")] = 8,
+    accumulation: Annotated[int, typer.Option(min=1, help="Micro-batches of a step.")] = 1,
+    cutoff: Annotated[int, typer.Option(min=8, help="Tokens of every row.")] = 512,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each run that count.")] = 60,
+    variant: Names = None,
+    upstream: Venv = None,
+    output: Output = RESULTS,
+    threads: Threads = THREADS,
+) -> None:
+    """Time optimizer steps of mixers and weighters beside LLaMA-Factory's own, one step each in turn."""
+    steps_benchmark.run(
+        corpus,
+        model,
+        output,
+        batch=batch,
+        accumulation=accumulation,
+        cutoff=cutoff,
+        steps=steps,
+        only=variant or [],
+        upstream_venv=upstream,
+        threads=threads,
+    )
 
 
 @app.command()

@@ -169,6 +169,16 @@ class WorkerError(RuntimeError):
     """A worker ended with an error."""
 
 
+def worker_variables(threads: int, paths: list[Path]) -> dict[str, str]:
+    """Return the environment variables of a worker: its module path, its threads, and quiet libraries."""
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "OMP_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "DISABLE_VERSION_CHECK": "1",
+    }
+
+
 def ask(python: str, worker: str, job: Job, folder: Path, paths: list[Path], optimised: bool = False) -> Any:
     """Run a job in a process of its own and return what it measured.
 
@@ -184,15 +194,16 @@ def ask(python: str, worker: str, job: Job, folder: Path, paths: list[Path], opt
     request, answer = folder / "job.json", folder / "answer.json"
     request.write_text(json.dumps(vars(job)))
     answer.unlink(missing_ok=True)
-    environ = os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, paths)),
-        "OMP_NUM_THREADS": str(job.threads),
-        "TOKENIZERS_PARALLELISM": "false",
-        "DISABLE_VERSION_CHECK": "1",
-    }
     command = [python, *(["-O"] if optimised else []), "-m", f"efficiency.workers.{worker}"]
     command += [str(request), str(answer)]
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=worker_variables(job.threads, paths),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode or not answer.is_file():
         lines = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
         raise WorkerError(f"{worker} ended with status {done.returncode}: {lines[-1]}")

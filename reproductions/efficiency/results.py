@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ BASELINES = {
     "library": "blocked product",
 }
 """What a variant is compared with in its own process."""
+STEPS = "steps"
+"""The benchmark whose variants are all compared with one."""
+STOCK = "stock"
+"""LLaMA-Factory's own trainer."""
 Record = Mapping[str, Any]
 
 
@@ -43,6 +48,19 @@ class Spread:
         if self.n == 1:
             return f"{short(self.median)} (n=1)"
         return f"{short(self.median)} [{short(self.least)} to {short(self.most)}] n={self.n}"
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return a 95 % interval of the median that assumes no distribution, or None of fewer than six values.
+
+    It is between two order statistics: the number of values below the median is binomial.
+    """
+    found, n = sorted(values), len(values)
+    outside = cut = 0
+    while outside + math.comb(n, cut) <= 0.025 * 2**n:
+        outside += math.comb(n, cut)
+        cut += 1
+    return (found[cut - 1], found[n - cut]) if cut else None
 
 
 def short(value: float) -> str:
@@ -88,18 +106,31 @@ class Results:
 
     def ratio(self, side: str, variant: str, case: Record, clock: str = "seconds") -> Spread | None:
         """Return the ratio to the variant's baseline, round by round."""
-        baseline = next((b for v, b in BASELINES.items() if variant == v), None)
-        if baseline is None and variant.startswith("upstream loss"):
-            baseline = BASELINES["upstream loss"]
-        if baseline is None:
-            return None
-        against = {run.get("round"): run[clock] for run in self.runs(side, baseline, case)}
+        return Spread.of(self.ratios(side, variant, case, clock))
+
+    def ratios(self, side: str, variant: str, case: Record, clock: str = "seconds") -> list[float]:
+        """Return the ratios to the variant's baseline, one a round; none without a baseline."""
+        against = {run.get("round"): run[clock] for run in self._baseline(side, variant, case)}
         if not against:
-            return None
+            return []
         middle = statistics.median(against.values())
-        return Spread.of(
-            run[clock] / against.get(run.get("round"), middle) for run in self.runs(side, variant, case)
-        )
+        return [run[clock] / against.get(run.get("round"), middle) for run in self.runs(side, variant, case)]
+
+    def ratio_of_sums(self, side: str, variant: str, case: Record, clock: str = "seconds") -> float | None:
+        """Return what all rounds took, over what the baseline took in the same rounds."""
+        against = {run.get("round"): run[clock] for run in self._baseline(side, variant, case)}
+        own = {run.get("round"): run[clock] for run in self.runs(side, variant, case)}
+        both = own.keys() & against.keys()
+        return sum(own[turn] for turn in both) / sum(against[turn] for turn in both) if both else None
+
+    def _baseline(self, side: str, variant: str, case: Record) -> list[Record]:
+        if self.benchmark == STEPS:
+            baseline = None if variant == STOCK else STOCK
+        elif variant.startswith("upstream loss"):
+            baseline = BASELINES["upstream loss"]
+        else:
+            baseline = BASELINES.get(variant)
+        return [] if baseline is None else self.runs(side, baseline, case)
 
     def peak(self, side: str, variant: str, case: Record) -> Record | None:
         """Return the pass whose peak memory was measured."""

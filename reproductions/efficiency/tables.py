@@ -10,7 +10,8 @@ from typing import Any
 
 from efficiency.data_tables import corpus_table, order_table
 from efficiency.figure import draw
-from efficiency.results import Record, Results, Spread, short
+from efficiency.results import STEPS, Record, Results, Spread, short
+from efficiency.step_tables import draw_steps, steps_table
 from paper_figures.figures import save
 from paper_figures.table import Table
 
@@ -24,7 +25,9 @@ def write(folder: Path) -> str:
     every = [Results(path) for path in sorted(folder.glob("*.json"))]
     if not every:
         raise SystemExit(f"{folder} holds no results: run a benchmark first")
-    tables = [_targets(every)]
+    stepwise = [results for results in every if results.benchmark == STEPS]
+    tables = [_targets([results for results in every if results not in stepwise])]
+    tables += [steps_table(results) for results in stepwise]
     for results in every:
         if results.benchmark == "less":
             tables += [_less(results)]
@@ -40,11 +43,11 @@ def write(folder: Path) -> str:
     text = "\n".join(table.markdown() for table in tables) + "\n" + _environments(every)
     (folder / "tables.md").write_text(text)
     _csv(every, folder / "measurements.csv")
-    figure = draw(every)
-    if figure is not None:
-        save(figure, folder, "efficiency")
-        # One picture is enough to look at.
-        (folder / "efficiency.png").unlink()
+    for name, figure in (("efficiency", draw(every)), ("steps", draw_steps(stepwise))):
+        if figure is not None:
+            save(figure, folder, name)
+            # One picture is enough to look at.
+            (folder / f"{name}.png").unlink()
     return text
 
 
