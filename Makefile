@@ -52,17 +52,14 @@ efficiency: $(VENV)/installed $(TEXT) ## time and memory beside plain passes, an
 	$(EFFICIENCY) loss --data $(TEXT) $(BESIDE)
 	$(EFFICIENCY) neighbours $(BESIDE)
 	$(EFFICIENCY) tsds $(BESIDE) $(if $(AUTHORS),--authors $(AUTHORS))
-<<<<<<< HEAD
 	$(EFFICIENCY) order --output $(MEASURED)
+	$(EFFICIENCY) steps --corpus $(dir $(TEXT)) $(BESIDE)
+	$(EFFICIENCY) steps --corpus $(dir $(TEXT)) --model moe $(BESIDE)
 	@$(EFFICIENCY) tables --output $(MEASURED)
 
 efficiency-corpus: $(VENV)/installed $(TEXT) ## time the build of a corpus of 2 GB (5 GB of disk)
 	test -d runs/efficiency/model || $(BIN)/dataflex-cli corpus model --corpus $(dir $(TEXT)) --output runs/efficiency/model
 	$(EFFICIENCY) corpus --source $(dir $(TEXT))train --tokenizer runs/efficiency/model --folder runs/efficiency --output $(MEASURED)
-=======
-	$(EFFICIENCY) steps --corpus $(dir $(TEXT)) $(BESIDE)
-	$(EFFICIENCY) steps --corpus $(dir $(TEXT)) --model moe $(BESIDE)
->>>>>>> costs
 	@$(EFFICIENCY) tables --output $(MEASURED)
 
 efficiency-upstream: ## an environment with upstream's dataflex 1.1.0, for make efficiency (7 GB)
