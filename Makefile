@@ -12,7 +12,7 @@ EFFICIENCY := PYTHONPATH=reproductions:. $(BIN)/python -m efficiency
 UPSTREAM := runs/efficiency/upstream
 MEASURED ?= runs/efficiency/results
 BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream $(UPSTREAM))
-TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.json) runs/efficiency/corpus/instructions.json)
+TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.jsonl) runs/efficiency/corpus/instructions.jsonl)
 
 .PHONY: demo test study review lint format efficiency efficiency-corpus efficiency-upstream clean help
 

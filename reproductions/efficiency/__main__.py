@@ -31,7 +31,7 @@ Sizes = Annotated[list[int], typer.Option(help="Numbers to try.")]
 Corpus = Annotated[Path, typer.Option(exists=True, file_okay=False, help="Domains of plain text.")]
 Names = Annotated[list[str] | None, typer.Option(help="Measure this variant only; may be repeated.")]
 
-DATA = Path("runs/demo/corpus/instructions.json")
+DATA = Path("runs/demo/corpus/instructions.jsonl")
 CORPUS = Path("runs/demo/corpus")
 RESULTS = Path("runs/efficiency/results")
 THREADS = os.cpu_count() or 1

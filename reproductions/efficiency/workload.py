@@ -37,7 +37,7 @@ def make(
 
     Args:
         folder: where it goes.
-        data: JSON file with rows of instruction, input and output.
+        data: file of JSON or JSON lines with rows of instruction, input and output.
         model: ``tiny`` or the folder of a model.
         rows: rows of the pool, drawn from the data.
         validation: further rows, to aim at.
@@ -49,7 +49,7 @@ def make(
     from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(0)
-    texts = json.loads(data.read_text())
+    texts = _texts(data)
     random.Random(0).shuffle(texts)
     tokenizer = _tokenizer(model, texts)
     usable = (row for row in (_row(tokenizer, text, cutoff) for text in texts) if _is_supervised(row))
@@ -90,6 +90,14 @@ def make(
     content = {"base": str(where), "about": about, "pool": pool, "validation": held_out}
     (folder / "rows.json").write_text(json.dumps(content))
     return about
+
+
+def _texts(data: Path) -> list[dict[str, str]]:
+    content = data.read_text()
+    if data.suffix == ".jsonl":
+        return [json.loads(line) for line in content.split("\n") if line]
+    rows: list[dict[str, str]] = json.loads(content)
+    return rows
 
 
 def _tokenizer(model: str, texts: list[dict[str, str]]) -> Any:

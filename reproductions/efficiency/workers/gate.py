@@ -60,7 +60,6 @@ def serve(train: Callable[[dict[str, Any]], None]) -> None:
     job = json.loads(Path(request).read_text())
     torch.set_num_threads(job["threads"])
     gate = Gate(os.fdopen(int(pipe), "w"), job["threads"])
-    # Every trainer of this process begins with them, LLaMA-Factory's, upstream's and ours alike.
-    callbacks: list[Any] = transformers_trainer.DEFAULT_CALLBACKS
-    callbacks.append(gate)
+    first: Any = transformers_trainer.DEFAULT_CALLBACKS
+    first.append(gate)
     train(job["config"] | {"use_cpu": not torch.cuda.is_available()})

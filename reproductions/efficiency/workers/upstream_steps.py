@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from importlib import import_module
 from typing import Any
 
 from efficiency.workers.gate import serve
@@ -10,8 +10,8 @@ from efficiency.workers.gate import serve
 
 def train(config: dict[str, Any]) -> None:
     """Train as configured, with the changes to LLaMA-Factory that upstream makes before it."""
-    # Upstream's, of which the package here knows nothing.
-    cli: Any = importlib.import_module("dataflex.cli")
+    # By name: where types are checked, dataflex is this library.
+    cli: Any = import_module("dataflex.cli")
     kind = config["train_type"]
     cli.patch_finetune_params()
     cli.patch_trainer(kind)
