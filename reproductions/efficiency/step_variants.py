@@ -88,7 +88,8 @@ def library_keys(model: str, work: StepWorkload, cache: Path) -> dict[str, dict[
         "weight loss, same step": weight("loss", strategy="linupper", bounds="same_step"),
         "weight none": weight("loss", strategy="none"),
         "weight adapt": weight("adapt") | {"eval_dataset": ANCHORS},
-        "weight custom": weight("custom", **own),
+        "weight custom": weight("custom", scope="sample", **own),
+        "weight custom, same step": weight("custom", **own),
     }
 
 

@@ -63,6 +63,16 @@ def test_cells_are_the_product_in_the_files_order():
     assert len(grids.cells(SMALL)) == 22
 
 
+def test_long_cells_come_first_and_marks_last():
+    grid = copy.deepcopy(SMALL)
+    cell = grids.Cell("pre", "main", "tiny", "s", 1)
+    assert grids.priority(grid, cell) == 5
+    grid["experiments"]["pre"]["methods"]["main"]["priority"] = 9
+    assert grids.priority(grid, cell) == 9
+    grid["experiments"]["post"]["evaluate"] = "selection"
+    assert grids.priority(grid, grids.Cell("post", "full", "tiny", "s", 1)) == 0
+
+
 def test_a_part_of_the_grid():
     assert {c.method for c in grids.cells(SMALL, methods=["base", "full"])} == {"base", "full"}
     assert {c.experiment for c in grids.cells(SMALL, experiments=["post"])} == {"post"}

@@ -52,8 +52,8 @@ rule train:
         folder=lambda w: grids.run_dir(R, cell_of(w)),
         launcher=launcher,
         scripts=SCRIPTS,
-    # Others wait for some runs; of the rest, short ones that end in a mark fill up what is left of the processors.
-    priority: lambda w: 10 if cell_of(w).path in SERVES else 5 if about(cell_of(w)) == "model" else 0
+    # Others wait for some runs. Of the rest, short ones that end in a mark fill up what is left of the processors.
+    priority: lambda w: 10 if cell_of(w).path in SERVES else grids.priority(GRID, cell_of(w))
     threads: asked("train", "threads")
     resources:
         gres=gres("train"),

@@ -229,6 +229,12 @@ def about(experiment: Mapping[str, Any]) -> str:
     return asked if isinstance(asked, str) else "model"
 
 
+def priority(grid: Mapping[str, Any], cell: Cell) -> int:
+    """How early the cell is trained where processors are short; the method's own word comes first."""
+    ordinary = 5 if about(experiment_spec(grid, cell)) == "model" else 0
+    return int(method_spec(grid, cell).get("priority", ordinary))
+
+
 def is_yardstick(grid: Mapping[str, Any], cell: Cell) -> bool:
     """Whether the cell is one of the static mixtures that its experiment measures regret against."""
     return bool(method_spec(grid, cell).get("yardstick", False))
