@@ -114,7 +114,11 @@ def check_host(args: HostArguments) -> None:
             f"stage: {finetuning.stage}",
             "data is decided in pt and sft",
         ),
-        (not training.do_train, "do_train: false", "there is nothing to decide without training"),
+        (
+            not training.do_train,
+            "do_train: false, which is LLaMA-Factory's default,",
+            "there is nothing to decide without training; say do_train: true",
+        ),
         (data.streaming, "streaming: true", "rows are drawn by number, which a stream does not have"),
         (
             bool(data.tokenized_path),
