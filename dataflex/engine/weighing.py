@@ -111,13 +111,10 @@ class Weighing:
         """Show the step's samples to the weighter and log its weights."""
         if self._trained:
             loss_sums, loss_tokens, weights = self._every(self._trained).T
-            rows = self._conductor.rows_of_step(self._step)
-            domains = self._conductor.facts.domain_of(rows)
-            samples = Samples(rows, domains, loss_tokens.astype(np.int64))
             self._conductor.after_weights(
                 self._step,
                 _means(loss_sums, loss_tokens),
-                samples,
+                self._samples(loss_tokens),
                 None if self._weighter is None else weights,
             )
 
@@ -131,11 +128,8 @@ class Weighing:
             ]
         else:
             loss_sums, loss_tokens = self._every(tables).T
-            rows = self._conductor.rows_of_step(self._step)
-            samples = Samples(rows, self._conductor.facts.domain_of(rows), loss_tokens.astype(np.int64))
-            every = self._conductor.weights(
-                self._step, _means(loss_sums, loss_tokens), samples, self._signals
-            )
+            losses = _means(loss_sums, loss_tokens)
+            every = self._conductor.weights(self._step, losses, self._samples(loss_tokens), self._signals)
             weights = list(every.reshape(len(parts), world()[1], -1)[:, world()[0]])
         factors, sums = [], np.zeros(2)
         for part, table, own in zip(parts, tables, weights, strict=True):
@@ -151,6 +145,11 @@ class Weighing:
             return list(zip(weights, factors, strict=True))
         scale = common_scale(*sum_over_ranks(torch.from_numpy(sums)).tolist())
         return [(own, factor * scale) for own, factor in zip(weights, factors, strict=True)]
+
+    def _samples(self, loss_tokens: FloatArray) -> Samples:
+        """Return what is known of all samples of the step, in its order of rows."""
+        rows = self._conductor.rows_of_step(self._step)
+        return Samples(rows, self._conductor.facts.domain_of(rows), loss_tokens.astype(np.int64))
 
     def _tokens_a_sample(self) -> float:
         """Return the mean number of supervised tokens of the step's samples that have any."""
