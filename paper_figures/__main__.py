@@ -33,15 +33,19 @@ def main() -> None:
         for table in build(results):
             table.write(arguments.output)
     else:
-        from paper_figures.figures import learning_curves, save
+        from paper_figures.figures import learning_curves
         from paper_figures.planted_figure import picked_classes
         from paper_figures.planted_mixture_figure import regrets_and_shares
+        from paper_figures.style import save
+        from paper_figures.trajectories import mixture_weights
 
         models = [result for result in results if result.kind == "model"]
         selections = [result for result in results if result.kind == "selection"]
         mixtures = [result for result in results if result.kind == "mixture"]
         if models:
             save(learning_curves(models), arguments.output, "learning_curves")
+            if weights := mixture_weights(models):
+                save(weights, arguments.output, "mixture_weights")
         if selections:
             save(picked_classes(selections), arguments.output, "planted")
         if mixtures:

@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from dataflex.evidence.results import CellResult, read_curve
 from paper_figures.layout import EXPERIMENTS, METHODS, label, ordered
+from paper_figures.style import COLOURS, DASHES, STYLE
 
-# Okabe and Ito's palette, told apart with any colour vision; yellow is left out as too pale on white.
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
-    (0.0, ()),
-    (0.0, (5, 1.5)),
-    (0.0, (1.2, 1.2)),
-    (0.0, (6, 1.5, 1.2, 1.5)),
-)
-
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.5,
-    # Without these two, ids and times make every SVG file different.
-    "svg.hashsalt": "dataflex",
-    "svg.fonttype": "path",
-}
 TITLES = {
     "mixture": "Mixtures, from scratch",
     "selection": "Selection, LoRA",
@@ -98,17 +69,3 @@ def _common(runs: Sequence[CellResult]) -> Curve:
     curves = [{step: loss for step, _, loss in read_curve(run.folder / "curve.csv")} for run in runs]
     steps = sorted(set.intersection(*(set(curve) for curve in curves)))
     return np.array(steps), np.array([[curve[step] for step in steps] for curve in curves])
-
-
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write ``<name>.svg`` and ``<name>.png``, the same bytes each time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(STYLE):
-        for ending, canvas, metadata in (
-            ("svg", FigureCanvasSVG, {"Date": None, "Creator": None}),
-            ("png", FigureCanvasAgg, {"Software": None}),
-        ):
-            temporary = folder / f"{name}.tmp.{ending}"
-            canvas(figure)
-            figure.savefig(temporary, dpi=150, metadata=metadata)
-            os.replace(temporary, folder / f"{name}.{ending}")

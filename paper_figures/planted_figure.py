@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dataflex.evidence.results import CellResult
-from paper_figures.figures import STYLE
 from paper_figures.planted import Marked, classes_of, marked
+from paper_figures.style import STYLE
 
 # Okabe and Ito's palette again; hatches tell the classes apart in print.
 FILLS = {

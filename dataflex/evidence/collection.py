@@ -1,4 +1,4 @@
-"""From a run directory to the small text files of a result: the learning curve and the run's identity."""
+"""From a run directory to the small text files of a result: learning curve, shares of domains, identity."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dataflex.errors import UserError
+from dataflex.evidence import shares
 from dataflex.evidence.files import write_text
-from dataflex.evidence.results import read_json, read_lines
-
-Point = tuple[int, int | None, float]
+from dataflex.evidence.results import CURVE_COLUMNS, SHARES, Point, read_json, read_lines
 
 
 def curve_of_ledger(lines: list[dict[str, Any]]) -> list[Point]:
@@ -70,7 +69,7 @@ def curve_of_run(folder: Path) -> list[Point]:
 def collect(
     run: Path, output: Path, cell: Mapping[str, Any], corpus: str, start: Mapping[str, Any] | None = None
 ) -> None:
-    """Write ``curve.csv`` and ``run.json`` of a finished run to ``output``.
+    """Write ``curve.csv``, ``shares.csv`` and ``run.json`` of a finished run to ``output``.
 
     Args:
         run: the run directory.
@@ -87,10 +86,11 @@ def collect(
         raise UserError(f"{run} is not completed: its manifest's status is {manifest.get('status')!r}")
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["step", "tokens", "loss"])
+    writer.writerow(CURVE_COLUMNS)
     for step, tokens, loss in curve_of_run(run):
         writer.writerow([step, "" if tokens is None else tokens, repr(loss)])
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / "curve.csv", stream.getvalue())
+    shares.write(shares.of_run(run), output / SHARES)
     content = {"cell": dict(cell), "start": start, "corpus": corpus, "manifest": manifest}
     write_text(output / "run.json", json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

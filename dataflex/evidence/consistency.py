@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dataflex.errors import UserError
-from dataflex.evidence import mixtures
+from dataflex.evidence import mixtures, shares
 from dataflex.evidence.picks import read_outcomes, summary
 from dataflex.evidence.results import HELD_OUT, MIXTURE, PICKS, SELECTION, SHARES, CellResult, read_lines
 
@@ -90,7 +90,7 @@ def _of_mixture(result: CellResult) -> Iterator[str]:
     try:
         expected = mixtures.summary(
             mixtures.read_held_out(result.folder / HELD_OUT),
-            mixtures.read_shares(result.folder / SHARES),
+            shares.read(result.folder / SHARES),
             entropy=stated["entropy"],
             target=stated["target"],
             row_tokens=stated["row_tokens"],

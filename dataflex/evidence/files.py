@@ -1,9 +1,16 @@
-"""Files of a result that are either whole or absent."""
+"""Files of a result: written whole or not at all, read with their columns checked."""
 
 from __future__ import annotations
 
+import csv
 import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from dataflex.errors import UserError
+
+Line = TypeVar("Line")
 
 
 def write_text(file: Path, text: str) -> None:
@@ -11,3 +18,21 @@ def write_text(file: Path, text: str) -> None:
     temporary = file.with_name(file.name + ".tmp")
     temporary.write_text(text)
     os.replace(temporary, file)
+
+
+def read_table(file: Path, columns: Sequence[str], make: Callable[[Mapping[str, str]], Line]) -> list[Line]:
+    """Read a CSV file that has exactly these columns, a line at a time through ``make``.
+
+    Raises:
+        UserError: the file is missing, or its header or a value is not as it should be.
+    """
+    if not file.is_file():
+        raise UserError(f"{file} is missing")
+    with file.open(newline="") as stream:
+        reader = csv.DictReader(stream)
+        if tuple(reader.fieldnames or ()) != tuple(columns):
+            raise UserError(f"{file} must have the columns {','.join(columns)}")
+        try:
+            return [make(row) for row in reader]
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{file}: {error}") from None

@@ -7,45 +7,23 @@ loss less what the chain itself pays for the same text; in expectation that is t
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dataflex.errors import UserError
-from dataflex.evidence.files import write_text
-from dataflex.evidence.results import HELD_OUT, MIXTURE, SHARES, read_json, read_lines
-
-Line = TypeVar("Line")
+from dataflex.evidence import shares
+from dataflex.evidence.files import read_table, write_text
+from dataflex.evidence.results import HELD_OUT, MIXTURE, read_json
+from dataflex.evidence.shares import Stretch
 
 SCHEMA = 1
-COLUMNS = ("step", "domain", "tokens", "asked", "weight")
 HELD_OUT_COLUMNS = ("domain", "document", "symbols", "loglik", "chain_loglik")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """What a domain was given between two logged steps.
-
-    Attributes:
-        step: the last optimizer step of the interval.
-        domain: its name.
-        tokens: loss tokens that it was trained on.
-        asked: loss tokens that the mixer asked for.
-        weight: what the domain counted in the loss at the end; None where every token counts alike.
-    """
-
-    step: int
-    domain: str
-    tokens: int
-    asked: float
-    weight: float | None
 
 
 @dataclass(frozen=True)
@@ -58,34 +36,9 @@ class Document:
     chain_loglik: float
 
 
-def read_run(run: Path) -> list[Interval]:
-    """The intervals of a run, from its ledger and, for loss weights, its plan log.
-
-    Raises:
-        UserError: the run mixed nothing.
-    """
-    decisions = [line for line in read_lines(run / "plan_log.jsonl") if line.get("decision") == "mix"]
-    lines = read_lines(run / "ledger.jsonl")
-    if not decisions or any(line["share_asked"] is None for line in lines):
-        raise UserError(f"{run} mixed nothing: its plan log has no decision of a mixer")
-    totals: dict[int, int] = defaultdict(int)
-    for line in lines:
-        totals[line["step"]] += line["loss_tokens"]
-    found, weights, place = [], None, 0
-    for line in lines:
-        # A decision at step s is made before it is trained; a ledger line holds the steps before its own.
-        while place < len(decisions) and decisions[place]["step"] < line["step"]:
-            weights = decisions[place].get("loss_weights")
-            place += 1
-        step, domain = int(line["step"]), str(line["domain"])
-        asked = line["share_asked"] * totals[step]
-        found.append(Interval(step, domain, line["loss_tokens"], asked, weights[domain] if weights else None))
-    return found
-
-
 def summary(
     documents: Sequence[Document],
-    intervals: Sequence[Interval],
+    stretches: Sequence[Stretch],
     *,
     entropy: Mapping[str, float],
     target: Sequence[str],
@@ -96,7 +49,7 @@ def summary(
 
     Args:
         documents: the held-out documents.
-        intervals: what the run was trained on.
+        stretches: what the run was trained on.
         entropy: of each domain, in nats a symbol.
         target: domains whose losses count.
         row_tokens: loss tokens of a row.
@@ -106,7 +59,7 @@ def summary(
         UserError: corpus, run and held-out text differ in their domains, or none is a target.
     """
     domains = list(entropy)
-    evaluated, trained = {document.domain for document in documents}, {line.domain for line in intervals}
+    evaluated, trained = {document.domain for document in documents}, {line.domain for line in stretches}
     odd = sorted((evaluated ^ set(domains)) | (trained ^ set(domains)) | (set(target) - set(domains)))
     if odd:
         raise UserError(f"domain {odd[0]} is not in the corpus, the run and the held-out text alike")
@@ -114,12 +67,12 @@ def summary(
         raise UserError("the corpus has no target domain")
     loss = {name: _loss(documents, name, "loglik") for name in domains}
     excess = {name: loss[name] - _loss(documents, name, "chain_loglik") for name in domains}
-    by_domain = {name: [line for line in intervals if line.domain == name] for name in domains}
-    total = sum(line.tokens for line in intervals)
+    by_domain = {name: [line for line in stretches if line.domain == name] for name in domains}
+    total = sum(line.tokens for line in stretches)
     asked = {name: math.fsum(line.asked for line in lines) for name, lines in by_domain.items()}
     tokens = {name: sum(line.tokens for line in lines) for name, lines in by_domain.items()}
     last = sum(lines[-1].asked for lines in by_domain.values())
-    weights = _weight_shares(intervals)
+    weights = _weight_shares(stretches)
     return {
         "schema": SCHEMA,
         "yardstick": yardstick,
@@ -140,13 +93,13 @@ def summary(
     }
 
 
-def _weight_shares(intervals: Sequence[Interval]) -> dict[str, list[float]]:
+def _weight_shares(stretches: Sequence[Stretch]) -> dict[str, list[float]]:
     """Each domain's share of the sum of the loss weights, at every logged step that has such."""
     totals: dict[int, float] = defaultdict(float)
-    for line in intervals:
+    for line in stretches:
         totals[line.step] += line.weight or 0.0
     found: dict[str, list[float]] = defaultdict(list)
-    for line in intervals:
+    for line in stretches:
         if line.weight is not None:
             found[line.domain].append(line.weight / totals[line.step])
     return found
@@ -156,7 +109,7 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _worst(lines: Sequence[Interval]) -> float:
+def _worst(lines: Sequence[Stretch]) -> float:
     """The largest distance, over the logged steps, of the tokens so far from those asked for so far."""
     return max(map(abs, accumulate(line.tokens - line.asked for line in lines)))
 
@@ -168,7 +121,7 @@ def _loss(documents: Sequence[Document], domain: str, by: str) -> float:
 
 
 def account(run: Path, corpus: Path, output: Path, *, yardstick: bool) -> dict[str, Any]:
-    """Write ``shares.csv`` and, last, ``mixture.json`` of a finished run whose ``held_out.csv`` is there.
+    """Write ``mixture.json`` of a finished run whose ``held_out.csv`` is there.
 
     Args:
         run: the run directory.
@@ -183,11 +136,13 @@ def account(run: Path, corpus: Path, output: Path, *, yardstick: bool) -> dict[s
         UserError: run, corpus or held_out.csv is not as it should be.
     """
     card = read_json(corpus / "card.json")
-    intervals = read_run(run)
+    stretches = shares.of_run(run)
+    if not stretches:
+        raise UserError(f"{run} mixed nothing: its ledger has no share that was asked for")
     try:
         content = summary(
             read_held_out(output / HELD_OUT),
-            intervals,
+            stretches,
             entropy={name: float(entry["entropy"]) for name, entry in card["domains"].items()},
             target=card["target"],
             row_tokens=int(card["row_tokens"]),
@@ -195,29 +150,8 @@ def account(run: Path, corpus: Path, output: Path, *, yardstick: bool) -> dict[s
         )
     except KeyError as error:
         raise UserError(f"{corpus} is no corpus of Markov chains: its card lacks {error}") from None
-    (output / MIXTURE).unlink(missing_ok=True)
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for line in intervals:
-        writer.writerow("" if value is None else value for value in astuple(line))
-    write_text(output / SHARES, stream.getvalue())
     write_text(output / MIXTURE, json.dumps(content, indent=2) + "\n")
     return content
-
-
-def read_shares(file: Path) -> list[Interval]:
-    """The intervals in a ``shares.csv``.
-
-    Raises:
-        UserError: the header or a number is not as it should be.
-    """
-
-    def interval(row: Mapping[str, str]) -> Interval:
-        weight = float(row["weight"]) if row["weight"] else None
-        return Interval(int(row["step"]), row["domain"], int(row["tokens"]), float(row["asked"]), weight)
-
-    return _read(file, COLUMNS, interval)
 
 
 def read_held_out(file: Path) -> list[Document]:
@@ -230,17 +164,4 @@ def read_held_out(file: Path) -> list[Document]:
     def document(row: Mapping[str, str]) -> Document:
         return Document(row["domain"], int(row["symbols"]), float(row["loglik"]), float(row["chain_loglik"]))
 
-    return _read(file, HELD_OUT_COLUMNS, document)
-
-
-def _read(file: Path, columns: Sequence[str], make: Callable[[Mapping[str, str]], Line]) -> list[Line]:
-    if not file.is_file():
-        raise UserError(f"{file} is missing")
-    with file.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        if tuple(reader.fieldnames or ()) != columns:
-            raise UserError(f"{file} must have the columns {','.join(columns)}")
-        try:
-            return [make(row) for row in reader]
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{file}: {error}") from None
+    return read_table(file, HELD_OUT_COLUMNS, document)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dataflex.errors import UserError
-from dataflex.evidence.files import write_text
+from dataflex.evidence.files import read_table, write_text
 from dataflex.evidence.results import PICKS, SELECTION, read_json, read_lines
 
 SCHEMA = 1
@@ -141,13 +141,8 @@ def read_outcomes(file: Path) -> dict[int, list[tuple[int, str]]]:
         UserError: the header or a number is not as it should be.
     """
     found: dict[int, list[tuple[int, str]]] = {}
-    with file.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise UserError(f"{file} must have the columns {','.join(COLUMNS)}")
-        try:
-            for row in reader:
-                found.setdefault(int(row["step"]), []).append((int(row["id"]), row["planted"]))
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{file}: {error}") from None
+    for step, row, name in read_table(
+        file, COLUMNS, lambda line: (int(line["step"]), int(line["id"]), line["planted"])
+    ):
+        found.setdefault(step, []).append((row, name))
     return found

@@ -6,7 +6,6 @@ planted pool were picked) or about a mixture (of Markov chains: held-out losses,
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dataflex.errors import UserError
+from dataflex.evidence.files import read_table
 
 SCHEMA = 1
 Kind = Literal["model", "selection", "mixture"]
@@ -23,12 +23,16 @@ PICKS = "picks.csv"
 MIXTURE = "mixture.json"
 HELD_OUT = "held_out.csv"
 SHARES = "shares.csv"
+OF_EVERY_RUN = ("curve.csv", SHARES, "run.json")
 FILES: Mapping[Kind, tuple[str, ...]] = {
-    "model": ("metrics.json", "questions.jsonl", "documents.jsonl", "curve.csv", "run.json"),
-    "selection": (SELECTION, PICKS, "curve.csv", "run.json"),
-    "mixture": (MIXTURE, HELD_OUT, SHARES, "curve.csv", "run.json"),
+    "model": ("metrics.json", "questions.jsonl", "documents.jsonl", *OF_EVERY_RUN),
+    "selection": (SELECTION, PICKS, *OF_EVERY_RUN),
+    "mixture": (MIXTURE, HELD_OUT, *OF_EVERY_RUN),
 }
 """Files of a cell by what it is about; the first one is its summary."""
+CURVE_COLUMNS = ("step", "tokens", "loss")
+Point = tuple[int, int | None, float]
+"""Step, tokens seen (None where nobody counted), mean loss in nats a token."""
 COORDINATES = ("experiment", "method", "model", "scale", "seed")
 
 
@@ -166,21 +170,17 @@ def _kind(folder: Path) -> Kind:
     return "model"
 
 
-def read_curve(file: Path) -> list[tuple[int, int | None, float]]:
-    """Read ``curve.csv``: (step, tokens seen or None, mean loss in nats a token).
+def read_curve(file: Path) -> list[Point]:
+    """Read ``curve.csv``.
 
     Raises:
         UserError: the header or a number is not as it should be.
     """
-    with file.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    try:
-        return [
-            (int(row["step"]), int(row["tokens"]) if row["tokens"] else None, float(row["loss"]))
-            for row in rows
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file} must have the columns step,tokens,loss with numbers: {error}") from None
+
+    def point(row: Mapping[str, str]) -> Point:
+        return int(row["step"]), int(row["tokens"]) if row["tokens"] else None, float(row["loss"])
+
+    return read_table(file, CURVE_COLUMNS, point)
 
 
 def read_results(folder: Path) -> list[CellResult]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from efficiency.results import Results
-from paper_figures.figures import COLOURS, DASHES, STYLE
+from paper_figures.style import COLOURS, DASHES, STYLE
 
 LESS = {
     ("library", "plain"): "plain passes",

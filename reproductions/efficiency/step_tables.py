@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from efficiency.results import STOCK, Results, median_interval
-from paper_figures.figures import COLOURS, STYLE
+from paper_figures.style import COLOURS, STYLE
 from paper_figures.table import Table
 
 LIMITS = {

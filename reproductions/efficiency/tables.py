@@ -12,7 +12,7 @@ from efficiency.data_tables import corpus_table, order_table
 from efficiency.figure import draw
 from efficiency.results import STEPS, Record, Results, Spread, short
 from efficiency.step_tables import draw_steps, steps_table
-from paper_figures.figures import save
+from paper_figures.style import save
 from paper_figures.table import Table
 
 TARGETS = {"exact": 1.1, "projected": 1.3, "losses": 0.9, "library": 1.0}

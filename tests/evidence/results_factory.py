@@ -12,8 +12,11 @@ DOMAINS = ("code", "prose")
 
 
 def write_cell(root: Path, experiment="mixture", method="natural", seed=1, *, model="tiny", scale="harvest",
-               shift=0.0, corpus="c0", start=None, questions=40) -> Path:  # fmt: skip
-    """One cell below ``root``; ``shift`` moves the documents' log-likelihoods, so that methods can differ."""
+               shift=0.0, shares=None, corpus="c0", start=None, questions=40) -> Path:  # fmt: skip
+    """One cell below ``root``; ``shift`` moves the documents' log-likelihoods, so that methods can differ.
+
+    ``shares``: of the tokens of every stretch, by domain; None: the run mixed nothing.
+    """
     rng = random.Random(f"{experiment}{method}{seed}")
     folder = root / experiment / f"{method}.{model}.{scale}.seed{seed}"
     folder.mkdir(parents=True)
@@ -72,6 +75,9 @@ def write_cell(root: Path, experiment="mixture", method="natural", seed=1, *, mo
     (folder / "documents.jsonl").write_text("".join(json.dumps(row) + "\n" for row in read))
     lines = [f"{step},{step * 100},{4 - step / 20 + shift + rng.random() / 10}" for step in range(5, 45, 5)]
     (folder / "curve.csv").write_text("step,tokens,loss\n" + "\n".join(lines) + "\n")
+    given = [f"{step},{name},{round(100 * share)},{100 * share!r},"
+             for step in (20, 40) for name, share in (shares or {}).items()]  # fmt: skip
+    (folder / "shares.csv").write_text("\n".join(["step,domain,tokens,asked,weight", *given]) + "\n")
     (folder / "run.json").write_text(
         json.dumps({"cell": cell, "start": start, "corpus": corpus, "manifest": {"status": "completed"}})
     )
@@ -133,6 +139,7 @@ def write_picks(root: Path, method="less", seed=1, precision=0.9, *, n=20, targe
     (folder / "selection.json").write_text(json.dumps(summary))
     (folder / "picks.csv").write_text("step,id,planted\n" + "".join(f"9,{row},{truth[row]}\n" for row in ids))
     (folder / "curve.csv").write_text("step,tokens,loss\n5,50,2.0\n")
+    (folder / "shares.csv").write_text("step,domain,tokens,asked,weight\n")
     (folder / "run.json").write_text(
         json.dumps({"cell": cell, "start": start, "corpus": corpus, "manifest": {"status": "completed"}})
     )

@@ -9,8 +9,8 @@ from dataflex.evidence.results import read_curve
 CELL = {"experiment": "mixture", "method": "natural", "model": "tiny", "scale": "harvest", "seed": 1}
 
 
-def line(step, domain, loss, tokens):
-    return {"step": step, "domain": domain, "loss": loss, "loss_tokens": tokens}
+def line(step, domain, loss, tokens, asked=None):
+    return {"step": step, "domain": domain, "loss": loss, "loss_tokens": tokens, "share_asked": asked}
 
 
 def test_domains_are_pooled_by_their_tokens():
@@ -48,6 +48,7 @@ def test_collect_writes_curve_and_identity(tmp_path):
     assert read_curve(tmp_path / "out/curve.csv") == [(5, 30, 2.0)]
     content = json.loads((tmp_path / "out/run.json").read_text())
     assert content["cell"] == CELL
+    assert (tmp_path / "out/shares.csv").read_text() == "step,domain,tokens,asked,weight\n"
     assert content["corpus"] == "abc"
     assert content["manifest"]["seed"] == 1
 

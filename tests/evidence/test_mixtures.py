@@ -5,9 +5,11 @@ import pytest
 from results_factory import edit_json, write_mixture
 
 from dataflex.errors import UserError
+from dataflex.evidence import shares
 from dataflex.evidence.consistency import contradictions
-from dataflex.evidence.mixtures import Document, Interval, account, read_run, read_shares, summary
+from dataflex.evidence.mixtures import Document, account, summary
 from dataflex.evidence.results import read_cell
+from dataflex.evidence.shares import Stretch
 
 CARD = {"row_tokens": 10, "target": ["b"], "domains": {"a": {"entropy": 3.0}, "b": {"entropy": 1.0}}}
 HELD_OUT = """domain,document,symbols,loglik,chain_loglik
@@ -64,7 +66,6 @@ def test_the_account_by_hand(run, tmp_path):
     assert (found["rows_off"], found["rows_off_worst"]) == pytest.approx((1.0, 1.0))
     assert (found["weight"], found["weight_last"], found["yardstick"]) == ({}, {}, True)
     assert json.loads((tmp_path / "out/mixture.json").read_text()) == found
-    assert read_shares(tmp_path / "out/shares.csv") == read_run(run)
 
 
 def test_weights_are_those_of_the_last_decision_before_a_line(tmp_path):
@@ -76,21 +77,21 @@ def test_weights_are_those_of_the_last_decision_before_a_line(tmp_path):
         mix(8, {"a": 9.0, "b": 1.0}),
     ]
     lines = [line for step in (2, 5, 8) for line in ledger(step, (0.5, 0.5), (10, 10))]
-    intervals = read_run(write_run(tmp_path / "run", decisions, lines))
-    assert [line.weight for line in intervals] == [None, None, 1.0, 3.0, 2.0, 2.0]
+    stretches = shares.of_run(write_run(tmp_path / "run", decisions, lines))
+    assert [line.weight for line in stretches] == [None, None, 1.0, 3.0, 2.0, 2.0]
     documents = [Document(name, 4, -8.0, -4.0) for name in "ab"]
     entropy = {"a": 1.0, "b": 1.0}
-    found = summary(documents, intervals, entropy=entropy, target=["b"], row_tokens=10, yardstick=False)
+    found = summary(documents, stretches, entropy=entropy, target=["b"], row_tokens=10, yardstick=False)
     assert found["weight"] == {"a": 0.375, "b": 0.625}
     assert found["weight_last"] == {"a": 0.5, "b": 0.5}
 
 
-def test_tokens_that_are_made_up_for_later_are_off_only_on_the_way(tmp_path):
-    intervals = [Interval(5, "a", 30, 10.0, None), Interval(5, "b", 0, 20.0, None)]
-    intervals += [Interval(9, "a", 0, 20.0, None), Interval(9, "b", 30, 10.0, None)]
+def test_tokens_that_are_made_up_for_later_are_off_only_on_the_way():
+    stretches = [Stretch(5, "a", 30, 10.0, None), Stretch(5, "b", 0, 20.0, None)]
+    stretches += [Stretch(9, "a", 0, 20.0, None), Stretch(9, "b", 30, 10.0, None)]
     documents = [Document(name, 4, -8.0, -4.0) for name in "ab"]
     entropy = {"a": 1.0, "b": 1.0}
-    found = summary(documents, intervals, entropy=entropy, target=["b"], row_tokens=10, yardstick=False)
+    found = summary(documents, stretches, entropy=entropy, target=["b"], row_tokens=10, yardstick=False)
     assert (found["rows_off"], found["rows_off_worst"]) == (0.0, 2.0)
 
 
@@ -106,7 +107,7 @@ def test_what_does_not_fit_is_told(run, tmp_path):
         account(run, tmp_path / "corpus", tmp_path / "out", yardstick=False)
     unmixed = write_run(tmp_path / "other", [{"step": 0, "decision": "select"}], [])
     with pytest.raises(UserError, match="mixed nothing"):
-        read_run(unmixed)
+        account(unmixed, tmp_path / "corpus", tmp_path / "out", yardstick=False)
 
 
 def test_a_cell_of_a_mixture_is_read(tmp_path):
@@ -122,6 +123,7 @@ def test_a_cell_of_a_mixture_is_read(tmp_path):
 def cell(run, tmp_path):
     """A cell that was written by the code itself."""
     account(run, tmp_path / "corpus", tmp_path / "out", yardstick=False)
+    shares.write(shares.of_run(run), tmp_path / "out/shares.csv")
     identity = dict.fromkeys(("experiment", "method", "model", "scale"), "x") | {"seed": 1}
     (tmp_path / "out/run.json").write_text(json.dumps({"cell": identity, "corpus": "c"}))
     (tmp_path / "out/curve.csv").write_text("step,tokens,loss\n5,50,2.0\n")

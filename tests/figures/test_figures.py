@@ -6,13 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import scipy.stats
 from results_factory import write_cell, write_mixture, write_picks, write_study
 
 from dataflex.evidence.results import read_results
-from paper_figures.figures import learning_curves, save
+from paper_figures.figures import learning_curves
 from paper_figures.layout import domains_in_order, ordered
+from paper_figures.mixture import mixture
+from paper_figures.models import at_chance, chance_deviation, spread
+from paper_figures.style import save
 from paper_figures.table import Table, escape
-from paper_figures.tables import at_chance, build, chance_deviation, mixture, spread
+from paper_figures.tables import build
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -23,6 +27,7 @@ def hashes(folder):
 
 def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
     write_study(tmp_path / "results")
+    write_cell(tmp_path / "results", method="odm", shares={"code": 0.75, "prose": 0.25})
     for method, precision in (("random", 0.5), ("less", 0.9)):
         write_picks(tmp_path / "results", method, 1, precision)
     for method, excess in (("natural", 0.3), ("static_easy", 0.2)):
@@ -48,12 +53,12 @@ def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
     assert set(made[0]) == {
         *(
             f"{name}.{kind}"
-            for name in ("selection", "mixture", "planted", "planted_mixture")
+            for name in ("selection", "mixture", "mixture_agreement", "planted", "planted_mixture")
             for kind in ("md", "csv", "tex")
         ),
         *(
             f"{name}.{kind}"
-            for name in ("learning_curves", "planted", "planted_mixture")
+            for name in ("learning_curves", "mixture_weights", "planted", "planted_mixture")
             for kind in ("svg", "png")
         ),
     }
@@ -86,7 +91,7 @@ def test_csv_holds_every_number_unrounded(tmp_path):
 def test_the_mixture_table_has_the_papers_columns(tmp_path):
     table = build(read_results(write_study(tmp_path)))[1]
     assert list(table.header) == ["Method", "MMLU acc (%) ↑", "Answer loss ↓", "ALL ↓", "code ↓", "prose ↓"]
-    assert [row[0].split(":")[0] for row in table.rows] == ["Natural (baseline)", "Uniform"] * 2
+    assert [row[0] for row in table.rows] == ["Natural (baseline): PPL", "Uniform: PPL", "Uniform: change"]
 
 
 def test_the_selection_table_starts_with_the_model_before_tuning(tmp_path):
@@ -102,8 +107,10 @@ def test_the_selection_table_starts_with_the_model_before_tuning(tmp_path):
     assert all(row[-1] == "3" for row in table.rows)
 
 
-def test_spread_is_mean_and_sample_deviation():
-    assert spread([0.25, 0.27, 0.29], 1, 100) == "27.0 ± 2.0"
+def test_spread_is_the_mean_and_half_of_its_interval():
+    values = [0.25, 0.27, 0.29]
+    low, high = scipy.stats.t.interval(0.95, 2, 0.27, scipy.stats.sem(values))
+    assert spread(values, 3, 100) == f"27.000 ± {50 * (high - low):.3f}"
     assert spread([0.256], 2) == "0.26"
 
 

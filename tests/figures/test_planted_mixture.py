@@ -9,7 +9,7 @@ from scipy import stats
 from dataflex.errors import UserError
 from dataflex.evidence.results import read_results
 from paper_figures.planted_mixture import planted_mixture, studies
-from paper_figures.planted_mixture_figure import regrets_and_shares, trajectory
+from paper_figures.planted_mixture_figure import regrets_and_shares
 
 REGRET = "Regret [95% interval] ↓"
 SHIFTS = {"static_easy": (0.10, 0.30, 0.20), "static_kin": (0.20, 0.15, 0.25), "natural": (0.30, 0.35, 0.45),
@@ -112,16 +112,6 @@ def test_the_csv_holds_every_number(tmp_path):
     assert len(regrets) == len(results)
     assert regrets["static_kin", "2"] == 0
     assert regrets["natural", "3"] == pytest.approx(0.25)
-
-
-def test_a_trajectory_is_of_weights_where_there_are_such(tmp_path):
-    weights = [{"noise": 1, "easy": 1, "kin": 2}, {"noise": 0, "easy": 1, "kin": 1}]
-    write_mixture(tmp_path, "doremi_proxy", weights=weights)
-    write_mixture(tmp_path, "natural")
-    proxy, natural = read_results(tmp_path)
-    steps, shares = trajectory(proxy)["noise"]
-    assert (steps.tolist(), shares.tolist()) == ([20, 40], [0.25, 0.0])
-    assert trajectory(natural)["noise"][1] == pytest.approx([0.5, 0.5])
 
 
 def test_the_figure_has_a_point_and_a_panel_for_each_method(tmp_path):

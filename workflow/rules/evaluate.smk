@@ -64,7 +64,6 @@ rule measure:
     output:
         f"{R}/results/{{experiment}}/{{cell}}/mixture.json",
         f"{R}/results/{{experiment}}/{{cell}}/held_out.csv",
-        f"{R}/results/{{experiment}}/{{cell}}/shares.csv",
     log:
         f"{R}/logs/measure/{{experiment}}/{{cell}}.log",
     params:
@@ -89,6 +88,7 @@ rule collect:
         corpus=corpus_ready,
     output:
         f"{R}/results/{{experiment}}/{{cell}}/curve.csv",
+        f"{R}/results/{{experiment}}/{{cell}}/shares.csv",
         f"{R}/results/{{experiment}}/{{cell}}/run.json",
     params:
         run=lambda w: grids.run_dir(R, cell_of(w)),

@@ -8,14 +8,19 @@ TABLE_OF = {
     "planted_mixture": "planted_mixture",
 }
 FIGURE_OF = {"model": "learning_curves", "selection": "planted", "mixture": "planted_mixture"}
+_mixed = {cell.method for cell in REPORTED if cell.experiment == "mixture"}
+SIGNS = {"mixture_agreement"} if "natural" in _mixed and _mixed & {"doremi", "odm"} else set()
 TABLES = [
     f"{R}/tables/{name}.{kind}"
-    for name in sorted({TABLE_OF[cell.experiment] for cell in REPORTED if cell.experiment in TABLE_OF})
+    for name in sorted({TABLE_OF[cell.experiment] for cell in REPORTED if cell.experiment in TABLE_OF} | SIGNS)
     for kind in ("md", "csv", "tex")
 ]
 FIGURES = [
     f"{R}/figures/{name}.{kind}"
-    for name in sorted({FIGURE_OF[about(cell)] for cell in REPORTED})
+    for name in sorted(
+        {FIGURE_OF[about(cell)] for cell in REPORTED}
+        | {"mixture_weights" for cell in REPORTED if about(cell) == "model" and grids.mixes(GRID, cell)}
+    )
     for kind in ("svg", "png")
 ]
 CHECKED = [f"{R}/check.txt"] if config["check"] and Path(GRID.get("reference", "")).is_file() else []

@@ -1,4 +1,4 @@
-"""Write a finished run's learning curve and identity among the results."""
+"""Write a finished run's learning curve, shares of domains and identity among the results."""
 
 from __future__ import annotations
 

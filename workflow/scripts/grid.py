@@ -229,6 +229,11 @@ def about(experiment: Mapping[str, Any]) -> str:
     return asked if isinstance(asked, str) else "model"
 
 
+def mixes(grid: Mapping[str, Any], cell: Cell) -> bool:
+    """Whether the cell's training draws by domain, so that its shares can be drawn."""
+    return _config(grid, cell).get("train_type") == "dynamic_mix"
+
+
 def priority(grid: Mapping[str, Any], cell: Cell) -> int:
     """How early the cell is trained where processors are short; the method's own word comes first."""
     ordinary = 5 if about(experiment_spec(grid, cell)) == "model" else 0
@@ -322,15 +327,13 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 def render(grid: Mapping[str, Any], cell: Cell, root: str, domains: Iterable[str]) -> dict[str, Any]:
     """The cell's training config: LLaMA-Factory keys with the dataflex block, for ``dataflex-cli train``.
 
-    Layers, later wins: model, experiment, scale, method, method at this scale; then what the cell itself
-    decides (seed, folders, starting model). ``{name}`` in a string is replaced: ``root``, ``corpus``,
-    ``model``, ``seed``, ``domains`` (the corpus's domains as LLaMA-Factory's comma list) and the roles under
-    ``needs`` (their run directories).
+    What the cell itself decides (seed, folders, starting model) wins over the file. ``{name}`` in a string is
+    replaced: ``root``, ``corpus``, ``model``, ``seed``, ``domains`` (the corpus's domains as LLaMA-Factory's
+    comma list) and the roles under ``needs`` (their run directories).
 
     Raises:
         GridError: a placeholder has no value.
     """
-    spec, method = experiment_spec(grid, cell), method_spec(grid, cell)
     corpus = corpus_dir(grid, root, corpus_name(grid, cell))
     begin = start(grid, cell)
     model = run_dir(root, begin) if begin else model_path(grid, root, cell.model)
@@ -343,11 +346,7 @@ def render(grid: Mapping[str, Any], cell: Cell, root: str, domains: Iterable[str
         **{role: run_dir(root, other) for role, other in needed(grid, cell).items()},
     }
     config = merge(
-        grid["models"][cell.model].get("config", {}),
-        spec.get("config", {}),
-        spec["scales"][cell.scale].get("config", {}),
-        method.get("config", {}),
-        method.get("at", {}).get(cell.scale, {}),
+        _config(grid, cell),
         {
             "model_name_or_path": model,
             "dataset_dir": corpus,
@@ -356,6 +355,18 @@ def render(grid: Mapping[str, Any], cell: Cell, root: str, domains: Iterable[str
         },
     )
     return {key: _fill(value, values, f"{cell.path}: {key}") for key, value in sorted(config.items())}
+
+
+def _config(grid: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+    """The file's layers, later wins: model, experiment, scale, method, method at this scale."""
+    spec, method = experiment_spec(grid, cell), method_spec(grid, cell)
+    return merge(
+        grid["models"][cell.model].get("config", {}),
+        spec.get("config", {}),
+        spec["scales"][cell.scale].get("config", {}),
+        method.get("config", {}),
+        method.get("at", {}).get(cell.scale, {}),
+    )
 
 
 def _fill(value: Any, values: Mapping[str, Any], place: str) -> Any:

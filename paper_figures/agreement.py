@@ -1,0 +1,97 @@
+"""Do the signs of the paper's mixture table come out here? Its two scales beside our differences.
+
+Only MMLU and perplexity over all domains are compared: the paper's domains are others than a small corpus's.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from dataflex.evidence.differences import Difference, paired
+from dataflex.evidence.results import CellResult
+from paper_figures.layout import label
+from paper_figures.mixture import baseline, shown
+from paper_figures.models import groups_of, seeds_note, title
+from paper_figures.table import Table
+
+PUBLISHED = Path(__file__).resolve().parent.parent / "reproductions/reference/paper.csv"
+SCALES = ("SlimPajama-6B", "SlimPajama-30B")
+METHODS: Mapping[str, str] = {"doremi": "DoReMi", "odm": "ODM"}
+METRICS: Mapping[str, tuple[str, str, int, float]] = {
+    "MMLU": ("mmlu.acc", "MMLU acc (points)", 1, 100.0),
+    "PPL_ALL": ("bits_per_byte.all", "PPL ALL; ours: bits per byte", 3, 1.0),
+}
+"""The paper's name of a number: ours, how it is shown, digits and factor."""
+
+
+@cache
+def published() -> Mapping[tuple[str, str, str], float]:
+    """The paper's mixture table: value by scale, method and metric."""
+    with PUBLISHED.open(newline="") as stream:
+        return {
+            (row["scale"], row["method"], row["metric"]): float(row["value"])
+            for row in csv.DictReader(stream)
+            if row["table"] == "data_mixture"
+        }
+
+
+def agreement(results: Sequence[CellResult]) -> Table | None:
+    """The table; None without a baseline or a method that the paper has.
+
+    ``results`` are the runs of the mixture experiment.
+    """
+    groups = groups_of(results)
+    rows, data = [], []
+    for group, methods in groups.items():
+        base = baseline(methods)
+        for method, theirs in METHODS.items():
+            if base is None or method not in methods:
+                continue
+            for metric, (name, unit, digits, factor) in METRICS.items():
+                told = [_change(scale, theirs, metric) for scale in SCALES]
+                ours = paired(methods[method], methods[base], name)
+                rows.append(
+                    [
+                        f"{title(label(method), group, len(groups))}: {unit}",
+                        *(f"{value:+.{1 if metric == 'MMLU' else 3}f}" for value in told),
+                        shown(ours, digits, factor),
+                        verdict(told, ours),
+                    ]
+                )
+                data += [
+                    ["paper", method, scale, metric, repr(v)] for scale, v in zip(SCALES, told, strict=True)
+                ]
+                data.append(["ours", method, ", ".join(group), name, repr(ours.mean)])
+    if not rows:
+        return None
+    return Table(
+        name="mixture_agreement",
+        caption="Signs: a method less the baseline, in the paper and here",
+        header=["Method", *(f"Paper, {scale}" for scale in SCALES), "Here", "Sign"],
+        rows=rows,
+        notes=[
+            "The paper: one run of Qwen2.5-1.5B each, no error bars. Here: a tiny model on other text. "
+            "So a sign that agrees reproduces nothing, and one that differs refutes nothing.",
+            "Open: our interval holds zero, or there is one seed. The paper differs: its two scales do.",
+            seeds_note([runs for methods in groups.values() for runs in methods.values()]),
+        ],
+        data_header=("source", "method", "scale", "metric", "change"),
+        data=data,
+    )
+
+
+def _change(scale: str, method: str, metric: str) -> float:
+    return published()[scale, method, metric] - published()[scale, "Baseline", metric]
+
+
+def verdict(told: Sequence[float], ours: Difference) -> str:
+    """What our difference says about the paper's: agrees, differs, open, or the paper differs."""
+    signs = {int(value > 0) - int(value < 0) for value in told}
+    if len(signs) > 1:
+        return "the paper differs"
+    if not ours.sign:
+        return "open"
+    return "agrees" if ours.sign in signs else "differs"

@@ -1,0 +1,112 @@
+"""What the tables of trained models share: groups of runs, their numbers with intervals, notes."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from dataflex.evidence.intervals import LEVEL, of_mean
+from dataflex.evidence.results import CellResult
+from dataflex.evidence.tolerance import mean
+from paper_figures.layout import domain_label, domains_in_order
+
+CHOICES = 4
+DATA_HEADER = ("experiment", "method", "model", "scale", "seed", "metric", "value")
+Group = tuple[str, str]
+"""Model and scale."""
+
+
+def spread(values: Sequence[float], digits: int, factor: float = 1.0) -> str:
+    """``mean`` of one run; of several ``mean ± half of its interval`` over the seeds."""
+    centre = f"{mean(values) * factor:.{digits}f}"
+    if len(values) < 2:
+        return centre
+    low, high = of_mean(values)
+    return f"{centre} ± {(high - low) / 2 * factor:.{digits}f}"
+
+
+def accuracies(runs: Sequence[CellResult]) -> list[float]:
+    """Accuracy of each run."""
+    return [float(run.metrics["mmlu"]["acc"]) for run in runs]
+
+
+def chance_deviation(n: int) -> float:
+    """Standard deviation of the accuracy of a guesser over ``n`` questions of four options."""
+    return math.sqrt((1 / CHOICES) * (1 - 1 / CHOICES) / n)
+
+
+def at_chance(runs: Sequence[CellResult]) -> bool:
+    """Whether the mean accuracy lies within two standard deviations of one guesser's.
+
+    The seeds answer the same questions, so that more seeds do not make the interval narrower.
+    """
+    n = int(runs[0].metrics["mmlu"]["n"])
+    return abs(mean(accuracies(runs)) - 1 / CHOICES) <= 2 * chance_deviation(n)
+
+
+def chance_note(groups: Sequence[Sequence[CellResult]]) -> str:
+    """What accuracy means here: which rows cannot be told from guessing."""
+    n = int(groups[0][0].metrics["mmlu"]["n"])
+    deviation = chance_deviation(n)
+    low, high = (100 * (1 / CHOICES + sign * 2 * deviation) for sign in (-1, 1))
+    guessing = sum(at_chance(runs) for runs in groups)
+    if guessing:
+        verdict = f"{guessing} of {len(groups)} rows (marked ≈) lie within two such deviations ({low:.1f} to "
+        verdict += f"{high:.1f} %): their accuracy cannot be told from chance."
+    else:
+        verdict = f"Every row lies outside of two such deviations ({low:.1f} to {high:.1f} %)."
+    return (
+        f"Guessing on these {n} questions gives 25.0 ± {100 * deviation:.1f} % accuracy. {verdict} "
+        "The answer loss, -log p(right option) in nats (guessing: 1.386), is the finer measure."
+    )
+
+
+def seeds_note(groups: Sequence[Sequence[CellResult]]) -> str:
+    """Over how many seeds the numbers are taken."""
+    counts = sorted({len(runs) for runs in groups})
+    if counts == [1]:
+        return f"One seed ({groups[0][0].seed}): no statement about which method is better follows from it."
+    shown = " to ".join(str(count) for count in ([counts[0], counts[-1]] if len(counts) > 1 else counts))
+    return f"Mean ± half of its {LEVEL:.0%} interval, Student's over {shown} seeds."
+
+
+def groups_of(results: Sequence[CellResult]) -> dict[Group, dict[str, list[CellResult]]]:
+    """Runs by (model, scale), then by method, seeds in order."""
+    found: dict[Group, dict[str, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        _, method, model, scale = result.key
+        found[model, scale][method].append(result)
+    return {group: found[group] for group in sorted(found)}
+
+
+def title(name: str, group: Group, groups: int) -> str:
+    """The first cell of a row; the model and scale are named where a table holds several."""
+    return name if groups == 1 else f"{name}, {group[0]}, {group[1]}"
+
+
+def data_rows(
+    results: Sequence[CellResult], numbers: Callable[[CellResult], dict[str, float]]
+) -> list[list[object]]:
+    """Unrounded numbers, one a line."""
+    return [
+        [*run.key, run.seed, name, repr(value)]
+        for run in results
+        for name, value in sorted(numbers(run).items())
+    ]
+
+
+def domain_columns(results: Sequence[CellResult]) -> list[str]:
+    """``all`` and then the domains that every run was evaluated on."""
+    shared = set.intersection(*(set(result.metrics["perplexity"]) for result in results))
+    return ["all", *domains_in_order(shared)]
+
+
+def bits(runs: Sequence[CellResult], domain: str) -> list[float]:
+    """Bits per byte on one domain, of each run."""
+    return [float(run.metrics["perplexity"][domain]["bits_per_byte"]) for run in runs]
+
+
+def head(domain: str) -> str:
+    """Column head of a domain."""
+    return "ALL" if domain == "all" else domain_label(domain)

@@ -1,0 +1,91 @@
+import csv
+import io
+
+import pytest
+import scipy.stats
+from results_factory import write_cell
+
+from dataflex.evidence.differences import Difference, paired
+from dataflex.evidence.results import read_results
+from paper_figures.agreement import agreement, published, verdict
+from paper_figures.mixture import mixture, shown
+
+SEEDS = (1, 2, 3, 4)
+
+
+@pytest.fixture
+def results(tmp_path):
+    for seed in SEEDS:
+        write_cell(tmp_path, method="natural", seed=seed)
+        write_cell(tmp_path, method="odm", seed=seed, shift=-0.1)
+        write_cell(tmp_path, method="doremi", seed=seed, shift=0.1)
+    return read_results(tmp_path)
+
+
+def of(results, method):
+    return [result for result in results if result.key[1] == method]
+
+
+def test_a_paired_difference_is_that_of_a_paired_test(results):
+    name = "bits_per_byte.all"
+    found = paired(of(results, "odm"), of(results, "natural"), name)
+    ours, theirs = ([run.numbers()[name] for run in of(results, m)] for m in ("odm", "natural"))
+    test = scipy.stats.ttest_rel(ours, theirs)
+    assert found.mean == pytest.approx(sum(ours) / 4 - sum(theirs) / 4)
+    assert found.interval == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert (found.sign, found.seeds) == (-1, SEEDS)
+
+
+def test_only_seeds_of_both_are_paired(results):
+    one = [run for run in of(results, "odm") if run.seed == 2]
+    found = paired(one, of(results, "natural"), "mmlu.acc")
+    assert (found.seeds, found.interval, found.sign) == ((2,), None, 0)
+    with pytest.raises(ValueError, match="no seed"):
+        paired(one, [], "mmlu.acc")
+
+
+def test_the_papers_numbers_are_its_own():
+    assert published()["SlimPajama-6B", "ODM", "PPL_ALL"] == 4.244
+    assert len(published()) == 54
+
+
+def test_signs_are_compared_with_both_scales(results):
+    table = agreement(results)
+    rows = {row[0]: row[1:] for row in table.rows}
+    # Perplexity falls with DoReMi at both scales; here it was made to rise. With ODM it rises, then falls.
+    told = rows["DoReMi: PPL ALL; ours: bits per byte"]
+    assert told[:2] == ["-0.083", "-0.022"]
+    assert told[-1] == "differs"
+    assert rows["ODM: PPL ALL; ours: bits per byte"][-1] == "the paper differs"
+    values = [
+        float(row["change"]) for row in csv.DictReader(io.StringIO(table.csv())) if row["source"] == "ours"
+    ]
+    assert values[1] == paired(of(results, "doremi"), of(results, "natural"), "bits_per_byte.all").mean
+
+
+def test_without_the_papers_methods_there_is_no_table(results):
+    assert agreement(of(results, "natural")) is None
+    assert agreement(of(results, "odm")) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "interval", "expected"),
+    [
+        ([0.5, 0.1], (0.1, 0.3), "agrees"),
+        ([0.5, 0.1], (-0.3, -0.1), "differs"),
+        ([0.5, 0.1], (-0.1, 0.3), "open"),
+        ([0.5, -0.1], (0.1, 0.3), "the paper differs"),
+        ([0.5, 0.1], None, "open"),
+    ],
+)
+def test_verdicts(told, interval, expected):
+    assert verdict(told, Difference(0.2, (1,), interval)) == expected
+
+
+def test_the_mixture_table_shows_changes_with_their_intervals(results):
+    table = mixture(results)
+    (row,) = [row for row in table.rows if row[0] == "ODM: change"]
+    found = paired(of(results, "odm"), of(results, "natural"), "bits_per_byte.all")
+    assert row[3] == shown(found, 3)
+    assert row[3].endswith("]*")
+    assert shown(Difference(0.01234, (1,), None), 1, 100) == "+1.2"
