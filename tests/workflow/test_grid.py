@@ -279,7 +279,8 @@ def test_doremi_is_three_cells_that_build_on_each_other(file, scale, reference):
     _, learner, keeper = (components_of(split(config)[0])["mix"][1] for config in configs)
     assert learner.reference().model == f"r/train/{first.path}" == configs[0]["output_dir"]
     assert keeper.proportions_from == f"r/train/{proxy.path}" == configs[1]["output_dir"]
-    assert [grids.reported(grid, cell) for cell in (proxy, main)] == [False, True]
+    # The demo shows its proxy, whose weights move; evaluating one in the paper's grid would cost GPU-hours.
+    assert [grids.reported(grid, cell) for cell in (proxy, main)] == [file == "demo", True]
 
 
 def test_the_papers_grid_is_complete():
