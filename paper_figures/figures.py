@@ -16,6 +16,7 @@ from paper_figures.style import COLOURS, DASHES, STYLE
 
 TITLES = {
     "mixture": "Mixtures, from scratch",
+    "mixture_moe": "Mixtures by experts' load",
     "selection": "Selection, LoRA",
     "weighting": "Reweighting, LoRA",
 }

@@ -9,7 +9,7 @@ METHODS = (
     *("loss", "loss_low", "loss_medium", "loss_high", "delta_loss"),
     *("less", "less_projected", "cluster_less", "nice", "near", "tsds", "custom"),
     *("none", "linupper", "quadratic", "extremes", "reweight"),
-    *("doremi", "doremi_proxy", "raw_dro", "raw_dro_proxy", "odm"),
+    *("doremi", "doremi_proxy", "raw_dro", "raw_dro_proxy", "odm", "dynamic_moe"),
 )
 """The paper's order of methods, ours put where they belong; others follow by name."""
 
@@ -45,9 +45,10 @@ LABELS = {
     "raw_dro": "Raw-loss DRO",
     "raw_dro_proxy": "Raw-loss DRO, proxy",
     "odm": "ODM",
+    "dynamic_moe": "Load of experts",
 }
 
-EXPERIMENTS = ("mixture", "selection", "weighting")
+EXPERIMENTS = ("mixture", "mixture_moe", "selection", "weighting")
 
 PAPER_DOMAINS = ("CC", "C4", "SE", "Wiki", "GitHub", "ArXiv", "Book")
 SLIMPAJAMA = {

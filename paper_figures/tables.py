@@ -27,6 +27,9 @@ def build(results: Sequence[CellResult]) -> list[Table]:
         tables.append(mixture(by_experiment["mixture"]))
         if signs := agreement(by_experiment["mixture"]):
             tables.append(signs)
+    if by_experiment["mixture_moe"]:
+        caption = "Mixtures by the load of experts: MMLU-format questions and held-out perplexity"
+        tables.append(mixture(by_experiment["mixture_moe"], "mixture_moe", caption))
     if by_experiment["planted"]:
         tables.append(planted(by_experiment["planted"]))
     if by_experiment["planted_mixture"]:

@@ -120,10 +120,20 @@ def model(
     num_attention_heads: Annotated[int, typer.Option(help="Heads.")] = 4,
     num_key_value_heads: Annotated[int, typer.Option(help="Heads of keys and values.")] = 2,
     max_position_embeddings: Annotated[int, typer.Option(help="Longest context.")] = 512,
+    experts: Annotated[
+        int, typer.Option(help="Experts of every layer beside a shared one; 0: a dense model.")
+    ] = 0,
+    experts_per_token: Annotated[
+        int | None, typer.Option(help="Of them those that a token is sent to; 2 unless told.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Make a tokenizer and save it with a randomly initialised tiny model."""
+    from dataflex.corpus.experts import Experts
     from dataflex.corpus.model import ModelShape, make_model
+
+    if experts_per_token is not None and not experts:
+        raise UserError("--experts-per-token needs --experts: a dense model has none")
 
     shape = ModelShape(
         vocab_size=vocab_size,
@@ -134,7 +144,8 @@ def model(
         num_key_value_heads=num_key_value_heads,
         max_position_embeddings=max_position_embeddings,
     )
-    summary = make_model(corpus, output, shape, seed=seed)
+    routed = Experts(experts, 2 if experts_per_token is None else experts_per_token) if experts else None
+    summary = make_model(corpus, output, shape, experts=routed, seed=seed)
     typer.echo(f"{output}: {summary['parameters']:,} parameters, vocabulary {summary['vocabulary']}")
 
 

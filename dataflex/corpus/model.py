@@ -1,5 +1,5 @@
 """A tokenizer, trained on a corpus or of single symbols, and a tiny, randomly initialised model of Qwen2.5's
-architecture."""
+architecture, dense or with experts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataflex.corpus.experts import Experts
 from dataflex.corpus.files import write_json
 from dataflex.corpus.layout import read_card, read_texts, require_new
 from dataflex.corpus.markov import ALPHABET, TAGS
@@ -120,21 +121,25 @@ def _for_qwen(tokenizer: Tokenizer, shape: ModelShape) -> PreTrainedTokenizerFas
     )
 
 
-def make_model(corpus: Path | None, output: Path, shape: ModelShape, *, seed: int = 0) -> dict[str, Any]:
+def make_model(
+    corpus: Path | None, output: Path, shape: ModelShape, *, experts: Experts | None = None, seed: int = 0
+) -> dict[str, Any]:
     """Make a tokenizer and save it with a randomly initialised model.
 
     Args:
         corpus: a corpus folder whose train split the tokenizer learns from; None: one token a symbol.
         output: a folder that is absent or empty.
         shape: sizes; the vocabulary may turn out smaller.
+        experts: in place of the feed-forward layers; None: a dense model.
         seed: of the initial weights.
 
     Returns:
         {"parameters", "vocabulary", "shape", "seed", "corpus"}, also written to card.json as the last file.
 
     Raises:
-        UserError: there is no such corpus, or the output is in use.
+        UserError: there is no such corpus, the output is in use, or the width can't be divided among experts.
     """
+    of_experts = {} if experts is None else experts.sizes(shape.intermediate_size)
     learned_from: dict[str, str] = {}
     if corpus is not None:
         domains = read_card(corpus)["domains"]
@@ -147,10 +152,12 @@ def make_model(corpus: Path | None, output: Path, shape: ModelShape, *, seed: in
         tokenizer = symbol_tokenizer(shape)
 
     import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM
 
-    sizes = {**asdict(shape), "vocab_size": len(tokenizer)}
-    config = Qwen2Config(
+    make_config: Any = Qwen2Config if experts is None else Qwen2MoeConfig
+    make: Any = Qwen2ForCausalLM if experts is None else Qwen2MoeForCausalLM
+    sizes = {**asdict(shape), "vocab_size": len(tokenizer), **of_experts}
+    config = make_config(
         **sizes,
         tie_word_embeddings=True,
         bos_token_id=None,
@@ -159,7 +166,7 @@ def make_model(corpus: Path | None, output: Path, shape: ModelShape, *, seed: in
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2ForCausalLM(config)
+        model = make(config)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         model.save_pretrained(temporary)

@@ -94,6 +94,21 @@ def test_the_mixture_table_has_the_papers_columns(tmp_path):
     assert [row[0] for row in table.rows] == ["Natural (baseline): PPL", "Uniform: PPL", "Uniform: change"]
 
 
+def test_mixtures_of_a_model_with_experts_have_a_table_of_their_own(tmp_path):
+    write_study(tmp_path)
+    for method in ("dynamic_moe", "natural"):
+        write_cell(tmp_path, "mixture_moe", method, model="tiny_moe")
+    tables = {table.name: table for table in build(read_results(tmp_path))}
+    assert [row[0] for row in tables["mixture_moe"].rows] == [
+        "Natural (baseline): PPL",
+        "Load of experts: PPL",
+        "Load of experts: change",
+    ]
+    assert tables["mixture"].caption != tables["mixture_moe"].caption
+    assert not any("experts" in row[0] for row in tables["mixture"].rows)
+    assert {row[0] for row in tables["mixture"].data} == {"mixture"}
+
+
 def test_the_selection_table_starts_with_the_model_before_tuning(tmp_path):
     table = build(read_results(write_study(tmp_path)))[0]
     assert [row[0] for row in table.rows] == [

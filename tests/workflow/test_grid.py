@@ -283,6 +283,26 @@ def test_doremi_is_three_cells_that_build_on_each_other(file, scale, reference):
     assert [grids.reported(grid, cell) for cell in (proxy, main)] == [file == "demo", True]
 
 
+def test_mixtures_by_experts_differ_from_their_baseline_in_the_mixer_alone():
+    grid = grids.load(REPRODUCTIONS / "demo.yaml")
+    (base, mixed) = grids.cells(grid, experiments=["mixture_moe"])
+    configs = [grids.render(grid, one, "r", ["a", "b"]) for one in (base, mixed)]
+    (own, host), (_, other) = (split(config) for config in configs)
+    assert {key for key in host if host[key] != other[key]} == {"output_dir"}
+    assert host["model_name_or_path"] == "r/models/tiny_moe"
+    _, moe = (components_of(split(config)[0])["mix"][1] for config in configs)
+    assert own.mixture_sample_rule == configs[1]["mixture_sample_rule"] == "stratified"
+    assert [config["component_name"] for config in configs] == ["static", "dynamic_moe"]
+    # Of a model that starts from scratch the routers have to learn.
+    assert host["train_from_scratch"]
+    assert not moe.freeze_gate
+    keys = [configs[1][name] for name in ("warmup_step", "update_step", "update_times", "max_steps")]
+    assert sum(phase.name == "update" for phase in make_schedule("mix", *keys).phases()) == 4
+    dense, routed = (grid["models"][name]["build"]["options"] for name in ("tiny", "tiny_moe"))
+    assert routed.items() > dense.items()
+    assert set(routed) - set(dense) == {"experts", "experts-per-token"}
+
+
 def test_the_papers_grid_is_complete():
     grid = grids.load(REPRODUCTIONS / "paper.yaml")
     reported = [cell for cell in grids.cells(grid) if grids.reported(grid, cell)]

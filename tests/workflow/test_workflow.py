@@ -41,8 +41,8 @@ def test_the_demo_grid_is_planned():
     assert counts["train"] == str(len(cells))
     assert (counts["evaluate"], counts["mark"]) == (str(models), str(selections))
     assert counts["measure"] == str(mixtures)
-    # The text and, of the one seed, the planted pool and the chains; a model of text and one of symbols.
-    assert (counts["corpus"], counts["model"]) == ("3", "2")
+    # The text and, of the one seed, the planted pool and the chains; two models of text and one of symbols.
+    assert (counts["corpus"], counts["model"]) == ("3", "3")
     # Tables and figures read whole cells: either would fail beside a cell that is still being evaluated.
     for rule in ("tables", "figures"):
         block = result.stdout.split(f"rule {rule}:")[1].split("output:")[0]
@@ -135,6 +135,7 @@ def test_the_workflow_from_end_to_end(repository):
     assert "trained" in done.stderr
     assert "left]" in done.stderr
     assert (repository / "runs/demo/tables/mixture.md").is_file()
+    assert (repository / "runs/demo/tables/mixture_moe.md").is_file()
     assert (repository / "runs/demo/figures/learning_curves.svg").is_file()
     identity = json.loads((repository / f"runs/demo/results/{FULL}/run.json").read_text())
     assert identity["cell"]["method"] == "full"

@@ -4,6 +4,7 @@ TABLE_OF = {
     "selection": "selection",
     "weighting": "selection",
     "mixture": "mixture",
+    "mixture_moe": "mixture_moe",
     "planted": "planted",
     "planted_mixture": "planted_mixture",
 }
