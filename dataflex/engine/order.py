@@ -6,8 +6,8 @@ one sample, at a random place, in every one of as many equal slots as it has sam
 are its shares to within one, and after any number of samples the count of a stratum with share ``s`` among
 ``k`` is off by less than ``2 + s (k - 2)``.
 
-Nothing is ever materialised: permutations are keyed Feistel networks and the interleaving is inverted by
-bisection, so the state is a few integers a stratum and any position is reached in constant time.
+Nothing is ever materialised: permutations are keyed Feistel networks and the interleaving is inverted where
+it is asked for, so the state is a few integers a stratum and any position is reached in constant time.
 """
 
 from __future__ import annotations
@@ -131,18 +131,9 @@ class Segment:
             return np.asarray(self.quotas, np.int64)
         if len(self.quotas) == 1:
             return np.array([offset], np.int64)
-        low, high = 0.0, 1.0
-        counts = np.zeros(len(self.quotas), np.int64)
-        while int(counts.sum()) != offset:
-            middle = (low + high) / 2
-            if middle in (low, high):
-                break
-            trial = self._before(middle)
-            if int(trial.sum()) <= offset:
-                low, counts = middle, trial
-            else:
-                high = middle
-        # Samples of two strata at one and the same place: the lower stratum comes first.
+        # The first p x length places hold at most p x length samples and one more of each stratum. So this many
+        # lie before the offset for certain, and few remain to be put in order.
+        counts = self._before(max(0.0, (offset - len(self.quotas) - 1) / self.length))
         for stratum in self._next(counts, offset - int(counts.sum())):
             counts[stratum] += 1
         return counts
