@@ -113,10 +113,10 @@ def train():
     (folder / f"{weights}.safetensors").write_text(str(config))
     if config.get("train_type") == "dynamic_select":
         select(folder)
-    if folder.parent.name == "planted_mixture":
+    if config.get("train_type") == "dynamic_mix":
         mix(folder, config)
     else:
-        ledger = {"step": 8, "domain": "code", "loss": 2.0, "loss_tokens": 10}
+        ledger = {"step": 8, "domain": "code", "loss": 2.0, "loss_tokens": 10, "share_asked": None}
         (folder / "ledger.jsonl").write_text(json.dumps(ledger) + "\n")
 
 
