@@ -150,6 +150,17 @@ def components(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def support(as_json: AsJson = False) -> None:
+    """Tell which method works with which setting of LLaMA-Factory, and why others are refused."""
+    from dataflex.host.support import markdown
+    from dataflex.host.support import support as refusals
+
+    with redirect_stdout(sys.stderr):
+        text = json.dumps(refusals(), indent=2) if as_json else markdown()
+    print(text)
+
+
+@app.command()
 def version() -> None:
     """Print the versions of dataflex and of what decides about its results."""
     from dataflex.evidence.manifest import versions

@@ -131,8 +131,8 @@ class Segment:
             return np.asarray(self.quotas, np.int64)
         if len(self.quotas) == 1:
             return np.array([offset], np.int64)
-        # The first p x length places hold at most p x length samples and one more of each stratum. So this many
-        # lie before the offset for certain, and few remain to be put in order.
+        # A stretch of places from 0 on holds its share of the samples and at most one more of each stratum:
+        # these lie before the offset for certain, and few remain to be put in order.
         counts = self._before(max(0.0, (offset - len(self.quotas) - 1) / self.length))
         for stratum in self._next(counts, offset - int(counts.sum())):
             counts[stratum] += 1
