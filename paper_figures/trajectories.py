@@ -49,6 +49,8 @@ def mixture_weights(results: Sequence[CellResult]) -> Figure | None:
             key = keys[place]
             title = label(key[3]) + (f", {key[1]}, {key[2]}" if several else "")
             draw(axes, panels[key], title, domains, lines)
+        # Shared by all panels, so that their heights can be compared.
+        places[0, 0].set_ylim(bottom=0, top=min(1.0, places[0, 0].get_ylim()[1]))
         handles, _ = places[0, 0].get_legend_handles_labels()
         figure.legend(
             handles,
@@ -92,7 +94,6 @@ def draw(
             )
     axes.set_title(title + (": loss weights" if shares.weighs(runs[0]) else ""), loc="left", fontsize=8)
     axes.set_xlabel("Optimizer step", fontsize=8)
-    axes.set_ylim(0, None)
 
 
 def _at(trajectory: shares.Trajectory, steps: Sequence[int]) -> list[float]:

@@ -20,6 +20,10 @@ def test_a_panel_a_method_that_mixed(tmp_path):
     np.testing.assert_array_equal(code.get_xdata(), [20, 40])
     np.testing.assert_allclose(code.get_ydata(), 0.75)
     np.testing.assert_allclose(prose.get_ydata(), 0.25)
+    # No panel is cut off: the greatest share is 0.8, and all have one scale.
+    assert {axes.get_ylim() for axes in panels} == {panels[0].get_ylim()}
+    assert panels[0].get_ylim()[0] == 0
+    assert 0.8 <= panels[0].get_ylim()[1] <= 1
     # The band is one deviation of the two seeds, 0.7 and 0.8.
     (band, _) = panels[1].collections
     heights = band.get_paths()[0].vertices[:, 1]
