@@ -16,18 +16,15 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from dataflex.arrays import FloatArray, IntArray
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 from dataflex.signals.embeddings import Embeddings, EmbeddingSource
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.reference import ReferenceSource
 from dataflex.signals.rollouts import Rollouts, Sampling
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 Need = Literal[
     "per_sample_loss",

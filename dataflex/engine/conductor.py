@@ -15,13 +15,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import agreed, from_first_rank
 from dataflex.engine.component import (
     Component,
     Context,
     Facts,
-    FloatArray,
-    IntArray,
     Mixer,
     Need,
     Samples,

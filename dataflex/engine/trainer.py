@@ -39,7 +39,7 @@ from dataflex.signals.states import StateTap
 from dataflex.signals.untouched import untouched
 
 if TYPE_CHECKING:
-    from dataflex.engine.component import IntArray
+    from dataflex.arrays import IntArray
 
     class _Base(Trainer):
         model: torch.nn.Module

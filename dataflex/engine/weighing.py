@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from dataflex.arrays import FloatArray
 from dataflex.collectives import concatenate_ranks, sum_over_ranks, world
-from dataflex.engine.component import FloatArray, Samples, Signals, Weighter
+from dataflex.engine.component import Samples, Signals, Weighter
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.weighting import common_scale, token_weights
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataflex.engine.component import FloatArray
+from dataflex.arrays import FloatArray
 
 
 def loss_factors(weights: FloatArray, loss_tokens: FloatArray, *, of_means: bool) -> FloatArray:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from dataflex.arrays import IntArray
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments
 from dataflex.signals.passes import IGNORED
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

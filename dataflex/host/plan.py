@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from dataflex.engine.component import Context, Facts, FloatArray, Mixer, Signals
+from dataflex.arrays import FloatArray
+from dataflex.engine.component import Context, Facts, Mixer, Signals
 from dataflex.engine.proportions import row_shares
 from dataflex.engine.schedule import Phase
 from dataflex.errors import UserError

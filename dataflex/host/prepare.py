@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from dataflex.arrays import FloatArray
 from dataflex.config import DataFlexConfig, components_of, split
-from dataflex.engine.component import Component, Facts, FloatArray, Need, Selector
+from dataflex.engine.component import Component, Facts, Need, Selector
 from dataflex.engine.conductor import Decision
 from dataflex.engine.proportions import as_proportions
 from dataflex.engine.schedule import Kind, make_schedule, run_steps

@@ -20,6 +20,7 @@ import torch
 from rich.progress import Progress
 from torch import nn
 
+from dataflex.arrays import IntArray
 from dataflex.collectives import agreed, world
 from dataflex.errors import UserError
 from dataflex.signals.losses import next_labels
@@ -32,7 +33,6 @@ _MOST_PARTS = 256
 """Each is an open file of every rank."""
 
 Half = npt.NDArray[np.float16]
-IntArray = npt.NDArray[np.int64]
 Measure = Callable[[Batch, torch.Tensor, nn.Module], torch.Tensor]
 
 

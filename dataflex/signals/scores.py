@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from dataflex.arrays import FloatArray
 from dataflex.errors import UserError
-
-FloatArray = npt.NDArray[np.float64]
 
 _NOTE = b"dataflex"
 

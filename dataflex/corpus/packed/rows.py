@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dataflex.arrays import IntArray
 from dataflex.corpus.packed.card import INDEX, read_card
 from dataflex.corpus.packed.durable import read_json
 from dataflex.corpus.packed.shards import Shard, Split, file_of
 from dataflex.corpus.packed.vocabulary import Vocabulary
 from dataflex.errors import UserError
-
-IntArray = npt.NDArray[np.int64]
 
 _BLOCK = 2**22
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dataflex.arrays import IntArray
 from dataflex.corpus.packed.shards import Shard, UnitWriter
 from dataflex.corpus.packed.vocabulary import Vocabulary
 
@@ -113,9 +114,7 @@ class CutUnit:
                 )
 
 
-def _taken(
-    cut: Cut, unit: int, start: int, order: npt.NDArray[np.uint64], lengths: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def _taken(cut: Cut, unit: int, start: int, order: npt.NDArray[np.uint64], lengths: IntArray) -> IntArray:
     """How many tokens of each document belong to the subset."""
     place = start + np.arange(len(order))
     same = order == np.uint64(cut.order)
@@ -131,7 +130,7 @@ def _taken(
     return taken
 
 
-def _splits(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _splits(lengths: IntArray) -> IntArray:
     """Where to split documents so that each part but those of one document has a limited number of tokens."""
     group = np.cumsum(lengths) // _BLOCK_TOKENS
     return np.flatnonzero(np.diff(group)) + 1
