@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dataflex.engine.component import Component
+from dataflex.engine.base import Component
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 from dataflex.registry import FOLDERS, build, explain, find, nearest

@@ -17,22 +17,18 @@ import torch
 
 from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import agreed, from_first_rank
-from dataflex.engine.component import (
-    Component,
-    Context,
-    Facts,
-    Mixer,
-    Need,
-    Samples,
-    Selector,
-    Signals,
-    Weighter,
-)
+from dataflex.engine.base import Component, Need
+from dataflex.engine.context import Context, Samples
+from dataflex.engine.facts import Facts
 from dataflex.engine.journal import Journal
 from dataflex.engine.ledger import Ledger
+from dataflex.engine.mixer import Mixer
 from dataflex.engine.order import Order
 from dataflex.engine.proportions import row_shares
 from dataflex.engine.schedule import Kind, Schedule
+from dataflex.engine.selector import Selector
+from dataflex.engine.signals import Signals
+from dataflex.engine.weighter import Weighter
 from dataflex.engine.weighting import loss_factors
 from dataflex.errors import UserError
 

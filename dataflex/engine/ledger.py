@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import sum_over_ranks
-from dataflex.engine.component import StepLosses
+from dataflex.engine.step_losses import StepLosses
 
 
 class Ledger:

@@ -14,7 +14,7 @@ from torch import nn
 from typing_extensions import override
 
 from dataflex.arrays import FloatArray, IntArray
-from dataflex.engine.component import Signals
+from dataflex.engine.signals import Signals
 from dataflex.errors import UserError
 from dataflex.signals import alignment, targets
 from dataflex.signals.adam import Moments, read_moments

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from dataflex.engine.component import Facts
 from dataflex.engine.conductor import Conductor, Decision
+from dataflex.engine.facts import Facts
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 

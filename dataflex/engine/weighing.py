@@ -15,8 +15,10 @@ import torch
 
 from dataflex.arrays import FloatArray
 from dataflex.collectives import concatenate_ranks, sum_over_ranks, world
-from dataflex.engine.component import Samples, Signals, Weighter
 from dataflex.engine.conductor import Conductor
+from dataflex.engine.context import Samples
+from dataflex.engine.signals import Signals
+from dataflex.engine.weighter import Weighter
 from dataflex.engine.weighting import common_scale, token_weights
 
 

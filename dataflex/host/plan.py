@@ -7,9 +7,12 @@ from typing import Any, cast
 import numpy as np
 
 from dataflex.arrays import FloatArray
-from dataflex.engine.component import Context, Facts, Mixer, Signals
+from dataflex.engine.context import Context
+from dataflex.engine.facts import Facts
+from dataflex.engine.mixer import Mixer
 from dataflex.engine.proportions import row_shares
 from dataflex.engine.schedule import Phase
+from dataflex.engine.signals import Signals
 from dataflex.errors import UserError
 from dataflex.host.prepare import Prepared
 

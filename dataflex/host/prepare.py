@@ -13,10 +13,12 @@ import numpy as np
 
 from dataflex.arrays import FloatArray
 from dataflex.config import DataFlexConfig, components_of, split
-from dataflex.engine.component import Component, Facts, Need, Selector
+from dataflex.engine.base import Component, Need
 from dataflex.engine.conductor import Decision
+from dataflex.engine.facts import Facts
 from dataflex.engine.proportions import as_proportions
 from dataflex.engine.schedule import Kind, make_schedule, run_steps
+from dataflex.engine.selector import Selector
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, dataset_files, local_files, parse
 from dataflex.host.capabilities import check_host, check_model, check_needs

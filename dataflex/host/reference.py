@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dataflex.engine.component import Component
+from dataflex.engine.base import Component
 from dataflex.errors import UserError
 from dataflex.evidence.manifest import is_completed
 from dataflex.host.arguments import HostArguments

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dataflex.engine.component import StepLosses
+from dataflex.engine.step_losses import StepLosses
 from dataflex.errors import UserError
 from dataflex.mixers.dynamic_moe import DynamicMoeMixer
 
