@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,3 +68,7 @@ class Facts:
     def domain_of(self, ids: IntArray) -> IntArray:
         """Return the domain index of each row id (rows are numbered domain after domain)."""
         return np.searchsorted(np.cumsum(self.rows), ids, side="right").astype(np.int64)
+
+    def by_domain(self, values: FloatArray | IntArray) -> dict[str, Any]:
+        """Return numbers of the domains, shape ``(domains,)``, by the domains' names, as JSON types."""
+        return dict(zip(self.domains, values.tolist(), strict=True))

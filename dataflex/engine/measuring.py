@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from typing_extensions import override
 
 from dataflex.arrays import FloatArray, IntArray
+from dataflex.engine.bench import Bench
 from dataflex.engine.signals import Signals
 from dataflex.errors import UserError
 from dataflex.signals import alignment, targets
@@ -33,30 +32,6 @@ from dataflex.signals.untouched import untouched
 
 _CACHED_TOKENS = 4
 """Tokens in a cache for one whose activations are kept for a backward pass."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What a run measures with; it lasts as long as the run."""
-
-    model: nn.Module
-    optimizer: Callable[[], Any]
-    autocast: Callable[[], AbstractContextManager[Any]]
-    """The run's mixed precision, for parts of the model that are called by themselves."""
-    tokenizer: Any
-    pool: Rows
-    pool_data: Any
-    """The ``datasets.Dataset`` that the pool's batches are made of."""
-    validation: Rows | None
-    validation_data: Any
-    end_tokens: Sequence[int]
-    """Tokens that end a generated answer."""
-    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
-    """Makes a batch of token rows, on the model's device."""
-    batch_tokens: int
-    """Padded tokens of a training batch of the longest rows: what fits in training fits here."""
-    folder: Path
-    """The run directory, for what is kept between steps."""
 
 
 class Measurements(Signals):

@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from dataflex.engine.conductor import Conductor, Decision
+from dataflex.engine.conductor import Conductor
+from dataflex.engine.decision import Decision
 from dataflex.engine.facts import Facts
+from dataflex.engine.recipe import Recipe
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 
@@ -32,8 +34,9 @@ def save(conductor: Conductor, checkpoint: Path) -> None:
     """Write the data side into a checkpoint folder; its ``state.json`` comes last."""
     folder = checkpoint / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    if conductor.pool is not None:
-        save_file({"pool": torch.from_numpy(conductor.pool)}, folder / "pool.safetensors")
+    recipe = conductor.recipe
+    if recipe.pool is not None:
+        save_file({"pool": torch.from_numpy(recipe.pool)}, folder / "pool.safetensors")
     learned = {kind: decision.component.state_dict() for kind, decision in conductor.decisions.items()}
     arrays = {
         f"{kind}/{key}": torch.from_numpy(np.ascontiguousarray(value))
@@ -46,10 +49,10 @@ def save(conductor: Conductor, checkpoint: Path) -> None:
         "schema": _SCHEMA,
         "identity": _identity(conductor.facts, conductor.decisions),
         "order": conductor.order.state_dict(),
-        "selected": conductor.pool is not None,
-        "proportions": conductor.proportions.tolist(),
-        "loss_weights": None if conductor.loss_weights is None else conductor.loss_weights.tolist(),
-        "mass": conductor.mass,
+        "selected": recipe.pool is not None,
+        "proportions": recipe.proportions.tolist(),
+        "loss_weights": None if recipe.loss_weights is None else recipe.loss_weights.tolist(),
+        "mass": recipe.mass,
         "ledger": conductor.ledger.state_dict(),
         "plan_log_lines": conductor.plan_log.lines,
         "ledger_log_lines": conductor.ledger_log.lines,
@@ -88,10 +91,13 @@ def load(conductor: Conductor, checkpoint: Path) -> None:
     refuse_other_run(checkpoint, conductor.facts, conductor.decisions)
     state = _read(checkpoint)
     pool = checkpoint / FOLDER / "pool.safetensors"
-    conductor.pool = load_file(pool)["pool"].numpy() if state["selected"] else None
-    conductor.proportions[:] = state["proportions"]
-    conductor.loss_weights = None if state["loss_weights"] is None else np.array(state["loss_weights"])
-    conductor.mass = state["mass"]
+    conductor.recipe = Recipe(
+        proportions=np.array(state["proportions"], np.float64),
+        pool=load_file(pool)["pool"].numpy() if state["selected"] else None,
+        loss_weights=None if state["loss_weights"] is None else np.array(state["loss_weights"], np.float64),
+        mass=state["mass"],
+    )
+    # Made from the recipe, which therefore comes first.
     conductor.order.load_state_dict(state["order"], conductor.strata())
     conductor.ledger.load_state_dict(state["ledger"])
     arrays = load_file(checkpoint / FOLDER / "components.safetensors")

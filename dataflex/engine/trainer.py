@@ -19,17 +19,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback
+from torch.utils.data import DataLoader
+from transformers import Trainer
 from typing_extensions import override
 
 from dataflex.collectives import world
+from dataflex.engine.bench import Bench
 from dataflex.engine.conductor import Conductor
+from dataflex.engine.data_side import DataSide
 from dataflex.engine.feed import ROW_IDS, Feed
-from dataflex.engine.measuring import Bench, Measurements
-from dataflex.engine.state import load as load_data_side
+from dataflex.engine.measuring import Measurements
+from dataflex.engine.seen import Seen
 from dataflex.engine.state import save as save_data_side
-from dataflex.engine.weighing import Seen, Weighing
+from dataflex.engine.ticks import Ticks
+from dataflex.engine.weighing import Weighing
 from dataflex.errors import UserError
 from dataflex.signals.losses import token_losses
 from dataflex.signals.passes import Rows, token_counts
@@ -46,22 +49,6 @@ if TYPE_CHECKING:
         data_collator: Any
 else:
     _Base = object
-
-
-class _Ticks(Dataset[int]):
-    """As many empty rows as an epoch has, so that the Trainer counts epochs as it always does.
-
-    A whole number of optimizer steps, because the last step of an epoch is a full one here.
-    """
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return self._rows
-
-    def __getitem__(self, index: int) -> int:
-        return index
 
 
 class DynamicTrainer(_Base):
@@ -109,7 +96,7 @@ class DynamicTrainer(_Base):
         self._weighing: Weighing | None = None
         self._losses: list[torch.Tensor] = []
         """What the backward passes of the present step returned."""
-        self.add_callback(_DataSide(self, resume_from))
+        self.add_callback(DataSide(conductor, resume_from, self.end_weighing, self.close_feed))
 
     def _make_bench(
         self, row_lengths: IntArray, validation: Sequence[dict[str, Any]] | None, end_tokens: Sequence[int]
@@ -171,7 +158,7 @@ class DynamicTrainer(_Base):
         batch = self.args.per_device_train_batch_size
         step_rows = self.conductor.facts.batch_rows
         steps = -(-self.conductor.facts.total_rows // step_rows)
-        return DataLoader(_Ticks(steps * self.args.gradient_accumulation_steps * batch), batch_size=batch)
+        return DataLoader(Ticks(steps * self.args.gradient_accumulation_steps * batch), batch_size=batch)
 
     @override
     def get_batch_samples(
@@ -293,37 +280,3 @@ class DynamicTrainer(_Base):
             folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
             save_data_side(self.conductor, folder)
         super()._save_checkpoint(model, trial)
-
-
-class _DataSide(TrainerCallback):
-    """The ends of steps and logging intervals, and the start of a run."""
-
-    def __init__(self, trainer: DynamicTrainer, resume_from: Path | None) -> None:
-        self._trainer, self._resume_from = trainer, resume_from
-
-    @override
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._resume_from is None:
-            self._trainer.conductor.start()
-        else:
-            load_data_side(self._trainer.conductor, self._resume_from)
-
-    @override
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        conductor = self._trainer.conductor
-        self._trainer.end_weighing()
-        conductor.end_step(state.global_step - 1)
-        # Before the checkpoint of this step is saved, so that a resumed run writes the same lines.
-        if control.should_log or state.global_step >= state.max_steps:
-            conductor.log_interval(state.global_step)
-
-    @override
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if control.should_log:
-            self._trainer.conductor.log_interval(state.global_step)
-
-    @override
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        # A run that was stopped early has steps since its last log.
-        self._trainer.conductor.log_interval(state.global_step)
-        self._trainer.close_feed()

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from dataflex.engine.conductor import Decision
+from dataflex.engine.decision import Decision
 from dataflex.engine.facts import Facts
 from dataflex.engine.proportions import LEARNED
 from dataflex.engine.schedule import Kind

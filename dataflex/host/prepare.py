@@ -14,7 +14,7 @@ import numpy as np
 from dataflex.arrays import FloatArray
 from dataflex.config import DataFlexConfig, components_of, split
 from dataflex.engine.base import Component, Need
-from dataflex.engine.conductor import Decision
+from dataflex.engine.decision import Decision
 from dataflex.engine.facts import Facts
 from dataflex.engine.proportions import as_proportions
 from dataflex.engine.schedule import Kind, make_schedule, run_steps

@@ -12,8 +12,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from dataflex.engine.measuring import Measurements
+from dataflex.engine.seen import Seen
 from dataflex.engine.trainer import DynamicTrainer
-from dataflex.engine.weighing import Seen
 from dataflex.signals.losses import token_losses
 from dataflex.signals.states import StateTap
 from dataflex.weighters.adapt import AdaptWeighter

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dataflex.engine.weighting import loss_factors
+from dataflex.engine.factors import loss_factors
 
 TOKENS = np.array([4.0, 1.0, 0.0, 5.0])
 SUMS = np.array([8.0, 3.0, 0.0, 2.5])
