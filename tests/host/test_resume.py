@@ -13,6 +13,7 @@ from dataflex.errors import UserError
 from dataflex.host.resume import resume_point, set_aside_later
 
 from .conftest import Run
+from .cutting import assert_equal, cut_after
 
 SCHEDULE = {"warmup_step": 3, "update_step": 4, "update_times": 2}
 CYCLE = SCHEDULE | {"num_train_epochs": 1}
@@ -51,23 +52,7 @@ def test_resume_is_bitwise_equal(run: Callable[..., Run], name: str, stop: int) 
     """Stop in mid-phase (5) and right before a decision (7)."""
     keys = RUNS[name] | LORA | {"save_strategy": "steps", "save_steps": stop}
     whole = run(**keys)
-    cut = whole.folder.with_name("cut")
-    # What a kill leaves: journals and later checkpoints reach beyond the one that is whole.
-    shutil.copytree(whole.folder, cut)
-    for later in cut.glob("checkpoint-*"):
-        if int(later.name.rsplit("-")[-1]) > stop:
-            (later / "trainer_state.json").unlink()
-    (cut / "adapter_model.safetensors").unlink()
-    resumed = run(**keys | {"output_dir": str(cut)})
-    assert resumed.losses == whole.losses
-    for log in ("plan_log.jsonl", "ledger.jsonl"):
-        assert resumed.lines(log) == whole.lines(log)
-    for key, weight in whole.weights.items():
-        assert torch.equal(resumed.weights[key], weight), key
-    last = max(whole.folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-")[-1])).name
-    states = [json.loads((one / last / "dataflex/state.json").read_text()) for one in (whole.folder, cut)]
-    assert states[0] == states[1]
-    assert json.loads((cut / "manifest.json").read_text())["resumed"] == 1
+    assert_equal(run(**keys, output_dir=str(cut_after(whole, stop))), whole)
 
 
 SAVING = RUNS["mix"] | {"save_strategy": "steps", "save_steps": 5}
