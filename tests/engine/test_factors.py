@@ -29,6 +29,11 @@ def test_sample_mass_is_the_weighted_mean_of_sample_means() -> None:
     assert loss(loss_factors(weights, TOKENS, of_means=True)) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("of_means", [True, False])
+def test_without_a_supervised_token_there_is_nothing_to_scale(of_means: bool) -> None:
+    assert np.isfinite(loss_factors(np.array([1.0, 3.0]), np.zeros(2), of_means=of_means)).all()
+
+
 @pytest.mark.parametrize(
     "weights", [[1, -1, 1, 1], [1, np.nan, 1, 1], [0, 0, 3, 0], [np.inf, 1, 1, 1], [1, 1, 1]]
 )

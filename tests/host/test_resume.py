@@ -55,6 +55,13 @@ def test_resume_is_bitwise_equal(run: Callable[..., Run], name: str, stop: int) 
     assert_equal(run(**keys, output_dir=str(cut_after(whole, stop))), whole)
 
 
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_that_diverges_says_so(run: Callable[..., Run], name: str) -> None:
+    """Not that numbers don't fit into a log, or that a component answers nonsense."""
+    with pytest.raises(UserError, match=r"loss is not finite .* lower learning_rate"):
+        run(**RUNS[name], learning_rate=1e30, lr_scheduler_type="constant", max_grad_norm=0.0)
+
+
 SAVING = RUNS["mix"] | {"save_strategy": "steps", "save_steps": 5}
 
 
@@ -115,6 +122,16 @@ def test_a_checkpoint_of_another_run_is_refused_and_left_alone(
     assert {path.name: path.read_bytes() for path in first.folder.iterdir() if path.is_file()} == before
 
 
+def test_checkpoints_of_the_model_alone_are_no_place_to_go_on_from(run: Callable[..., Run]) -> None:
+    """Without the optimizer's state the run would go on, but elsewhere."""
+    keys = SAVING | {"save_only_model": True}
+    whole = run(**keys)
+    assert run(**keys, output_dir=str(whole.folder)).losses == whole.losses
+    cut = cut_after(whole, 5)
+    with pytest.raises(UserError, match="holds the model alone, as save_only_model: true leaves it"):
+        run(**keys, output_dir=str(cut))
+
+
 def test_resume_from_checkpoint_is_obeyed(tmp_path: Path) -> None:
     for step, files in ((5, ("trainer_state.json", "dataflex/state.json")), (9, ("trainer_state.json",))):
         for name in files:
@@ -134,6 +151,9 @@ def test_resume_from_checkpoint_is_obeyed(tmp_path: Path) -> None:
         resume_point(True, tmp_path / "elsewhere", overwrite=False)
     set_aside_later(tmp_path, five)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["abandoned-checkpoint-9", "checkpoint-5"]
+    # Resumed from the same step of another folder: what lies here is of another past.
+    set_aside_later(tmp_path, tmp_path / "elsewhere" / "checkpoint-5")
+    assert not five.exists()
 
 
 def test_a_checkpoint_may_start_a_run_elsewhere(run: Callable[..., Run]) -> None:
