@@ -20,6 +20,7 @@ from dataflex.collectives import agreed, from_first_rank
 from dataflex.engine import answers
 from dataflex.engine.base import Need
 from dataflex.engine.decision import Decision
+from dataflex.engine.divergence import refuse_diverged
 from dataflex.engine.factors import loss_factors
 from dataflex.engine.facts import Facts
 from dataflex.engine.ledger import Ledger
@@ -215,8 +216,13 @@ class Conductor:
         return loss_factors(self.recipe.loss_weights, tokens, of_means=self.recipe.mass == "domain")
 
     def end_step(self, step: int) -> None:
-        """Close the ledger's step and show it to the mixer. ``step`` is the one just trained."""
+        """Close the ledger's step and show it to the mixer. ``step`` is the one just trained.
+
+        Raises:
+            UserError: its loss is not finite, on all ranks; neither mixer nor logs have seen it.
+        """
         losses = self.ledger.close_step(self.recipe.proportions, asked=self.mixes)
+        refuse_diverged(losses.loss_sums, step)
         mix = self.decisions.get("mix")
         if mix is not None:
             assert isinstance(mix.component, Mixer)

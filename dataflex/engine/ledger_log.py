@@ -32,6 +32,7 @@ class LedgerLog(Journal):
         loss_sums, tokens, samples, shares = ledger.close_interval()
         if not samples.any():
             return
+        total = tokens.sum()
         for index, domain in enumerate(self._facts.domains):
             self.append(
                 {
@@ -40,8 +41,8 @@ class LedgerLog(Journal):
                     "loss": float(loss_sums[index] / tokens[index]) if tokens[index] else None,
                     "loss_tokens": int(tokens[index]),
                     "samples": int(samples[index]),
-                    "share_asked": float(shares[index] / tokens.sum()) if asked else None,
-                    "share_realised": float(tokens[index] / tokens.sum()) if tokens.sum() else None,
+                    "share_asked": float(shares[index] / total) if asked and total else None,
+                    "share_realised": float(tokens[index] / total) if total else None,
                     "total_loss_tokens": int(ledger.total_loss_tokens[index]),
                 }
             )

@@ -15,7 +15,8 @@ from dataflex.arrays import FloatArray, IntArray
 from dataflex.engine.bench import Bench
 from dataflex.engine.signals import Signals
 from dataflex.errors import UserError
-from dataflex.signals import alignment, targets
+from dataflex.signals import alignment
+from dataflex.signals import targets as target_gradients
 from dataflex.signals.adam import Moments, read_moments
 from dataflex.signals.checkpoints import moments_of, weights_of
 from dataflex.signals.embeddings import Embeddings, EmbeddingSource, centred, embed
@@ -58,7 +59,7 @@ class Measurements(Signals):
     def validation_targets(self, groups: IntArray, features: GradientFeatures) -> Targets:
         bench = self._bench
         with untouched(bench.model, backward=True):
-            return targets.validation_targets(
+            return target_gradients.validation_targets(
                 bench.model, self._validation(), groups, features, bench.batch_tokens
             )
 
@@ -68,7 +69,7 @@ class Measurements(Signals):
     ) -> Targets:
         bench = self._bench
         with untouched(bench.model, backward=True):
-            return targets.policy_targets(
+            return target_gradients.policy_targets(
                 bench.model, self._continuations(rollouts), advantages, groups, features, bench.batch_tokens
             )
 
@@ -101,7 +102,7 @@ class Measurements(Signals):
 
     @override
     def alignment(
-        self, target: Targets, features: GradientFeatures, rows: IntArray | None = None
+        self, targets: Targets, features: GradientFeatures, rows: IntArray | None = None
     ) -> FloatArray:
         bench = self._bench
         chosen = np.arange(len(bench.pool.lengths)) if rows is None else rows
@@ -111,7 +112,7 @@ class Measurements(Signals):
                 bench.model,
                 bench.pool,
                 chosen,
-                target,
+                targets,
                 features,
                 self._moments(features),
                 bench.batch_tokens,
@@ -123,7 +124,7 @@ class Measurements(Signals):
 
     @override
     def group_alignment(
-        self, target: Targets, features: GradientFeatures, groups: Sequence[IntArray]
+        self, targets: Targets, features: GradientFeatures, groups: Sequence[IntArray]
     ) -> FloatArray:
         bench = self._bench
         with untouched(bench.model, backward=True):
@@ -131,7 +132,7 @@ class Measurements(Signals):
                 bench.model,
                 bench.pool,
                 groups,
-                target,
+                targets,
                 features,
                 self._moments(features),
                 bench.batch_tokens,

@@ -76,8 +76,12 @@ class PlanLog(Journal):
         self._decided(step, "select", component, **record)
 
     def weights(self, step: int, component: str, weights: FloatArray) -> None:
-        """Note the spread of the weights of a step's samples, shape ``(samples,)``, over their mean."""
-        relative = weights / weights.mean()
+        """Note the spread of the weights of a step's samples, shape ``(samples,)``, over their mean.
+
+        Absolute weights may all be zero; so is then all that is noted of them.
+        """
+        some = weights.any()
+        relative = weights / weights.mean() if some else weights
         self._decided(
             step,
             "weight",
@@ -85,7 +89,7 @@ class PlanLog(Journal):
             samples=len(weights),
             weight_min=float(relative.min()),
             weight_max=float(relative.max()),
-            effective_samples=float(weights.sum() ** 2 / (weights**2).sum()),
+            effective_samples=float(weights.sum() ** 2 / (weights**2).sum()) if some else 0.0,
         )
 
     def _decided(self, step: int, decision: Kind, component: str, **what: Any) -> None:

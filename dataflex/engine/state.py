@@ -30,6 +30,21 @@ def is_complete(checkpoint: Path) -> bool:
     return (checkpoint / "trainer_state.json").is_file() and (checkpoint / FOLDER / "state.json").is_file()
 
 
+def refuse_model_alone(checkpoint: Path) -> None:
+    """Refuse to go on from a checkpoint without the states of the optimizer and of random numbers.
+
+    The Trainer would go on without them, to another end than the run that never stopped.
+
+    Raises:
+        UserError: it was saved with ``save_only_model: true``.
+    """
+    if not any(checkpoint.glob("rng_state*.pth")):
+        raise UserError(
+            f"{checkpoint} holds the model alone, as save_only_model: true leaves it: the run can't go on "
+            "from it; choose another output_dir, or set overwrite_output_dir: true to start anew"
+        )
+
+
 def save(conductor: Conductor, checkpoint: Path) -> None:
     """Write the data side into a checkpoint folder; its ``state.json`` comes last."""
     folder = checkpoint / FOLDER

@@ -12,9 +12,11 @@ class StepLosses:
     """What the training forward of one optimizer step showed, over all its micro-batches and ranks."""
 
     loss_sums: FloatArray
-    """Sum of the token losses of each domain, in nats."""
+    """Sum of the token losses of each domain, in nats; shape ``(domains,)``, as all that follow."""
     loss_tokens: IntArray
+    """Supervised tokens of each domain."""
     samples: IntArray
+    """Rows of each domain."""
     proportions: FloatArray
     """Shares of the loss tokens that the step was drawn with."""
     excess: FloatArray | None = None

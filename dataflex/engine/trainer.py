@@ -7,7 +7,8 @@
     what survives        _save_checkpoint    the data side is written first, so that a checkpoint with the
                          on_train_begin      trainer's last file is complete; it is read back here
 
-Evaluation goes the stock way: rows are numbered, and losses weighted, in training only.
+``on_step_end`` and ``on_train_begin`` are in ``data_side``. Evaluation goes the stock way: rows are numbered,
+and losses weighted, in training only.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 from typing_extensions import override
 
-from dataflex.collectives import world
+from dataflex.collectives import from_first_rank, world
 from dataflex.engine.bench import Bench
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.data_side import DataSide
 from dataflex.engine.feed import ROW_IDS, Feed
 from dataflex.engine.measuring import Measurements
 from dataflex.engine.seen import Seen
+from dataflex.engine.state import is_complete
 from dataflex.engine.state import save as save_data_side
 from dataflex.engine.ticks import Ticks
 from dataflex.engine.weighing import Weighing
@@ -186,10 +188,19 @@ class DynamicTrainer(_Base):
             if not step:
                 raise
             # What was trained so far must not be lost to, say, a reward server that is down.
-            self._save_checkpoint(self.model, trial=None)
+            self._save_to_go_on_from()
             raise UserError(
                 f"{error}; the run is saved at step {step} and goes on from there when it is started again"
             ) from error
+
+    def _save_to_go_on_from(self) -> None:
+        """Save a whole checkpoint at the end of a run that could not go on."""
+        here = not self.args.save_only_model and is_complete(self._checkpoint_folder(None))
+        if from_first_rank(torch.tensor([here])):
+            # A kill while it is written once more would leave a spoilt checkpoint that looks whole.
+            return
+        self.args.save_only_model = False
+        self._save_checkpoint(self.model, trial=None)
 
     @override
     def compute_loss(
@@ -213,8 +224,10 @@ class DynamicTrainer(_Base):
         assert self._weighing is not None
         factors = self._weighing.factors(seen)
         weighted = loss_sums if factors is None else loss_sums * factors
+        # A step without a supervised token has the loss zero, not a mean over nothing.
+        tokens = torch.as_tensor(num_items_in_batch).clamp(min=1)
         # Data parallelism averages gradients over ranks; the count is already the sum over them.
-        loss = weighted.sum() * world()[1] / num_items_in_batch
+        loss = weighted.sum() * world()[1] / tokens
         return (loss, outputs) if return_outputs else loss
 
     def _forward(
@@ -277,6 +290,9 @@ class DynamicTrainer(_Base):
     @override
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         if self.args.should_save:
-            folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-            save_data_side(self.conductor, folder)
+            save_data_side(self.conductor, self._checkpoint_folder(trial))
         super()._save_checkpoint(model, trial)
+
+    def _checkpoint_folder(self, trial: Any) -> Path:
+        """Return where the checkpoint of the present step lies; the name is the stock Trainer's."""
+        return Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"

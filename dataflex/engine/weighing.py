@@ -19,6 +19,7 @@ from dataflex.engine.answers import sample_weights
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.context import Context, Samples
 from dataflex.engine.decision import Decision
+from dataflex.engine.divergence import refuse_diverged
 from dataflex.engine.factors import common_scale, token_weights
 from dataflex.engine.seen import Seen
 from dataflex.engine.signals import Signals
@@ -27,6 +28,9 @@ from dataflex.engine.weighter import Weighter
 
 class Weighing:
     """The weights of one optimizer step.
+
+    Called in this order: ``learn`` if ``needs_forward``; ``factors`` of each micro-batch of this rank, as
+    they are trained; ``scale`` after the last backward; ``close`` after the optimizer's step.
 
     Args:
         conductor: knows mixer and weighter.
@@ -45,8 +49,9 @@ class Weighing:
         self._weighter = _due(self._decision, step)
         self._by_domain = conductor.domain_factors(step)
         self._beforehand: list[tuple[FloatArray, FloatArray]] = []
+        """Weights and factors of the micro-batches that were learned and are not trained yet."""
         self._trained: list[FloatArray] = []
-        """Of each micro-batch that was trained: loss sums, tokens, weights."""
+        """Of each micro-batch that was trained: loss sums, tokens, weights, shape ``(B, 3)``."""
         self._waiting: FloatArray | None = None
         """Weighted and plain tokens of this rank whose common scale has to wait."""
         if self._weighter is not None:
@@ -112,8 +117,12 @@ class Weighing:
         return sample_weights(answer, self._decision.name, len(losses))
 
     def _weigh(self, weighter: Weighter, parts: Sequence[Seen]) -> list[tuple[FloatArray, FloatArray]]:
-        """Return weights and factors of some micro-batches of this rank."""
+        """Return weights and factors of some micro-batches of this rank: of one, or of all of the step.
+
+        Weights that have a common scale, of a part of the step, are left without it: see ``scale``.
+        """
         tables = [part.table() for part in parts]
+        refuse_diverged(np.concatenate(tables), self._step)
         if weighter.by_sample():
             weights = [
                 self._ask(weighter, _means(*table.T), part.samples())
@@ -132,14 +141,15 @@ class Weighing:
         if not weighter.relative():
             scale = self._tokens_a_sample() if weighter.mass == "sample" else 1.0
             return [(own, factor * scale) for own, factor in zip(weights, factors, strict=True)]
-        if len(parts) < self._micro_batches:
+        whole_step = len(parts) == self._micro_batches
+        if not whole_step:
             self._waiting = sums if self._waiting is None else self._waiting + sums
             return list(zip(weights, factors, strict=True))
         scale = common_scale(*sum_over_ranks(torch.from_numpy(sums)).tolist())
         return [(own, factor * scale) for own, factor in zip(weights, factors, strict=True)]
 
     def _samples(self, loss_tokens: FloatArray) -> Samples:
-        """Return what is known of all samples of the step, in its order of rows."""
+        """Return what is known of all samples of the step, over ranks, in its order of rows."""
         rows = self._conductor.rows_of_step(self._step)
         return Samples(rows, self._conductor.facts.domain_of(rows), loss_tokens.astype(np.int64))
 

@@ -55,5 +55,11 @@ class Weighter(Component, ABC):
         """Take note of an optimizer step that was just trained, weighted or not.
 
         Called on every rank with the samples of all micro-batches and ranks, in their global order and
-        without states; ``losses`` as in ``weights``.
+        without states.
+
+        Args:
+            losses: mean losses as in ``weights``, from the training forward: with dropout, where weights that
+                needed a forward beforehand were made without.
+            samples: of the step.
+            step: that was trained.
         """

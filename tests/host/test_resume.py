@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dataflex.errors import UserError
 from dataflex.host.resume import resume_point, set_aside_later
@@ -56,10 +57,14 @@ def test_resume_is_bitwise_equal(run: Callable[..., Run], name: str, stop: int) 
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_that_diverges_says_so(run: Callable[..., Run], name: str) -> None:
+def test_a_run_that_diverges_says_so(run: Callable[..., Run], tiny: Path, tmp_path: Path, name: str) -> None:
     """Not that numbers don't fit into a log, or that a component answers nonsense."""
+    broken = shutil.copytree(tiny / "model", tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"loss is not finite .* lower learning_rate"):
-        run(**RUNS[name], learning_rate=1e30, lr_scheduler_type="constant", max_grad_norm=0.0)
+        run(**RUNS[name], model_name_or_path=str(broken))
 
 
 SAVING = RUNS["mix"] | {"save_strategy": "steps", "save_steps": 5}
