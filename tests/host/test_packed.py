@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from dataflex.corpus.packed.build import build, subset
+from dataflex.corpus.packed.build import build
 from dataflex.corpus.packed.rows import PackedRows
+from dataflex.corpus.packed.subset import subset
 from dataflex.errors import UserError
 from dataflex.evidence.manifest import fingerprint
 from dataflex.host.plan import run_plan

@@ -56,6 +56,11 @@ def write_card(
     return card
 
 
+def count_dropped(records: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Documents of the sources that some units left out, by reason."""
+    return {key: sum(record[key] for record in records) for key in ("empty", "not_sampled")}
+
+
 def _index(shards: Sequence[Shard], vocabulary: Vocabulary) -> dict[str, Any]:
     special: dict[str, int] = {}
     for shard in shards:

@@ -15,6 +15,8 @@ from dataflex.errors import UserError
 
 TokenArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
+TOKENIZER = "tokenizer.json"
+"""File of a built corpus."""
 _DECIDES = ("normalizer", "pre_tokenizer", "model")
 
 
