@@ -25,6 +25,12 @@ def world() -> tuple[int, int]:
     return 0, 1
 
 
+def wait_for_ranks() -> None:
+    """Return when every rank has come here."""
+    if world()[1] > 1:
+        dist.barrier()
+
+
 def _on_the_wire(values: torch.Tensor) -> torch.Tensor:
     """Return a copy where the process group can send it from: NCCL knows GPUs only."""
     return values.cuda() if dist.get_backend() == "nccl" and not values.is_cuda else values.clone()

@@ -26,8 +26,12 @@ _SCHEMA = 1
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint holds both the trainer's last file and the data side."""
-    return (checkpoint / "trainer_state.json").is_file() and (checkpoint / FOLDER / "state.json").is_file()
+    """Tell whether a checkpoint holds both the trainer's last file, which may be cut off, and the data side."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return (checkpoint / FOLDER / "state.json").is_file()
 
 
 def refuse_model_alone(checkpoint: Path) -> None:

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 from typing_extensions import override
 
-from dataflex.collectives import from_first_rank, world
+from dataflex.collectives import from_first_rank, wait_for_ranks, world
 from dataflex.engine.bench import Bench
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.data_side import DataSide
@@ -292,6 +292,12 @@ class DynamicTrainer(_Base):
         if self.args.should_save:
             save_data_side(self.conductor, self._checkpoint_folder(trial))
         super()._save_checkpoint(model, trial)
+
+    @override
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # The file that makes a checkpoint whole is written next: not before every rank's random states.
+        wait_for_ranks()
 
     def _checkpoint_folder(self, trial: Any) -> Path:
         """Return where the checkpoint of the present step lies; the name is the stock Trainer's."""

@@ -1,7 +1,9 @@
 """A run that goes on from a checkpoint equals one that never stopped, bit by bit."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,6 +151,11 @@ def test_resume_from_checkpoint_is_obeyed(tmp_path: Path) -> None:
     assert resume_point(False, tmp_path, overwrite=False) is None
     assert resume_point(True, tmp_path, overwrite=False) == five
     assert resume_point(str(five), tmp_path, overwrite=False) == five
+    # Killed while the trainer's last file was written.
+    (nine / "dataflex").mkdir()
+    (nine / "dataflex/state.json").write_text("{}")
+    (nine / "trainer_state.json").write_text('{"global_step": 9, "log_hist')
+    assert resume_point(None, tmp_path, overwrite=False) == five
     for missing in (str(nine), str(tmp_path / "checkpoint-7")):
         with pytest.raises(UserError, match="not a complete checkpoint"):
             resume_point(missing, tmp_path, overwrite=False)
@@ -167,6 +174,46 @@ def test_a_checkpoint_may_start_a_run_elsewhere(run: Callable[..., Run]) -> None
     assert moved.lines("ledger.jsonl") == whole.lines("ledger.jsonl")[15:]
     for key, weight in whole.weights.items():
         assert torch.equal(moved.weights[key], weight)
+
+
+LATE = """
+import json, os, time
+from pathlib import Path
+from transformers import Trainer, TrainerState
+
+save_rng, save_state = Trainer._save_rng_state, TrainerState.save_to_json
+
+def late(self, folder):
+    time.sleep(2 * int(os.environ["RANK"]))
+    save_rng(self, folder)
+
+def noting(self, file):
+    there = sorted(path.name for path in Path(file).parent.glob("rng_state*"))
+    Path(file).with_name("there.json").write_text(json.dumps(there))
+    save_state(self, file)
+
+Trainer._save_rng_state, TrainerState.save_to_json = late, noting
+
+def choose(context, n):
+    return context.rng("choose").permutation(context.facts.total_rows)[:n]
+"""
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_whole_when_the_slowest_rank_has_written(
+    torchrun: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a kill could leave one that looks whole, and a rank that resumes with other random numbers."""
+    (tmp_path / "late.py").write_text(LATE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    keys = {
+        "train_type": "dynamic_select",
+        "component_name": "custom",
+        "component_params": {"path": "late:choose"},
+    }
+    done = torchrun(**keys, update_step=2, update_times=1, save_strategy="steps", save_steps=2)
+    there = json.loads((done.folder / "checkpoint-2" / "there.json").read_text())
+    assert there == ["rng_state_0.pth", "rng_state_1.pth"]
 
 
 @pytest.mark.slow
