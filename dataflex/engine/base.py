@@ -22,7 +22,19 @@ Need = Literal[
     "router_counts",
     "frozen_routers",
 ]
-"""What a run has to measure, hold or leave alone for a component."""
+"""What a run has to measure, hold or leave alone for a component.
+
+    per_sample_loss       losses of rows or samples one by one
+    per_sample_gradient   gradients of rows one by one (``Signals.alignment`` and the like)
+    adam_moments          the optimizer's moments, for gradients as Adam would apply them
+    reference_model       a model that is not trained; its token losses come as ``StepLosses.excess``
+    validation_set        the rows of ``eval_dataset``
+    generation            continuations that the model samples
+    embeddings            vectors of rows, from the model or another one
+    hidden_states         the model's last hidden states (``Samples.states``, ``Signals.validation_states``)
+    router_counts         tokens that each expert got (``StepLosses.router_counts``)
+    frozen_routers        routers that are not trained
+"""
 
 
 class Component(BaseModel):

@@ -26,7 +26,7 @@ _SCHEMA = 1
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint holds both the trainer's last file, which may be cut off, and the data side."""
+    """Tell whether a checkpoint holds the data side and the trainer's last file, which a kill may cut off."""
     try:
         json.loads((checkpoint / "trainer_state.json").read_text())
     except (OSError, ValueError):

@@ -86,7 +86,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """The card of a built corpus.
 
     Raises:
-        UserError: the folder is none, or its build has not finished.
+        UserError: the folder is none, its build has not finished, or another version has built it.
     """
     path = folder / CARD
     card = read_json(path) if path.is_file() else {}
@@ -94,6 +94,11 @@ def read_card(folder: Path) -> dict[str, Any]:
         hint = "finish it with" if (folder / "build.json").is_file() else "make one with"
         raise UserError(
             f"{folder} is not a built corpus (no {CARD} of one); {hint}: dataflex-cli corpus build"
+        )
+    if card["schema"] != SCHEMA:
+        raise UserError(
+            f"{folder} was built by another version of dataflex (schema {card['schema']}, this one reads "
+            f"{SCHEMA}): build it again"
         )
     return dict(card)
 
