@@ -108,7 +108,10 @@ class Weighing:
 
     def _is_observed(self) -> bool:
         """Tell whether a weighter wants to see samples that it has not weighed."""
-        return self._decision is not None and type(self._decision.component).observe is not Weighter.observe
+        if self._decision is None:
+            return False
+        assert isinstance(self._decision.component, Weighter)
+        return type(self._decision.component).observe is not Weighter.observe
 
     def _ask(self, weighter: Weighter, losses: FloatArray, samples: Samples) -> FloatArray:
         """Return the weighter's weights; see ``Weighter.weights``."""

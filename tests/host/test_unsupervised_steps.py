@@ -17,6 +17,7 @@ ROWS = [
 ]
 DECISIONS: dict[str, dict[str, Any]] = {
     "nothing": {"train_type": "dynamic_mix", "static_mix": True},
+    "selection": {"train_type": "dynamic_select", "component_name": "random", "update_step": 2},
     "loss weights": {"train_type": "dynamic_mix", "component_name": "doremi", "update_step": 1},
     "weights": {"train_type": "dynamic_weight"},
     "compared weights": {"train_type": "dynamic_weight", "component_params": {"bounds": "same_step"}},
