@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from dataflex.engine.component import Component
+from dataflex.engine.base import Component
 from dataflex.engine.schedule import Kind
 from dataflex.registry import FOLDERS, components, parameters
 

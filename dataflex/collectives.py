@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
+from dataflex.arrays import FloatArray
 from dataflex.errors import UserError
 
 T = TypeVar("T")
@@ -23,6 +23,12 @@ def world() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def wait_for_ranks() -> None:
+    """Return when every rank has come here."""
+    if world()[1] > 1:
+        dist.barrier()
 
 
 def _on_the_wire(values: torch.Tensor) -> torch.Tensor:
@@ -84,7 +90,7 @@ def agreed(action: Callable[[], T]) -> T:
     return result  # type: ignore[return-value]
 
 
-def on_first_rank(function: Callable[[], npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+def on_first_rank(function: Callable[[], FloatArray]) -> FloatArray:
     """Run a function on rank 0 alone and return its numbers on every rank.
 
     For what must happen once: asking a server, running code that need not repeat itself. The others wait,

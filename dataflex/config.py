@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dataflex.engine.component import Component
+from dataflex.engine.base import Component
 from dataflex.engine.schedule import Kind
-from dataflex.errors import UserError
+from dataflex.errors import UserError, one_line
 from dataflex.registry import FOLDERS, build, explain, find, nearest
 
 TRAIN_TYPES: dict[str, Kind] = {"dynamic_select": "select", "dynamic_mix": "mix", "dynamic_weight": "weight"}
@@ -195,7 +195,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         merged = OmegaConf.merge(loaded, OmegaConf.from_cli([_spaced(given) for given in overrides]))
         config = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, yaml.YAMLError, json.JSONDecodeError, ValueError) as error:
-        raise UserError(f"{path} or an override can't be read: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path} or an override can't be read: {one_line(error)}") from None
     assert isinstance(config, dict)
     return {str(key): value for key, value in config.items()}
 
@@ -249,7 +249,7 @@ def _file_params(decision: DecisionConfig, components_cfg_file: str | None) -> d
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{file} is not YAML: {one_line(error)}") from None
     folder, name = FOLDERS[decision.kind], decision.component_name
     entry = _mapping(_mapping(content, file).get(folder), f"{file}: {folder}").get(name)
     where = f"{file}: {folder}.{name}"

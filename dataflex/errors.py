@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend."""
+"""The one exception that is the user's to mend, and how it quotes others."""
 
 
 class UserError(Exception):
@@ -7,3 +7,8 @@ class UserError(Exception):
     The command line prints it to stderr and exits with status 2. It is raised before any model
     loads and before anything is written, wherever that is possible.
     """
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error of another library says, on one line, to quote it; its type if nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -18,7 +18,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from dataflex.engine.component import Component
+from dataflex.engine.base import Component
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 

@@ -20,6 +20,14 @@ os.environ.update(
 
 import pytest
 
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "max_position_embeddings": 256,
+    "tie_word_embeddings": True,
+}
+"""Of the tiny model and its siblings with experts."""
+
 
 def paragraphs(module: Any) -> list[str]:
     """Split a module's source into pieces of a few lines."""
@@ -37,7 +45,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``model`` (77k parameters) and ``data`` (three text domains, one of instructions)."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, set_seed
+    from transformers import PreTrainedTokenizerFast
+
+    from .models import dense
 
     folder = tmp_path_factory.mktemp("tiny")
     data = folder / "data"
@@ -77,21 +87,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=special[2], pad_token=special[0])
-    set_seed(0)
-    model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            max_position_embeddings=256,
-            tie_word_embeddings=True,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=None,
-        )
+    model = dense(
+        vocab_size=len(tokenizer),
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        **SIZES,
     )
     tokenizer.save_pretrained(folder / "model")
     model.save_pretrained(folder / "model")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from dataflex.arrays import FloatArray, IntArray
 
 LEAK = 0.02
 """Share of every drawn row that is uniform: any symbol can follow any other, and a chain has one stationary

@@ -208,9 +208,9 @@ def subset(
     workers: Workers = None,
 ) -> None:
     """Take a random subset of an exact number of tokens out of a built corpus."""
-    from dataflex.corpus.packed.build import subset as take
     from dataflex.corpus.packed.quotas import read_budget, read_proportions
     from dataflex.corpus.packed.statistics import print_statistics
+    from dataflex.corpus.packed.subset import subset as take
 
     shares = read_proportions(proportions)
     print_statistics(take(corpus, output, tokens=read_budget(tokens), proportions=shares, processes=workers))

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from dataflex.corpus.chains import Chain, IntArray, random_chain, related_chain, uniform_chain
+from dataflex.arrays import IntArray
+from dataflex.corpus.chains import Chain, random_chain, related_chain, uniform_chain
 from dataflex.corpus.files import write_json, write_jsonl
 from dataflex.corpus.layout import CARD, read_card, require_new
 from dataflex.errors import UserError

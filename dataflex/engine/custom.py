@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import PrivateAttr, ValidationError, model_validator
 
-from dataflex.engine.component import Component, Facts, Need
+from dataflex.engine.base import Component, Need
+from dataflex.engine.facts import Facts
 
 
 class CustomComponent(Component):

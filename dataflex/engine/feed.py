@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from dataflex.arrays import IntArray
 from dataflex.collectives import world
-from dataflex.engine.component import IntArray
 
 ROW_IDS = "row_ids"
 """Key of a batch that holds its row ids; it is taken out before the model's forward."""

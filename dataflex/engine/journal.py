@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dataflex.errors import UserError
+
 
 class Journal:
     """One line a record, appended and flushed at once; written by one process only.
@@ -38,7 +40,7 @@ class Journal:
         Without a file, in a new run directory, the records begin with this stretch of the run.
 
         Raises:
-            ValueError: the file is shorter than that.
+            UserError: the file is shorter than that.
         """
         self.lines = lines
         if self._path is None:
@@ -48,7 +50,10 @@ class Journal:
             return
         kept = self._path.read_text().splitlines(keepends=True)[:lines]
         if len(kept) < lines:
-            raise ValueError(f"{self._path} has {len(kept)} records, the checkpoint was made after {lines}")
+            raise UserError(
+                f"{self._path} has {len(kept)} records, the checkpoint was made after {lines}: put the file "
+                "back, or set overwrite_output_dir: true to start anew"
+            )
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text("".join(kept))
         temporary.replace(self._path)

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import sum_over_ranks
-from dataflex.engine.component import FloatArray, IntArray, StepLosses
+from dataflex.engine.step_losses import StepLosses
 
 
 class Ledger:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from typing_extensions import override
 
-from dataflex.engine.component import FloatArray, IntArray, Signals
+from dataflex.arrays import FloatArray, IntArray
+from dataflex.engine.bench import Bench
+from dataflex.engine.signals import Signals
 from dataflex.errors import UserError
-from dataflex.signals import alignment, targets
+from dataflex.signals import alignment
+from dataflex.signals import targets as target_gradients
 from dataflex.signals.adam import Moments, read_moments
 from dataflex.signals.checkpoints import moments_of, weights_of
 from dataflex.signals.embeddings import Embeddings, EmbeddingSource, centred, embed
@@ -32,30 +33,6 @@ from dataflex.signals.untouched import untouched
 
 _CACHED_TOKENS = 4
 """Tokens in a cache for one whose activations are kept for a backward pass."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What a run measures with; it lasts as long as the run."""
-
-    model: nn.Module
-    optimizer: Callable[[], Any]
-    autocast: Callable[[], AbstractContextManager[Any]]
-    """The run's mixed precision, for parts of the model that are called by themselves."""
-    tokenizer: Any
-    pool: Rows
-    pool_data: Any
-    """The ``datasets.Dataset`` that the pool's batches are made of."""
-    validation: Rows | None
-    validation_data: Any
-    end_tokens: Sequence[int]
-    """Tokens that end a generated answer."""
-    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
-    """Makes a batch of token rows, on the model's device."""
-    batch_tokens: int
-    """Padded tokens of a training batch of the longest rows: what fits in training fits here."""
-    folder: Path
-    """The run directory, for what is kept between steps."""
 
 
 class Measurements(Signals):
@@ -82,7 +59,7 @@ class Measurements(Signals):
     def validation_targets(self, groups: IntArray, features: GradientFeatures) -> Targets:
         bench = self._bench
         with untouched(bench.model, backward=True):
-            return targets.validation_targets(
+            return target_gradients.validation_targets(
                 bench.model, self._validation(), groups, features, bench.batch_tokens
             )
 
@@ -92,7 +69,7 @@ class Measurements(Signals):
     ) -> Targets:
         bench = self._bench
         with untouched(bench.model, backward=True):
-            return targets.policy_targets(
+            return target_gradients.policy_targets(
                 bench.model, self._continuations(rollouts), advantages, groups, features, bench.batch_tokens
             )
 
@@ -125,7 +102,7 @@ class Measurements(Signals):
 
     @override
     def alignment(
-        self, target: Targets, features: GradientFeatures, rows: IntArray | None = None
+        self, targets: Targets, features: GradientFeatures, rows: IntArray | None = None
     ) -> FloatArray:
         bench = self._bench
         chosen = np.arange(len(bench.pool.lengths)) if rows is None else rows
@@ -135,7 +112,7 @@ class Measurements(Signals):
                 bench.model,
                 bench.pool,
                 chosen,
-                target,
+                targets,
                 features,
                 self._moments(features),
                 bench.batch_tokens,
@@ -147,7 +124,7 @@ class Measurements(Signals):
 
     @override
     def group_alignment(
-        self, target: Targets, features: GradientFeatures, groups: Sequence[IntArray]
+        self, targets: Targets, features: GradientFeatures, groups: Sequence[IntArray]
     ) -> FloatArray:
         bench = self._bench
         with untouched(bench.model, backward=True):
@@ -155,7 +132,7 @@ class Measurements(Signals):
                 bench.model,
                 bench.pool,
                 groups,
-                target,
+                targets,
                 features,
                 self._moments(features),
                 bench.batch_tokens,

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from dataflex.arrays import FloatArray, IntArray
 
 _ROUNDS = 6
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)

@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from dataflex.engine.component import Facts
-from dataflex.engine.conductor import Conductor, Decision
+from dataflex.engine.conductor import Conductor
+from dataflex.engine.decision import Decision
+from dataflex.engine.facts import Facts
+from dataflex.engine.recipe import Recipe
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 
@@ -24,16 +26,36 @@ _SCHEMA = 1
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint holds both the trainer's last file and the data side."""
-    return (checkpoint / "trainer_state.json").is_file() and (checkpoint / FOLDER / "state.json").is_file()
+    """Tell whether a checkpoint holds the data side and the trainer's last file, which a kill may cut off."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return (checkpoint / FOLDER / "state.json").is_file()
+
+
+def refuse_model_alone(checkpoint: Path) -> None:
+    """Refuse to go on from a checkpoint without the states of the optimizer and of random numbers.
+
+    The Trainer would go on without them, to another end than the run that never stopped.
+
+    Raises:
+        UserError: it was saved with ``save_only_model: true``.
+    """
+    if not any(checkpoint.glob("rng_state*.pth")):
+        raise UserError(
+            f"{checkpoint} holds the model alone, as save_only_model: true leaves it: the run can't go on "
+            "from it; choose another output_dir, or set overwrite_output_dir: true to start anew"
+        )
 
 
 def save(conductor: Conductor, checkpoint: Path) -> None:
     """Write the data side into a checkpoint folder; its ``state.json`` comes last."""
     folder = checkpoint / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    if conductor.pool is not None:
-        save_file({"pool": torch.from_numpy(conductor.pool)}, folder / "pool.safetensors")
+    recipe = conductor.recipe
+    if recipe.pool is not None:
+        save_file({"pool": torch.from_numpy(recipe.pool)}, folder / "pool.safetensors")
     learned = {kind: decision.component.state_dict() for kind, decision in conductor.decisions.items()}
     arrays = {
         f"{kind}/{key}": torch.from_numpy(np.ascontiguousarray(value))
@@ -46,10 +68,10 @@ def save(conductor: Conductor, checkpoint: Path) -> None:
         "schema": _SCHEMA,
         "identity": _identity(conductor.facts, conductor.decisions),
         "order": conductor.order.state_dict(),
-        "selected": conductor.pool is not None,
-        "proportions": conductor.proportions.tolist(),
-        "loss_weights": None if conductor.loss_weights is None else conductor.loss_weights.tolist(),
-        "mass": conductor.mass,
+        "selected": recipe.pool is not None,
+        "proportions": recipe.proportions.tolist(),
+        "loss_weights": None if recipe.loss_weights is None else recipe.loss_weights.tolist(),
+        "mass": recipe.mass,
         "ledger": conductor.ledger.state_dict(),
         "plan_log_lines": conductor.plan_log.lines,
         "ledger_log_lines": conductor.ledger_log.lines,
@@ -88,10 +110,13 @@ def load(conductor: Conductor, checkpoint: Path) -> None:
     refuse_other_run(checkpoint, conductor.facts, conductor.decisions)
     state = _read(checkpoint)
     pool = checkpoint / FOLDER / "pool.safetensors"
-    conductor.pool = load_file(pool)["pool"].numpy() if state["selected"] else None
-    conductor.proportions[:] = state["proportions"]
-    conductor.loss_weights = None if state["loss_weights"] is None else np.array(state["loss_weights"])
-    conductor.mass = state["mass"]
+    conductor.recipe = Recipe(
+        proportions=np.array(state["proportions"], np.float64),
+        pool=load_file(pool)["pool"].numpy() if state["selected"] else None,
+        loss_weights=None if state["loss_weights"] is None else np.array(state["loss_weights"], np.float64),
+        mass=state["mass"],
+    )
+    # Made from the recipe, which therefore comes first.
     conductor.order.load_state_dict(state["order"], conductor.strata())
     conductor.ledger.load_state_dict(state["ledger"])
     arrays = load_file(checkpoint / FOLDER / "components.safetensors")

@@ -7,7 +7,8 @@
     what survives        _save_checkpoint    the data side is written first, so that a checkpoint with the
                          on_train_begin      trainer's last file is complete; it is read back here
 
-Evaluation goes the stock way: rows are numbered, and losses weighted, in training only.
+``on_step_end`` and ``on_train_begin`` are in ``data_side``. Evaluation goes the stock way: rows are numbered,
+and losses weighted, in training only.
 """
 
 from __future__ import annotations
@@ -19,17 +20,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback
+from torch.utils.data import DataLoader
+from transformers import Trainer
 from typing_extensions import override
 
-from dataflex.collectives import world
+from dataflex.collectives import from_first_rank, wait_for_ranks, world
+from dataflex.engine.bench import Bench
 from dataflex.engine.conductor import Conductor
+from dataflex.engine.data_side import DataSide
 from dataflex.engine.feed import ROW_IDS, Feed
-from dataflex.engine.measuring import Bench, Measurements
-from dataflex.engine.state import load as load_data_side
+from dataflex.engine.measuring import Measurements
+from dataflex.engine.seen import Seen
+from dataflex.engine.state import is_complete
 from dataflex.engine.state import save as save_data_side
-from dataflex.engine.weighing import Seen, Weighing
+from dataflex.engine.ticks import Ticks
+from dataflex.engine.weighing import Weighing
 from dataflex.errors import UserError
 from dataflex.signals.losses import token_losses
 from dataflex.signals.passes import Rows, token_counts
@@ -39,29 +44,13 @@ from dataflex.signals.states import StateTap
 from dataflex.signals.untouched import untouched
 
 if TYPE_CHECKING:
-    from dataflex.engine.component import IntArray
+    from dataflex.arrays import IntArray
 
     class _Base(Trainer):
         model: torch.nn.Module
         data_collator: Any
 else:
     _Base = object
-
-
-class _Ticks(Dataset[int]):
-    """As many empty rows as an epoch has, so that the Trainer counts epochs as it always does.
-
-    A whole number of optimizer steps, because the last step of an epoch is a full one here.
-    """
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return self._rows
-
-    def __getitem__(self, index: int) -> int:
-        return index
 
 
 class DynamicTrainer(_Base):
@@ -109,7 +98,7 @@ class DynamicTrainer(_Base):
         self._weighing: Weighing | None = None
         self._losses: list[torch.Tensor] = []
         """What the backward passes of the present step returned."""
-        self.add_callback(_DataSide(self, resume_from))
+        self.add_callback(DataSide(conductor, resume_from, self.end_weighing, self.close_feed))
 
     def _make_bench(
         self, row_lengths: IntArray, validation: Sequence[dict[str, Any]] | None, end_tokens: Sequence[int]
@@ -171,7 +160,7 @@ class DynamicTrainer(_Base):
         batch = self.args.per_device_train_batch_size
         step_rows = self.conductor.facts.batch_rows
         steps = -(-self.conductor.facts.total_rows // step_rows)
-        return DataLoader(_Ticks(steps * self.args.gradient_accumulation_steps * batch), batch_size=batch)
+        return DataLoader(Ticks(steps * self.args.gradient_accumulation_steps * batch), batch_size=batch)
 
     @override
     def get_batch_samples(
@@ -199,10 +188,19 @@ class DynamicTrainer(_Base):
             if not step:
                 raise
             # What was trained so far must not be lost to, say, a reward server that is down.
-            self._save_checkpoint(self.model, trial=None)
+            self._save_to_go_on_from()
             raise UserError(
                 f"{error}; the run is saved at step {step} and goes on from there when it is started again"
             ) from error
+
+    def _save_to_go_on_from(self) -> None:
+        """Save a whole checkpoint at the end of a run that could not go on."""
+        here = not self.args.save_only_model and is_complete(self._checkpoint_folder(None))
+        if from_first_rank(torch.tensor([here])):
+            # A kill while it is written once more would leave a spoilt checkpoint that looks whole.
+            return
+        self.args.save_only_model = False
+        self._save_checkpoint(self.model, trial=None)
 
     @override
     def compute_loss(
@@ -226,8 +224,10 @@ class DynamicTrainer(_Base):
         assert self._weighing is not None
         factors = self._weighing.factors(seen)
         weighted = loss_sums if factors is None else loss_sums * factors
+        # A step without a supervised token has the loss zero, not a mean over nothing.
+        tokens = torch.as_tensor(num_items_in_batch).clamp(min=1)
         # Data parallelism averages gradients over ranks; the count is already the sum over them.
-        loss = weighted.sum() * world()[1] / num_items_in_batch
+        loss = weighted.sum() * world()[1] / tokens
         return (loss, outputs) if return_outputs else loss
 
     def _forward(
@@ -290,40 +290,15 @@ class DynamicTrainer(_Base):
     @override
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         if self.args.should_save:
-            folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-            save_data_side(self.conductor, folder)
+            save_data_side(self.conductor, self._checkpoint_folder(trial))
         super()._save_checkpoint(model, trial)
 
-
-class _DataSide(TrainerCallback):
-    """The ends of steps and logging intervals, and the start of a run."""
-
-    def __init__(self, trainer: DynamicTrainer, resume_from: Path | None) -> None:
-        self._trainer, self._resume_from = trainer, resume_from
-
     @override
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._resume_from is None:
-            self._trainer.conductor.start()
-        else:
-            load_data_side(self._trainer.conductor, self._resume_from)
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # The file that makes a checkpoint whole is written next: not before every rank's random states.
+        wait_for_ranks()
 
-    @override
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        conductor = self._trainer.conductor
-        self._trainer.end_weighing()
-        conductor.end_step(state.global_step - 1)
-        # Before the checkpoint of this step is saved, so that a resumed run writes the same lines.
-        if control.should_log or state.global_step >= state.max_steps:
-            conductor.log_interval(state.global_step)
-
-    @override
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if control.should_log:
-            self._trainer.conductor.log_interval(state.global_step)
-
-    @override
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        # A run that was stopped early has steps since its last log.
-        self._trainer.conductor.log_interval(state.global_step)
-        self._trainer.close_feed()
+    def _checkpoint_folder(self, trial: Any) -> Path:
+        """Return where the checkpoint of the present step lies; the name is the stock Trainer's."""
+        return Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"

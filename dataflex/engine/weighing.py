@@ -8,48 +8,29 @@ the step's last backward, which is exact, because a gradient is linear in it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from dataflex.arrays import FloatArray
 from dataflex.collectives import concatenate_ranks, sum_over_ranks, world
-from dataflex.engine.component import FloatArray, Samples, Signals, Weighter
+from dataflex.engine.answers import sample_weights
 from dataflex.engine.conductor import Conductor
-from dataflex.engine.weighting import common_scale, token_weights
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a forward showed of a micro-batch; shape ``(B,)``, without gradient."""
-
-    rows: torch.Tensor
-    domains: torch.Tensor
-    loss_sums: torch.Tensor
-    loss_tokens: torch.Tensor
-    states: torch.Tensor | None = None
-    """See ``Samples.states``."""
-    excess: torch.Tensor | None = None
-    """Sums of excess losses and of their positive parts, shape ``(B, 2)``; in the training forward only."""
-    router_counts: torch.Tensor | None = None
-    """See ``Ledger.record``."""
-
-    def samples(self) -> Samples:
-        """Return what a weighter may know of them."""
-        return Samples(
-            self.rows.cpu().numpy(),
-            self.domains.cpu().numpy(),
-            self.loss_tokens.cpu().numpy().astype(np.int64),
-            None if self.states is None else self.states.double().cpu().numpy(),
-        )
-
-    def table(self) -> FloatArray:
-        """Return loss sums and tokens, shape ``(B, 2)``."""
-        return torch.stack([self.loss_sums, self.loss_tokens], 1).double().cpu().numpy()
+from dataflex.engine.context import Context, Samples
+from dataflex.engine.decision import Decision
+from dataflex.engine.divergence import refuse_diverged
+from dataflex.engine.factors import common_scale, token_weights
+from dataflex.engine.seen import Seen
+from dataflex.engine.signals import Signals
+from dataflex.engine.weighter import Weighter
 
 
 class Weighing:
     """The weights of one optimizer step.
+
+    Called in this order: ``learn`` if ``needs_forward``; ``factors`` of each micro-batch of this rank, as
+    they are trained; ``scale`` after the last backward; ``close`` after the optimizer's step.
 
     Args:
         conductor: knows mixer and weighter.
@@ -64,15 +45,17 @@ class Weighing:
     ) -> None:
         self._conductor, self._step, self._signals = conductor, step, signals
         self._micro_batches, self._can_scale = micro_batches, can_scale
-        self._weighter = conductor.weighter_at(step)
+        self._decision = conductor.decisions.get("weight")
+        self._weighter = _due(self._decision, step)
         self._by_domain = conductor.domain_factors(step)
         self._beforehand: list[tuple[FloatArray, FloatArray]] = []
+        """Weights and factors of the micro-batches that were learned and are not trained yet."""
         self._trained: list[FloatArray] = []
-        """Of each micro-batch that was trained: loss sums, tokens, weights."""
+        """Of each micro-batch that was trained: loss sums, tokens, weights, shape ``(B, 3)``."""
         self._waiting: FloatArray | None = None
         """Weighted and plain tokens of this rank whose common scale has to wait."""
         if self._weighter is not None:
-            conductor.before_weights(step, signals)
+            self._weighter.before_step(self._context())
 
     def needs_forward(self) -> bool:
         """Tell whether all losses of the step have to be known before its first backward."""
@@ -89,7 +72,7 @@ class Weighing:
     def factors(self, seen: Seen) -> torch.Tensor | None:
         """Return the factors of a micro-batch's summed token losses, shape ``(B,)``; None: all are one."""
         if self._weighter is None:
-            if self._conductor.observes_samples:
+            if self._is_observed():
                 self._trained.append(np.insert(seen.table(), 2, 1.0, axis=1))
             return None if self._by_domain is None else self._of_domains(seen).to(seen.loss_sums)
         known = self._beforehand.pop(0) if self._beforehand else self._weigh(self._weighter, [seen])[0]
@@ -109,27 +92,48 @@ class Weighing:
 
     def close(self) -> None:
         """Show the step's samples to the weighter and log its weights."""
-        if self._trained:
-            loss_sums, loss_tokens, weights = self._every(self._trained).T
-            self._conductor.after_weights(
-                self._step,
-                _means(loss_sums, loss_tokens),
-                self._samples(loss_tokens),
-                None if self._weighter is None else weights,
-            )
+        if not self._trained:
+            return
+        assert self._decision is not None
+        assert isinstance(self._decision.component, Weighter)
+        loss_sums, loss_tokens, weights = self._every(self._trained).T
+        losses = _means(loss_sums, loss_tokens)
+        self._decision.component.observe(losses, self._samples(loss_tokens), self._step)
+        if self._weighter is not None:
+            self._conductor.plan_log.weights(self._step, self._decision.name, weights)
+
+    def _context(self) -> Context:
+        assert self._decision is not None
+        return self._decision.context(self._conductor.facts, self._step, self._signals)
+
+    def _is_observed(self) -> bool:
+        """Tell whether a weighter wants to see samples that it has not weighed."""
+        if self._decision is None:
+            return False
+        assert isinstance(self._decision.component, Weighter)
+        return type(self._decision.component).observe is not Weighter.observe
+
+    def _ask(self, weighter: Weighter, losses: FloatArray, samples: Samples) -> FloatArray:
+        """Return the weighter's weights; see ``Weighter.weights``."""
+        assert self._decision is not None
+        answer = weighter.weights(losses, replace(self._context(), samples=samples))
+        return sample_weights(answer, self._decision.name, len(losses))
 
     def _weigh(self, weighter: Weighter, parts: Sequence[Seen]) -> list[tuple[FloatArray, FloatArray]]:
-        """Return weights and factors of some micro-batches of this rank."""
+        """Return weights and factors of some micro-batches of this rank: of one, or of all of the step.
+
+        Weights that have a common scale, of a part of the step, are left without it: see ``scale``.
+        """
         tables = [part.table() for part in parts]
+        refuse_diverged(np.concatenate(tables), self._step)
         if weighter.by_sample():
             weights = [
-                self._conductor.weights(self._step, _means(*table.T), part.samples(), self._signals)
+                self._ask(weighter, _means(*table.T), part.samples())
                 for table, part in zip(tables, parts, strict=True)
             ]
         else:
             loss_sums, loss_tokens = self._every(tables).T
-            losses = _means(loss_sums, loss_tokens)
-            every = self._conductor.weights(self._step, losses, self._samples(loss_tokens), self._signals)
+            every = self._ask(weighter, _means(loss_sums, loss_tokens), self._samples(loss_tokens))
             weights = list(every.reshape(len(parts), world()[1], -1)[:, world()[0]])
         factors, sums = [], np.zeros(2)
         for part, table, own in zip(parts, tables, weights, strict=True):
@@ -140,14 +144,15 @@ class Weighing:
         if not weighter.relative():
             scale = self._tokens_a_sample() if weighter.mass == "sample" else 1.0
             return [(own, factor * scale) for own, factor in zip(weights, factors, strict=True)]
-        if len(parts) < self._micro_batches:
+        whole_step = len(parts) == self._micro_batches
+        if not whole_step:
             self._waiting = sums if self._waiting is None else self._waiting + sums
             return list(zip(weights, factors, strict=True))
         scale = common_scale(*sum_over_ranks(torch.from_numpy(sums)).tolist())
         return [(own, factor * scale) for own, factor in zip(weights, factors, strict=True)]
 
     def _samples(self, loss_tokens: FloatArray) -> Samples:
-        """Return what is known of all samples of the step, in its order of rows."""
+        """Return what is known of all samples of the step, over ranks, in its order of rows."""
         rows = self._conductor.rows_of_step(self._step)
         return Samples(rows, self._conductor.facts.domain_of(rows), loss_tokens.astype(np.int64))
 
@@ -167,6 +172,14 @@ class Weighing:
         parts, micro_batch, columns = own.shape
         every = concatenate_ranks(own).reshape(-1, parts, micro_batch, columns)
         return every.transpose(0, 1).reshape(-1, columns).numpy()
+
+
+def _due(decision: Decision | None, step: int) -> Weighter | None:
+    """Return what weighs the samples of a step, if anything does."""
+    if decision is None or not decision.schedule.decides_at(step):
+        return None
+    assert isinstance(decision.component, Weighter)
+    return decision.component
 
 
 def _means(loss_sums: FloatArray, loss_tokens: FloatArray) -> FloatArray:

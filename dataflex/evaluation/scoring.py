@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dataflex.errors import UserError
+from dataflex.errors import UserError, one_line
 from dataflex.evaluation.target import Target
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def load_model(target: Target, batch_size: int, progress: Progress) -> HFLM:
             batch_size=batch_size,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)[:300]
         raise UserError(f"{target.adapter or target.model} cannot be loaded: {reason}") from error
     task = progress.add_task("requests scored", total=None)
     return model

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from dataflex.engine.component import Facts
-from dataflex.engine.conductor import Decision
+from dataflex.engine.decision import Decision
+from dataflex.engine.facts import Facts
 from dataflex.engine.proportions import LEARNED
 from dataflex.engine.schedule import Kind
 

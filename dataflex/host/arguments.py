@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from dataflex.config import unknown_keys
-from dataflex.errors import UserError
+from dataflex.errors import UserError, one_line
 
 
 class HostArguments(NamedTuple):
@@ -55,7 +55,7 @@ def parse(config: dict[str, Any]) -> HostArguments:
     try:
         return HostArguments(*get_train_args(dict(config)))
     except (ValueError, TypeError, ImportError, OSError) as error:
-        raise UserError(f"LLaMA-Factory refuses the configuration: {' '.join(str(error).split())}") from None
+        raise UserError(f"LLaMA-Factory refuses the configuration: {one_line(error)}") from None
 
 
 def _check_scalar(key: str, value: Any, annotation: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dataflex.engine.component import Component, Need
+from dataflex.engine.base import Component, Need
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments
 from dataflex.host.reference import check_reference

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dataflex.errors import UserError
+from dataflex.arrays import IntArray
+from dataflex.errors import UserError, one_line
 from dataflex.host.arguments import HostArguments
 from dataflex.signals.passes import IGNORED
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def _load(
         )
     except (ValueError, KeyError, RuntimeError, StopIteration, OSError, DatasetsError) as error:
         name = ", ".join(dataset or eval_dataset or [])
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise UserError(f"dataset {name!r} can't be loaded: {reason}") from error
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dataflex.corpus.packed.rows import PackedRows, TokenStream, domains_of, index_file
 from dataflex.corpus.packed.vocabulary import fingerprint
-from dataflex.engine.component import Component
+from dataflex.engine.base import Component
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments
 from dataflex.host.domains import Domains, load_evaluation

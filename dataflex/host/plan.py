@@ -6,9 +6,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from dataflex.engine.component import Context, Facts, FloatArray, Mixer, Signals
+from dataflex.arrays import FloatArray
+from dataflex.engine.context import Context
+from dataflex.engine.facts import Facts
+from dataflex.engine.mixer import Mixer
 from dataflex.engine.proportions import row_shares
 from dataflex.engine.schedule import Phase
+from dataflex.engine.signals import Signals
 from dataflex.errors import UserError
 from dataflex.host.prepare import Prepared
 

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from dataflex.arrays import FloatArray
 from dataflex.config import DataFlexConfig, components_of, split
-from dataflex.engine.component import Component, Facts, FloatArray, Need, Selector
-from dataflex.engine.conductor import Decision
+from dataflex.engine.base import Component, Need
+from dataflex.engine.decision import Decision
+from dataflex.engine.facts import Facts
 from dataflex.engine.proportions import as_proportions
 from dataflex.engine.schedule import Kind, make_schedule, run_steps
-from dataflex.errors import UserError
+from dataflex.engine.selector import Selector
+from dataflex.errors import UserError, one_line
 from dataflex.host.arguments import HostArguments, dataset_files, local_files, parse
 from dataflex.host.capabilities import check_host, check_model, check_needs
 from dataflex.host.domains import Domains, load_domains
@@ -134,7 +137,7 @@ def prepare(checked: Checked) -> Prepared:
     try:
         tokenizer_module = load_tokenizer(args.model)
     except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(
             f"no tokenizer at model_name_or_path {args.model.model_name_or_path}: {reason}"
         ) from error

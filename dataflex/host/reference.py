@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dataflex.engine.component import Component
-from dataflex.errors import UserError
+from dataflex.engine.base import Component
+from dataflex.errors import UserError, one_line
 from dataflex.evidence.manifest import is_completed
 from dataflex.host.arguments import HostArguments
 from dataflex.signals.reference import FrozenModel, ReferenceSource
@@ -93,7 +93,7 @@ def _refuse_other_tokens(source: ReferenceSource, arguments: Any, template_of: A
     try:
         theirs = load_tokenizer(own)["tokenizer"]
     except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"reference_model_path: no tokenizer in {source.model}: {reason}") from None
     template_of(theirs)
     mine, other = tokenizer.get_vocab(), theirs.get_vocab()

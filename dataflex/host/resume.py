@@ -42,20 +42,24 @@ def step_of(checkpoint: Path) -> int:
 
 
 def set_aside_later(output_dir: Path, resume_from: Path | None) -> None:
-    """Rename the checkpoints of ``output_dir`` that the run has not reached yet.
+    """Rename the checkpoints of ``output_dir`` from where the run begins on, but that which it goes on from.
 
     The run will write checkpoints of the same names; a kill in the midst of that must not leave a mixture
     of old and new files that looks complete.
     """
     reached = step_of(resume_from) if resume_from else 0
     for checkpoint in _checkpoints(output_dir, complete=False):
-        if step_of(checkpoint) > reached:
+        if step_of(checkpoint) >= reached and not _same(checkpoint, resume_from):
             aside = checkpoint.with_name(f"abandoned-{checkpoint.name}")
             number = 1
             while aside.exists():
                 number += 1
                 aside = checkpoint.with_name(f"abandoned-{checkpoint.name}-{number}")
             checkpoint.rename(aside)
+
+
+def _same(one: Path, other: Path | None) -> bool:
+    return other is not None and one.resolve() == other.resolve()
 
 
 def _checkpoints(folder: Path, *, complete: bool) -> list[Path]:

@@ -36,6 +36,8 @@ def train(checked: Checked) -> None:
     if finished and is_completed(checked.output_dir):
         print(f"{checked.output_dir} is complete: nothing to do")
         return
+    if resume_from is not None and not finished:
+        state.refuse_model_alone(resume_from)
     allow_cpu_resume(training)
     model = load_model(tokenizer, args.model, args.finetuning, is_trainable=True)
     if "frozen_routers" in checked.needs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from dataflex.engine.component import ValidationFacts
+from dataflex.engine.facts import ValidationFacts
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, local_files
 from dataflex.host.domains import load_dataset_named

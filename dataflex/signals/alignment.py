@@ -10,21 +10,18 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import sum_over_ranks
 from dataflex.signals.adam import Moments, adam_step
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import SampleGradients
 from dataflex.signals.losses import sum_of_mean_losses
-from dataflex.signals.passes import IntArray, Rows, my_batches, refuse_gaps, token_batches
+from dataflex.signals.passes import Rows, my_batches, refuse_gaps, token_batches
 from dataflex.signals.products import full_precision
 from dataflex.signals.store import GradientStore
-
-FloatArray = npt.NDArray[np.float64]
 
 TINY = 1e-12
 

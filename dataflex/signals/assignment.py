@@ -10,15 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from dataflex.arrays import FloatArray, IntArray
 from dataflex.signals.density import density
 from dataflex.signals.embeddings import Embeddings
 from dataflex.signals.neighbours import Index, nearest
 from dataflex.signals.transport import Plan, transport
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _PILOT = 32
 """Queries by which the first length of the lists is guessed."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import from_first_rank, world
 
 Vectors = npt.NDArray[np.float32]
@@ -20,14 +21,14 @@ Vectors = npt.NDArray[np.float32]
 class Clusters:
     """A partition of rows."""
 
-    labels: npt.NDArray[np.int64]
+    labels: IntArray
     """Cluster of each row, from 0; shape ``(N,)``. None of ``k`` is empty if there are k distinct rows."""
     centres: Vectors
     """Mean vector of each cluster, shape ``(k, D)``; not of length one."""
     inertia: float
     """Sum of the squared distances of rows to their centres."""
 
-    def distances(self, vectors: Vectors) -> npt.NDArray[np.float64]:
+    def distances(self, vectors: Vectors) -> FloatArray:
         """Return the distance of each of the clustered rows to its centre, shape ``(N,)``."""
         blocks = (slice(start, start + 4096) for start in range(0, len(vectors), 4096))
         return np.concatenate(

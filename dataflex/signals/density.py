@@ -20,13 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import from_first_rank, sum_over_ranks, world
-from dataflex.signals.products import IntArray, Vectors, block, full_precision, gather, product_device
-
-FloatArray = npt.NDArray[np.float64]
+from dataflex.signals.products import Vectors, block, full_precision, gather, product_device
 
 _GROUP = 128
 """Rows that share the columns they are computed with in full."""

@@ -12,7 +12,7 @@ import torch
 from rich.progress import track
 
 from dataflex.collectives import sum_over_ranks, world
-from dataflex.errors import UserError
+from dataflex.errors import UserError, one_line
 from dataflex.signals.passes import Rows
 from dataflex.signals.pooling import hidden_state_vectors, unit
 from dataflex.signals.products import product_device
@@ -68,7 +68,7 @@ def model_folder(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=_FILES))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"embedding_model: no folder and no model on the hub {name!r}: {reason}") from None
 
 
@@ -114,7 +114,7 @@ def _mean_vectors(
             folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
-        raise UserError(f"embedding_model: {folder}: {' '.join(str(error).split())}") from None
+        raise UserError(f"embedding_model: {folder}: {one_line(error)}") from None
     limit = getattr(model.config, "max_position_embeddings", None) or max_tokens
     device = product_device()
     model = model.to(device).eval()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dataflex.arrays import IntArray
 from dataflex.errors import UserError
-from dataflex.signals.products import IntArray, Vectors
+from dataflex.signals.products import Vectors
 
 _TRAINING = 50
 """Rows a list that the centres are learned from."""

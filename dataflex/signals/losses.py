@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from dataflex.arrays import FloatArray
 from dataflex.collectives import sum_over_ranks
 from dataflex.signals.cross_entropy import cross_entropy
 from dataflex.signals.passes import IGNORED, Batch, Rows, my_batches, refuse_gaps, token_batches
@@ -56,7 +56,7 @@ def sum_of_mean_losses(model: nn.Module, batch: Batch) -> torch.Tensor:
     return mean_losses(model, batch).sum()
 
 
-def pool_losses(model: nn.Module, rows: Rows, batch_tokens: int) -> npt.NDArray[np.float64]:
+def pool_losses(model: nn.Module, rows: Rows, batch_tokens: int) -> FloatArray:
     """Return the mean token loss of every row of a pool, in one sharded pass without gradients.
 
     Args:

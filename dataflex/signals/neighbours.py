@@ -19,18 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import sum_over_ranks, world
-from dataflex.signals.products import (
-    IntArray,
-    Vectors,
-    block,
-    full_precision,
-    gather,
-    product_device,
-    rounding,
-)
+from dataflex.signals.products import Vectors, block, full_precision, gather, product_device, rounding
 
-FloatArray = npt.NDArray[np.float64]
 Index = Literal["exact", "approximate"]
 
 _QUERIES = 2048

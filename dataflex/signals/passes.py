@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
+from dataflex.arrays import IntArray
 from dataflex.collectives import world
 
 IGNORED = -100
 """Label of a position that is not supervised."""
 
-IntArray = npt.NDArray[np.int64]
 Batch = dict[str, Any]
 T = TypeVar("T")
 

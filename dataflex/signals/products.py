@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dataflex.arrays import IntArray
+
 Vectors = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 
 def product_device() -> torch.device:

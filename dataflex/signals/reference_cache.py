@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from rich.progress import Progress
 from torch import nn
 
+from dataflex.arrays import IntArray
 from dataflex.collectives import agreed, world
 from dataflex.errors import UserError
 from dataflex.signals.losses import next_labels
@@ -32,7 +34,6 @@ _MOST_PARTS = 256
 """Each is an open file of every rank."""
 
 Half = npt.NDArray[np.float16]
-IntArray = npt.NDArray[np.int64]
 Measure = Callable[[Batch, torch.Tensor, nn.Module], torch.Tensor]
 
 
@@ -112,12 +113,8 @@ def cached_losses(
         mine = [n for n in range(rank, len(files), size) if not _is_whole(files[n], int(tokens[n]))]
         if not mine:
             return
-        try:
+        with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"reference_cache: {folder} can't be written ({error.strerror}): name another folder"
-            ) from None
         model = load()
         batches = {n: token_batches(rows.lengths[bounds[n] : bounds[n + 1]], batch_tokens) for n in mine}
         with Progress(transient=True, disable=rank != 0) as progress:
@@ -130,7 +127,8 @@ def cached_losses(
                     chosen = [int(bounds[number]) + row for row in inside]
                     _fill(values, offsets, int(bounds[number]), chosen, _flat(measure, model, rows, chosen))
                     progress.advance(bar)
-                _write(files[number], values)
+                with _writing(folder):
+                    _write(files[number], values)
 
     agreed(make_missing)
     return CachedLosses(files, bounds, offsets)
@@ -183,6 +181,17 @@ def _fill(values: Half, offsets: IntArray, first: int, chosen: Sequence[int], fl
         start, stop = offsets[row] - offsets[first], offsets[row + 1] - offsets[first]
         values[start:stop] = flat[at : at + stop - start]
         at += stop - start
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Tell what the system refuses as a mistake of the user's, which ends all ranks and not this alone."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"reference_cache: {folder} can't be written ({error.strerror}): name another folder"
+        ) from None
 
 
 def _write(file: Path, values: Half) -> None:

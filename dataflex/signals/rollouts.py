@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import sum_over_ranks
 from dataflex.errors import UserError
 from dataflex.signals.next_token import draw
@@ -45,8 +45,8 @@ class Rollouts:
     """Text of the supervised tokens that follow each prompt: the right answer."""
     texts: tuple[tuple[str, ...], ...]
     """Continuations as text, without special tokens."""
-    prompt_tokens: tuple[npt.NDArray[np.int64], ...]
-    tokens: tuple[tuple[npt.NDArray[np.int64], ...], ...]
+    prompt_tokens: tuple[IntArray, ...]
+    tokens: tuple[tuple[IntArray, ...], ...]
     """Sampled tokens, with the end-of-sequence token where one was sampled."""
 
 
@@ -151,7 +151,7 @@ def _batches(
     return width, [[parts[i] for i in group] for group in groups]
 
 
-def _uniforms(seed: int, row: int, continuation: int, sampling: Sampling) -> npt.NDArray[np.float64]:
+def _uniforms(seed: int, row: int, continuation: int, sampling: Sampling) -> FloatArray:
     """Return a number in [0, 1) for each place of a continuation: a counter-based stream of its own."""
     stream = np.random.Philox(
         key=np.array([seed, row], np.uint64), counter=np.array([0, 0, 0, continuation], np.uint64)
@@ -163,7 +163,7 @@ def _continue(
     model: nn.Module,
     prompts: Sequence[Sequence[int]],
     width: int,
-    uniforms: npt.NDArray[np.float64],
+    uniforms: FloatArray,
     sampling: Sampling,
     device: torch.device,
     eos_token_ids: Sequence[int],
@@ -227,5 +227,5 @@ def _copied(output: Any, width: int) -> Any:
     return cache
 
 
-def _texts(tokenizer: Any, tokens: Sequence[Sequence[int] | npt.NDArray[np.int64]]) -> list[str]:
+def _texts(tokenizer: Any, tokens: Sequence[Sequence[int] | IntArray]) -> list[str]:
     return [tokenizer.decode([int(token) for token in one], skip_special_tokens=True) for one in tokens]

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dataflex.errors import UserError
-
-FloatArray = npt.NDArray[np.float64]
+from dataflex.arrays import FloatArray
+from dataflex.errors import UserError, one_line
 
 _NOTE = b"dataflex"
 
@@ -89,7 +87,7 @@ def read_scores(path: Path, method: str, keys: list[str] | None = None) -> tuple
         scores = table["score"].to_numpy().astype(np.float64)
         theirs = table["sample"].to_pylist()
     except (pa.ArrowInvalid, KeyError, OSError) as error:
-        raise UserError(f"scores: {path} can't be read: {' '.join(str(error).split())}") from None
+        raise UserError(f"scores: {path} can't be read: {one_line(error)}") from None
     if about.get("method") != method:
         raise UserError(f"scores: {path} holds scores of {about.get('method')!r}, not of {method!r}")
     if keys is None:

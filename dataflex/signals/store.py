@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from numpy.lib.format import open_memmap
 
+from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import sum_over_ranks, world
 from dataflex.errors import UserError
 
@@ -41,7 +42,7 @@ class GradientStore:
             folder / f"rank-{rank}.npy", mode="w+", dtype=np.float16, shape=(rows, dimension)
         )
 
-    def write(self, rows: npt.NDArray[np.int64], vectors: torch.Tensor) -> None:
+    def write(self, rows: IntArray, vectors: torch.Tensor) -> None:
         """Write the vectors of some rows, normalised. ``vectors``: shape ``(len(rows), dimension)``."""
         unit = torch.nn.functional.normalize(vectors, dim=1)
         self._vectors[rows] = unit.cpu().numpy().astype(np.float16)
@@ -56,7 +57,7 @@ class GradientStore:
             (self.folder / _META).write_text(json.dumps(self._about | {"ranks": size}, indent=2))
 
 
-def query(folder: Path, directions: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def query(folder: Path, directions: npt.NDArray[np.float32]) -> FloatArray:
     """Return the inner product of every stored vector with each direction, block by block.
 
     Args:

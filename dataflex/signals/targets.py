@@ -12,19 +12,17 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import sum_over_ranks
 from dataflex.errors import UserError
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import SampleGradients, trainable
 from dataflex.signals.losses import sample_losses, sum_of_mean_losses
-from dataflex.signals.passes import Batch, IntArray, Rows, my_batches, token_batches
+from dataflex.signals.passes import Batch, Rows, my_batches, token_batches
 from dataflex.signals.projection import Projection
-
-FloatArray = npt.NDArray[np.float64]
 
 HELD_ELEMENTS = 2**28
 """Gradient elements of validation samples that are held at once: 1 GiB in fp32."""

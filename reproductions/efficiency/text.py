@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dataflex.corpus.packed.quotas import SLIMPAJAMA
-from dataflex.corpus.packed.sources import cut_units, find_sources
+from dataflex.corpus.packed.sources import find_sources
+from dataflex.corpus.packed.units import cut_units
 
 _MOST_WORDS = 2_000_000
 

@@ -22,8 +22,9 @@ from dataflex.corpus.packed.card import read_card, verify_digests
 from dataflex.corpus.packed.claim import claimed
 from dataflex.corpus.packed.rows import TokenStream
 from dataflex.corpus.packed.shards import UnitWriter, read_records
-from dataflex.corpus.packed.sources import cut_units, find_sources
-from dataflex.corpus.packed.units import TokenizeUnit
+from dataflex.corpus.packed.sources import find_sources
+from dataflex.corpus.packed.tokenizing import TokenizeUnit
+from dataflex.corpus.packed.units import cut_units
 from dataflex.corpus.packed.vocabulary import load_tokenizer
 from dataflex.errors import UserError
 

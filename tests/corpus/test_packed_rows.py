@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import pickle
 from pathlib import Path
@@ -44,6 +45,13 @@ def flat(stream: TokenStream) -> np.ndarray:
     files = sorted((stream.folder / stream.split / stream.domain).glob("*.tokens"))
     assert len(files) > 1
     return np.concatenate([np.frombuffer(file.read_bytes(), "<u2") for file in files])
+
+
+def test_a_corpus_of_another_schema_is_not_read(built, tmp_path):
+    card = json.loads((built / "card.json").read_text())
+    (tmp_path / "card.json").write_text(json.dumps(card | {"schema": 2}))
+    with pytest.raises(UserError, match=r"built by another version of dataflex .* build it again"):
+        domains_of(tmp_path)
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 1000])

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflex.corpus.packed.build import build, subset
+from dataflex.corpus.packed.build import build
 from dataflex.corpus.packed.quotas import SLIMPAJAMA, quotas, read_budget, read_proportions
 from dataflex.corpus.packed.rows import TokenStream
+from dataflex.corpus.packed.subset import subset
 from dataflex.errors import UserError
 
 from .packing import bytes_below, documents, texts, tokens_of, write

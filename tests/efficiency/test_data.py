@@ -10,7 +10,8 @@ import pytest
 from efficiency import corpus, measure, order, sides, tables, text
 
 from dataflex.corpus.packed.quotas import SLIMPAJAMA
-from dataflex.corpus.packed.sources import cut_units, find_sources
+from dataflex.corpus.packed.sources import find_sources
+from dataflex.corpus.packed.units import cut_units
 
 
 @pytest.fixture

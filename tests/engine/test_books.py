@@ -63,7 +63,7 @@ def test_journal_rewinds_to_a_checkpoint(tmp_path) -> None:  # type: ignore[no-u
     journal.append({"number": 9})
     lines = [json.loads(line)["number"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines == [0, 1, 2, 9]
-    with pytest.raises(ValueError, match="4 records"):
+    with pytest.raises(UserError, match=r"has 4 records.*set overwrite_output_dir: true"):
         Journal(tmp_path / "log.jsonl").rewind(6)
 
 

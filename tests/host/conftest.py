@@ -17,6 +17,9 @@ from safetensors.torch import load_file
 from dataflex.host.prepare import check
 from dataflex.host.train import train
 
+from ..conftest import SIZES
+from ..models import KINDS_OF_EXPERTS, with_experts
+
 SELECTION: dict[str, Any] = {
     "stage": "sft",
     "dataset": "sft",
@@ -32,49 +35,26 @@ SELECTION: dict[str, Any] = {
     "num_train_epochs": 1,
 }
 """Keys of a run that selects for a validation set of ten of the pool's rows, in two subtasks."""
-
-
-SHAPE = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "max_position_embeddings",
-    "tie_word_embeddings",
-    "eos_token_id",
-    "pad_token_id",
-)
-EXPERTS: dict[str, Any] = {
+EXPERTS = {
+    "head_dim": 16,
     "moe_intermediate_size": 16,
     "shared_expert_intermediate_size": 16,
     "num_experts": 4,
     "num_local_experts": 4,
-    "num_experts_per_tok": 2,
-    "decoder_sparse_step": 1,
-    "head_dim": 16,
 }
-"""Keys of a tiny mixture-of-experts model; every architecture reads its own."""
 
 
 @pytest.fixture(scope="session")
 def experts(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of untrained mixture-of-experts models, by architecture, with the tiny model's tokenizer."""
-    from transformers import AutoConfig, AutoModelForCausalLM, set_seed
+    from transformers import AutoConfig
 
-    dense = AutoConfig.from_pretrained(tiny / "model")
-    shape = {key: getattr(dense, key) for key in SHAPE} | EXPERTS
+    like = AutoConfig.from_pretrained(tiny / "model")
+    tokens = {key: getattr(like, key) for key in ("vocab_size", "eos_token_id", "pad_token_id")}
     folders = {}
-    for kind in ("mixtral", "qwen2_moe", "qwen3_moe"):
+    for kind in KINDS_OF_EXPERTS:
         folders[kind] = tmp_path_factory.mktemp(kind)
-        set_seed(0)
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **shape))
-        for name, parameter in model.named_parameters():
-            if name.endswith("mlp.gate.weight"):
-                # Far enough apart that domains differ in their experts.
-                torch.nn.init.normal_(parameter)
-        model.save_pretrained(folders[kind])
+        with_experts(kind, **tokens, **SIZES, **EXPERTS).save_pretrained(folders[kind])
         for file in (tiny / "model").glob("*token*"):
             shutil.copy(file, folders[kind])
     return folders

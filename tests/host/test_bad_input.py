@@ -185,7 +185,7 @@ def test_unreadable_configurations(
 
 
 def test_a_component_whose_needs_the_run_cannot_meet() -> None:
-    from dataflex.engine.component import Selector
+    from dataflex.engine.selector import Selector
     from dataflex.errors import UserError
     from dataflex.host.capabilities import check_needs
 

@@ -1,11 +1,13 @@
 """Weights by a function of one's own: those that say nothing change nothing, to the last bit."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from dataflex.engine.component import Context, FloatArray
 
@@ -46,6 +48,23 @@ def test_one_weight_for_all_is_bitwise_the_run_without_weights(
     # Of four steps the first three are a run without weights.
     plain, weighted = (run(**KEYS, component_params=params, warmup_step=start) for start in (3, 0))
     assert same(weighted, plain)
+
+
+def test_absolute_weights_of_zero_train_nothing(run: Callable[..., Run], tiny: Path) -> None:
+    """Weights without a common scale may all be zero: the step's loss is, and its gradient."""
+    params = {"path": f"{__name__}:constant", "params": {"value": 0.0}, "normalize": "absolute"}
+    done = run(**KEYS, component_params=params)
+    assert done.losses == [0.0] * 4
+    before = load_file(tiny / "model" / "model.safetensors")
+    assert all(torch.equal(weight, before[name]) for name, weight in done.weights.items())
+    logged = [line for line in done.lines("plan_log.jsonl") if line["decision"] == "weight"]
+    assert [(line["weight_max"], line["effective_samples"]) for line in logged] == [(0.0, 0.0)] * 4
+
+
+def test_weights_that_are_all_zero_have_no_common_scale(run: Callable[..., Run]) -> None:
+    params = {"path": f"{__name__}:constant", "params": {"value": 0.0}}
+    with pytest.raises(ValueError, match="weight zero"):
+        run(**KEYS, component_params=params)
 
 
 def test_a_function_sees_the_samples(run: Callable[..., Run]) -> None:

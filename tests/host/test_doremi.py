@@ -25,6 +25,7 @@ from dataflex.host.prepare import check, prepare
 from dataflex.host.train import train
 
 from .conftest import Run
+from .cutting import assert_equal, cut_after, interrupt
 
 Config = dict[str, Any]
 PROXY: Config = {
@@ -208,27 +209,8 @@ def test_resume_is_bitwise_equal(run: Callable[..., Run], reference: Callable[..
     }
     keys |= {"finetuning_type": "lora", "lora_dropout": 0.3}
     whole = run(**keys)
-    cut = whole.folder.with_name("cut")
-    shutil.copytree(whole.folder, cut)
-    interrupt(cut, stop)
-    resumed = run(**keys, output_dir=str(cut))
-    assert resumed.losses == whole.losses
-    assert resumed.lines("plan_log.jsonl") == whole.lines("plan_log.jsonl")
-    assert learned(cut) == learned(whole.folder)
-    for name, weight in whole.weights.items():
-        assert torch.equal(resumed.weights[name], weight)
-
-
-def interrupt(folder: Path, stop: int) -> None:
-    """Leave of a finished run what a kill after the checkpoint of a step leaves."""
-    for checkpoint in folder.glob("checkpoint-*"):
-        if int(checkpoint.name.rsplit("-")[-1]) > stop:
-            (checkpoint / "trainer_state.json").unlink()
-    for file in folder.glob("*.safetensors"):
-        file.unlink()
-    manifest = json.loads((folder / "manifest.json").read_text()) | {"status": "running"}
-    manifest.pop("learned_proportions", None)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert learned(whole.folder)
+    assert_equal(run(**keys, output_dir=str(cut_after(whole, stop))), whole)
 
 
 def test_a_run_keeps_what_another_has_learned(run: Callable[..., Run], reference: Callable[..., str]) -> None:

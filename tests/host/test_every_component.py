@@ -1,18 +1,16 @@
 """What every registered component has to pass in a real run."""
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from dataflex.engine.schedule import Kind
 from dataflex.registry import components
 
 from .conftest import SELECTION, Run
+from .cutting import assert_equal, cut_after
 
 ALL = sorted((kind, name) for kind, found in components().items() for name in found)
 KEYS: dict[Kind, dict[str, Any]] = {
@@ -45,15 +43,4 @@ def test_a_run_that_was_cut_equals_one_that_never_stopped(
     keys |= own.get(name, {})
     keys |= {"finetuning_type": "lora", "lora_dropout": 0.3, "save_strategy": "steps", "save_steps": 4}
     whole = run(**keys)
-    cut = whole.folder.with_name("cut")
-    shutil.copytree(whole.folder, cut)
-    (cut / "adapter_model.safetensors").unlink()
-    for later in set(cut.glob("checkpoint-*")) - {cut / "checkpoint-4"}:
-        shutil.rmtree(later)
-    resumed = run(**keys, output_dir=str(cut))
-    assert resumed.losses == whole.losses
-    for log in ("plan_log.jsonl", "ledger.jsonl"):
-        assert resumed.lines(log) == whole.lines(log)
-    for key, weight in whole.weights.items():
-        assert torch.equal(resumed.weights[key], weight), key
-    assert json.loads((cut / "manifest.json").read_text())["resumed"] == 1
+    assert_equal(run(**keys, output_dir=str(cut_after(whole, 4))), whole)

@@ -1,7 +1,5 @@
 """Mixing by expert load in real runs of tiny mixture-of-experts models."""
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dataflex.engine.component import StepLosses
+from dataflex.engine.step_losses import StepLosses
 from dataflex.errors import UserError
 from dataflex.mixers.dynamic_moe import DynamicMoeMixer
 
+from ..models import KINDS_OF_EXPERTS
 from .conftest import Run
+from .cutting import assert_equal, cut_after
 
-KINDS = ["mixtral", "qwen2_moe", "qwen3_moe"]
 MIX: dict[str, Any] = {
     "train_type": "dynamic_mix",
     "component_name": "dynamic_moe",
@@ -46,7 +45,7 @@ def gates(weights: dict[str, torch.Tensor]) -> set[str]:
     return {name for name in weights if name.endswith(".gate.weight")}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS_OF_EXPERTS)
 def test_routed_tokens_move_the_mixture_and_gates_stay(
     run: Callable[..., Run], experts: dict[str, Path], observed: list[StepLosses], kind: str
 ) -> None:
@@ -110,18 +109,7 @@ def test_a_run_that_was_cut_equals_one_that_never_stopped(
     keys |= {"finetuning_type": "lora", "lora_rank": 2, "lora_dropout": 0.3}
     keys |= {"save_strategy": "steps", "save_steps": stop}
     whole = run(**keys)
-    cut = whole.folder.with_name("cut")
-    shutil.copytree(whole.folder, cut)
-    (cut / "adapter_model.safetensors").unlink()
-    for later in set(cut.glob("checkpoint-*")) - {cut / f"checkpoint-{stop}"}:
-        shutil.rmtree(later)
-    resumed = run(**keys, output_dir=str(cut))
-    assert resumed.losses == whole.losses
-    for log in ("plan_log.jsonl", "ledger.jsonl"):
-        assert resumed.lines(log) == whole.lines(log)
-    for key, weight in whole.weights.items():
-        assert torch.equal(resumed.weights[key], weight), key
-    assert json.loads((cut / "manifest.json").read_text())["resumed"] == 1
+    assert_equal(run(**keys, output_dir=str(cut_after(whole, stop))), whole)
 
 
 def test_dense_models_are_refused_before_they_load(

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from dataflex.corpus.packed.build import build, subset
+from dataflex.corpus.packed.build import build
 from dataflex.corpus.packed.rows import PackedRows
+from dataflex.corpus.packed.subset import subset
 from dataflex.errors import UserError
 from dataflex.evidence.manifest import fingerprint
 from dataflex.host.plan import run_plan
 from dataflex.host.prepare import check, prepare
 
 from .conftest import Run
+from .cutting import assert_equal, cut_after
 
 DOMAINS = ("code", "more_code", "docs")
 MIX = {"train_type": "dynamic_mix", "static_mix": True, "max_steps": 8}
@@ -91,17 +93,7 @@ def test_resume_is_bitwise_equal(run: Callable[..., Run], corpora: Path, workers
         init_mixture_proportions=PROPORTIONS,
     )
     whole = run(**keys)
-    cut = whole.folder.with_name("cut")
-    shutil.copytree(whole.folder, cut)
-    for later in ("checkpoint-6", "checkpoint-8"):
-        shutil.rmtree(cut / later)
-    resumed = run(**keys | {"output_dir": str(cut)})
-    assert json.loads((cut / "manifest.json").read_text())["resumed"] == 1
-    assert resumed.losses == whole.losses
-    for log in ("plan_log.jsonl", "ledger.jsonl"):
-        assert resumed.lines(log) == whole.lines(log)
-    for key, weight in whole.weights.items():
-        assert torch.equal(resumed.weights[key], weight), key
+    assert_equal(run(**keys | {"output_dir": str(cut_after(whole, 3))}), whole)
 
 
 def test_selection_and_evaluation_on_held_out_documents(run: Callable[..., Run], corpora: Path) -> None:

@@ -1,18 +1,22 @@
 """A run that goes on from a checkpoint equals one that never stopped, bit by bit."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dataflex.errors import UserError
 from dataflex.host.resume import resume_point, set_aside_later
 
 from .conftest import Run
+from .cutting import assert_equal, cut_after
 
 SCHEDULE = {"warmup_step": 3, "update_step": 4, "update_times": 2}
 CYCLE = SCHEDULE | {"num_train_epochs": 1}
@@ -51,23 +55,18 @@ def test_resume_is_bitwise_equal(run: Callable[..., Run], name: str, stop: int) 
     """Stop in mid-phase (5) and right before a decision (7)."""
     keys = RUNS[name] | LORA | {"save_strategy": "steps", "save_steps": stop}
     whole = run(**keys)
-    cut = whole.folder.with_name("cut")
-    # What a kill leaves: journals and later checkpoints reach beyond the one that is whole.
-    shutil.copytree(whole.folder, cut)
-    for later in cut.glob("checkpoint-*"):
-        if int(later.name.rsplit("-")[-1]) > stop:
-            (later / "trainer_state.json").unlink()
-    (cut / "adapter_model.safetensors").unlink()
-    resumed = run(**keys | {"output_dir": str(cut)})
-    assert resumed.losses == whole.losses
-    for log in ("plan_log.jsonl", "ledger.jsonl"):
-        assert resumed.lines(log) == whole.lines(log)
-    for key, weight in whole.weights.items():
-        assert torch.equal(resumed.weights[key], weight), key
-    last = max(whole.folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-")[-1])).name
-    states = [json.loads((one / last / "dataflex/state.json").read_text()) for one in (whole.folder, cut)]
-    assert states[0] == states[1]
-    assert json.loads((cut / "manifest.json").read_text())["resumed"] == 1
+    assert_equal(run(**keys, output_dir=str(cut_after(whole, stop))), whole)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_that_diverges_says_so(run: Callable[..., Run], tiny: Path, tmp_path: Path, name: str) -> None:
+    """Not that numbers don't fit into a log, or that a component answers nonsense."""
+    broken = shutil.copytree(tiny / "model", tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"loss is not finite .* lower learning_rate"):
+        run(**RUNS[name], model_name_or_path=str(broken))
 
 
 SAVING = RUNS["mix"] | {"save_strategy": "steps", "save_steps": 5}
@@ -130,6 +129,16 @@ def test_a_checkpoint_of_another_run_is_refused_and_left_alone(
     assert {path.name: path.read_bytes() for path in first.folder.iterdir() if path.is_file()} == before
 
 
+def test_checkpoints_of_the_model_alone_are_no_place_to_go_on_from(run: Callable[..., Run]) -> None:
+    """Without the optimizer's state the run would go on, but elsewhere."""
+    keys = SAVING | {"save_only_model": True}
+    whole = run(**keys)
+    assert run(**keys, output_dir=str(whole.folder)).losses == whole.losses
+    cut = cut_after(whole, 5)
+    with pytest.raises(UserError, match="holds the model alone, as save_only_model: true leaves it"):
+        run(**keys, output_dir=str(cut))
+
+
 def test_resume_from_checkpoint_is_obeyed(tmp_path: Path) -> None:
     for step, files in ((5, ("trainer_state.json", "dataflex/state.json")), (9, ("trainer_state.json",))):
         for name in files:
@@ -142,6 +151,11 @@ def test_resume_from_checkpoint_is_obeyed(tmp_path: Path) -> None:
     assert resume_point(False, tmp_path, overwrite=False) is None
     assert resume_point(True, tmp_path, overwrite=False) == five
     assert resume_point(str(five), tmp_path, overwrite=False) == five
+    # Killed while the trainer's last file was written.
+    (nine / "dataflex").mkdir()
+    (nine / "dataflex/state.json").write_text("{}")
+    (nine / "trainer_state.json").write_text('{"global_step": 9, "log_hist')
+    assert resume_point(None, tmp_path, overwrite=False) == five
     for missing in (str(nine), str(tmp_path / "checkpoint-7")):
         with pytest.raises(UserError, match="not a complete checkpoint"):
             resume_point(missing, tmp_path, overwrite=False)
@@ -149,6 +163,9 @@ def test_resume_from_checkpoint_is_obeyed(tmp_path: Path) -> None:
         resume_point(True, tmp_path / "elsewhere", overwrite=False)
     set_aside_later(tmp_path, five)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["abandoned-checkpoint-9", "checkpoint-5"]
+    # Resumed from the same step of another folder: what lies here is of another past.
+    set_aside_later(tmp_path, tmp_path / "elsewhere" / "checkpoint-5")
+    assert not five.exists()
 
 
 def test_a_checkpoint_may_start_a_run_elsewhere(run: Callable[..., Run]) -> None:
@@ -157,6 +174,46 @@ def test_a_checkpoint_may_start_a_run_elsewhere(run: Callable[..., Run]) -> None
     assert moved.lines("ledger.jsonl") == whole.lines("ledger.jsonl")[15:]
     for key, weight in whole.weights.items():
         assert torch.equal(moved.weights[key], weight)
+
+
+LATE = """
+import json, os, time
+from pathlib import Path
+from transformers import Trainer, TrainerState
+
+save_rng, save_state = Trainer._save_rng_state, TrainerState.save_to_json
+
+def late(self, folder):
+    time.sleep(2 * int(os.environ["RANK"]))
+    save_rng(self, folder)
+
+def noting(self, file):
+    there = sorted(path.name for path in Path(file).parent.glob("rng_state*"))
+    Path(file).with_name("there.json").write_text(json.dumps(there))
+    save_state(self, file)
+
+Trainer._save_rng_state, TrainerState.save_to_json = late, noting
+
+def choose(context, n):
+    return context.rng("choose").permutation(context.facts.total_rows)[:n]
+"""
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_whole_when_the_slowest_rank_has_written(
+    torchrun: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a kill could leave one that looks whole, and a rank that resumes with other random numbers."""
+    (tmp_path / "late.py").write_text(LATE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    keys = {
+        "train_type": "dynamic_select",
+        "component_name": "custom",
+        "component_params": {"path": "late:choose"},
+    }
+    done = torchrun(**keys, update_step=2, update_times=1, save_strategy="steps", save_steps=2)
+    there = json.loads((done.folder / "checkpoint-2" / "there.json").read_text())
+    assert there == ["rng_state_0.pth", "rng_state_1.pth"]
 
 
 @pytest.mark.slow

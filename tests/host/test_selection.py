@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from dataflex.engine.trainer import DynamicTrainer
 from dataflex.errors import UserError
 
 from .conftest import SELECTION, Run
@@ -131,6 +132,33 @@ def test_a_decision_that_fails_in_mid_run_loses_nothing(
     assert resumed.losses == whole.losses
     assert all(torch.equal(resumed.weights[name], weight) for name, weight in whole.weights.items())
     assert resumed.lines("plan_log.jsonl") == whole.lines("plan_log.jsonl")
+
+
+@pytest.mark.parametrize("keys", [{"save_strategy": "steps", "save_steps": 3}, {"save_only_model": True}])
+def test_what_is_saved_when_a_decision_fails_is_whole(
+    run: Callable[..., Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    keys: dict[str, Any],
+) -> None:
+    """A checkpoint of the step that is there is not written again: a kill meanwhile would spoil it unseen."""
+    monkeypatch.setattr(sys.modules[__name__], "FAULTS", tmp_path / "down")
+    saved: list[int] = []
+    save = DynamicTrainer._save_checkpoint
+
+    def noting(self: Any, model: Any, trial: Any) -> None:
+        saved.append(self.state.global_step)
+        save(self, model, trial)
+
+    monkeypatch.setattr(DynamicTrainer, "_save_checkpoint", noting)
+    FAULTS.touch()
+    keys = keys | {"component_name": "custom", "component_params": {"path": f"{__name__}:choosing"}}
+    with pytest.raises(UserError, match="the run is saved at step 3 and goes on from there"):
+        run(output_dir=str(tmp_path / "hit"), **keys)
+    assert saved == [3]
+    assert (tmp_path / "hit" / "checkpoint-3" / "optimizer.pt").is_file()
+    FAULTS.unlink()
+    run(output_dir=str(tmp_path / "hit"), **keys)
 
 
 def test_a_later_decision_that_fails_undoes_the_earlier_one_of_its_step(

@@ -1,7 +1,5 @@
 """ADAPT in real runs: vectors from the training forward, anchors once an interval, resume."""
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,14 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from dataflex.engine.measuring import Measurements
+from dataflex.engine.seen import Seen
 from dataflex.engine.trainer import DynamicTrainer
-from dataflex.engine.weighing import Seen
 from dataflex.signals.losses import token_losses
 from dataflex.signals.states import StateTap
 from dataflex.weighters.adapt import AdaptWeighter
 
 from .conftest import Run
+from .cutting import assert_equal, cut_after
 from .test_gradient import DESCENT, gradient, split
 
 ADAPT: dict[str, Any] = {
@@ -178,19 +177,9 @@ def test_a_run_that_was_cut_equals_one_that_never_stopped(
     whole = run(**keys)
     assert [step for step, _ in measured] == [2, 5, 8]
     measured.clear()
-    cut = whole.folder.with_name("cut")
-    shutil.copytree(whole.folder, cut)
-    (cut / "adapter_model.safetensors").unlink()
-    for later in set(cut.glob("checkpoint-*")) - {cut / f"checkpoint-{stop}"}:
-        shutil.rmtree(later)
-    resumed = run(**keys, output_dir=str(cut))
+    resumed = run(**keys, output_dir=str(cut_after(whole, stop)))
     assert [step for step, _ in measured] == [5, 8]
-    assert resumed.losses == whole.losses
-    for log in ("plan_log.jsonl", "ledger.jsonl"):
-        assert resumed.lines(log) == whole.lines(log)
-    for key, weight in whole.weights.items():
-        assert torch.equal(resumed.weights[key], weight), key
-    assert json.loads((cut / "manifest.json").read_text())["resumed"] == 1
+    assert_equal(resumed, whole)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dataflex.engine.component import Context, Facts, FloatArray, Mixture, StepLosses
-from dataflex.engine.weighting import loss_factors
+from dataflex.engine.factors import loss_factors
 from dataflex.errors import UserError
 from dataflex.mixers.doremi import DoReMiMixer
 

@@ -6,32 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import Qwen2ForCausalLM
 
 from dataflex.signals.passes import Rows
+
+from ..models import dense
 
 VOCABULARY = 61
 LENGTHS = (3, 17, 8, 1, 12, 8, 2, 5)
 
 
 def tiny_model(**changes: Any) -> Qwen2ForCausalLM:
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        **{
-            "vocab_size": VOCABULARY,
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "max_position_embeddings": 64,
-            "tie_word_embeddings": False,
-            "attention_dropout": 0.3,
-            "pad_token_id": 0,
-        }
-        | changes
-    )
-    return Qwen2ForCausalLM(config)
+    """A dense model with dropout, so that its mode shows."""
+    return dense(**{"vocab_size": VOCABULARY, "attention_dropout": 0.3} | changes)
 
 
 def make_rows(tokens: Sequence[Sequence[int]], *, left: bool = False, pad_to: int = 1) -> Rows:

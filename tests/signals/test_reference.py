@@ -202,6 +202,17 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, tokens: Tokens) -> None
         cached(tmp_path, Loads(), tokens, cache=str(tmp_path / "file" / "below"))
 
 
+def test_losses_that_cannot_be_written(tmp_path: Path, tokens: Tokens) -> None:
+    """A full disk, or a folder in the way; the other ranks wait to be told."""
+    whole = cached(tmp_path, Loads(), tokens)
+    del whole
+    (file,) = tmp_path.rglob("part-*.npy")
+    file.unlink()
+    (file / "below").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"reference_cache: .*can't be written .*name another folder"):
+        cached(tmp_path, Loads(), tokens)
+
+
 def test_rows_without_any_supervised_token(tmp_path: Path) -> None:
     rows = [[4], [7], [9, 3, 8]]
     reference = cached(tmp_path, Loads(), rows)

@@ -5,54 +5,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    MixtralConfig,
-    MixtralForCausalLM,
-    Qwen2MoeConfig,
-    Qwen2MoeForCausalLM,
-    Qwen3MoeConfig,
-    Qwen3MoeForCausalLM,
-)
 
 from dataflex.errors import UserError
-from dataflex.signals.routers import RouterTap, freeze_routers, routers_of
+from dataflex.signals.routers import RouterTap, freeze_routers
 from dataflex.signals.untouched import untouched
 
+from ..models import EXPERTS, KINDS_OF_EXPERTS, with_experts
 from .conftest import LENGTHS, VOCABULARY, make_rows, tiny_model
 
-EXPERTS, CHOSEN, LAYERS = 5, 2, 3
-SIZES: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "moe_intermediate_size": 12,
-    "shared_expert_intermediate_size": 20,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 8,
-    "num_experts": EXPERTS,
-    "num_local_experts": EXPERTS,
-    "num_experts_per_tok": CHOSEN,
-    "decoder_sparse_step": 1,
-    "pad_token_id": 0,
-}
-KINDS = {
-    "mixtral": (MixtralConfig, MixtralForCausalLM),
-    "qwen2_moe": (Qwen2MoeConfig, Qwen2MoeForCausalLM),
-    "qwen3_moe": (Qwen3MoeConfig, Qwen3MoeForCausalLM),
-}
+CHOSEN, LAYERS = EXPERTS["num_experts_per_tok"], 3
 
 
-@pytest.fixture(params=KINDS)
+def make(kind: str, **changes: Any) -> Any:
+    return with_experts(kind, vocab_size=VOCABULARY, num_hidden_layers=LAYERS, **changes)
+
+
+@pytest.fixture(params=KINDS_OF_EXPERTS)
 def model(request: pytest.FixtureRequest) -> Any:
-    config, cls = KINDS[request.param]
-    torch.manual_seed(0)
-    made = cls(config(**SIZES))
-    for router in routers_of(made):
-        # Some models start with all-zero routers.
-        torch.nn.init.normal_(router.weight)
-    return made.train()
+    return make(request.param).train()
 
 
 def counted(model: Any, batch: dict[str, torch.Tensor]) -> np.ndarray:
@@ -66,9 +36,9 @@ def by_hand(model: Any, batch: dict[str, torch.Tensor]) -> np.ndarray:
     with torch.no_grad():
         logits = model(**batch, output_router_logits=True).router_logits
     size, width = batch["input_ids"].shape
-    counts = np.zeros((size, len(logits), EXPERTS))
+    counts = np.zeros((size, len(logits), EXPERTS["num_experts"]))
     for layer, of_layer in enumerate(logits):
-        scores = of_layer.view(size, width, EXPERTS).numpy()
+        scores = of_layer.view(size, width, EXPERTS["num_experts"]).numpy()
         for row, position in zip(*np.nonzero(batch["attention_mask"].numpy()), strict=True):
             counts[row, layer, np.argsort(-scores[row, position])[:CHOSEN]] += 1
     return counts
@@ -78,7 +48,7 @@ def test_counts_are_the_routers_choices(model: Any, tokens: list[list[int]]) -> 
     rows = make_rows(tokens)
     batch = rows.batch(range(len(tokens)))
     found = counted(model, batch)
-    assert found.shape == (len(LENGTHS), LAYERS, EXPERTS)
+    assert found.shape == (len(LENGTHS), LAYERS, EXPERTS["num_experts"])
     assert (found.sum(2) == CHOSEN * np.array(LENGTHS)[:, None]).all()
     assert np.array_equal(found, by_hand(model, batch))
     assert len({tuple(layer) for layer in found.sum(0)}) == LAYERS
@@ -119,7 +89,7 @@ def test_routers_are_frozen_and_nothing_else(model: Any) -> None:
 
 def test_gates_of_other_kinds_are_no_routers() -> None:
     """Layers without experts have a gate_proj, shared experts a gate of their own."""
-    model = Qwen2MoeForCausalLM(Qwen2MoeConfig(**SIZES | {"mlp_only_layers": [1]}))
+    model = make("qwen2_moe", mlp_only_layers=[1])
     freeze_routers(model)
     names = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     assert names == {"model.layers.0.mlp.gate.weight", "model.layers.2.mlp.gate.weight"}

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
-from dataflex.corpus.packed import quotas, workers
-from dataflex.corpus.packed.card import CARD, SCHEMA, read_card, write_card
+from dataflex.corpus.packed.card import CARD, SCHEMA, count_dropped, read_card, write_card
 from dataflex.corpus.packed.claim import claimed
 from dataflex.corpus.packed.durable import write_text
-from dataflex.corpus.packed.shards import WORK, Shard, read_records, shards_of
-from dataflex.corpus.packed.sources import cut_units, find_sources
-from dataflex.corpus.packed.subset import CutUnit, find_cut
-from dataflex.corpus.packed.units import TokenizeUnit
-from dataflex.corpus.packed.vocabulary import Vocabulary, load_tokenizer
+from dataflex.corpus.packed.finishing import finish_units
+from dataflex.corpus.packed.sources import find_sources
+from dataflex.corpus.packed.subset import take
+from dataflex.corpus.packed.tokenizing import TokenizeUnit
+from dataflex.corpus.packed.units import cut_units
+from dataflex.corpus.packed.vocabulary import TOKENIZER, load_tokenizer
 from dataflex.errors import UserError
 
-TOKENIZER = "tokenizer.json"
 WHOLE = "whole"
 """Folder of what a subset is taken from, until it is taken."""
 
@@ -97,122 +86,11 @@ def build(
         write_text(output / TOKENIZER, content)
         units = cut_units(sources, unit_bytes)
         job = TokenizeUnit(folder, content, vocabulary, seed, held_out, sample)
-        records = _finish_units(
+        records = finish_units(
             folder, {unit.number: (unit, unit.weight) for unit in units}, job, "tokenising", processes, quiet
         )
         if tokens is None:
-            return write_card(output, records, vocabulary, options, _dropped(records))
-        card = _take(folder, records, output, vocabulary, tokens, proportions, options, processes, quiet)
+            return write_card(output, records, vocabulary, options, count_dropped(records))
+        card = take(folder, records, output, vocabulary, tokens, proportions, options, processes, quiet)
         shutil.rmtree(folder)
         return card
-
-
-def subset(
-    whole: Path,
-    output: Path,
-    *,
-    tokens: int,
-    proportions: Mapping[str, str] | None = None,
-    processes: int | None = None,
-    quiet: bool = False,
-) -> dict[str, Any]:
-    """Take a random subset of an exact number of tokens out of a built corpus, into a folder of its own.
-
-    Args:
-        whole: a built corpus; its held-out documents are kept as they are.
-        output: a new folder, or that of the same subset.
-        tokens: of the train split.
-        proportions: by domain; None keeps those of `whole`.
-        processes: None takes one a processor.
-        quiet: no progress bar.
-
-    Returns:
-        The card of the subset.
-
-    Raises:
-        UserError: there is no such corpus, or it has too few tokens.
-    """
-    card = read_card(whole)
-    options = {
-        "schema": SCHEMA,
-        "whole": card["options"],
-        "tokens": tokens,
-        "proportions": None if proportions is None else dict(proportions),
-    }
-    vocabulary = Vocabulary.from_dict(card["vocabulary"])
-    with claimed(output, options):
-        if (output / CARD).is_file():
-            return read_card(output)
-        write_text(output / TOKENIZER, (whole / TOKENIZER).read_text(encoding="utf-8"))
-        records = [record for _, record in sorted(read_records(whole).items())]
-        return _take(whole, records, output, vocabulary, tokens, proportions, options, processes, quiet)
-
-
-def _take(
-    whole: Path,
-    records: Sequence[dict[str, Any]],
-    output: Path,
-    vocabulary: Vocabulary,
-    tokens: int,
-    proportions: Mapping[str, str] | None,
-    options: Mapping[str, Any],
-    processes: int | None,
-    quiet: bool,
-) -> dict[str, Any]:
-    shards = list(shards_of(whole, records))
-    train: dict[str, list[Shard]] = {}
-    for shard in shards:
-        if shard.split == "train":
-            train.setdefault(shard.domain, []).append(shard)
-    available = {name: sum(shard.record["tokens"] for shard in own) for name, own in sorted(train.items())}
-    asked = quotas.quotas(tokens, available, proportions)
-    cuts = {name: find_cut(train[name], quota) for name, quota in asked.items()}
-    units: dict[int, tuple[list[Shard], int]] = {}
-    for shard in shards:
-        own, weight = units.get(shard.unit, ([], 0))
-        units[shard.unit] = [*own, shard], weight + shard.record["bytes"]
-    taken = _finish_units(output, units, CutUnit(output, vocabulary, cuts), "taking", processes, quiet)
-    return write_card(output, taken, vocabulary, options, _dropped(records))
-
-
-def _dropped(records: Sequence[dict[str, Any]]) -> dict[str, int]:
-    return {key: sum(record[key] for record in records) for key in ("empty", "not_sampled")}
-
-
-def _finish_units(
-    folder: Path,
-    units: Mapping[int, tuple[Any, int]],
-    job: Callable[[Any], dict[str, Any]],
-    what: str,
-    processes: int | None,
-    quiet: bool,
-) -> list[dict[str, Any]]:
-    """Do the units that have no record yet; return the records of all, in their order.
-
-    Args:
-        folder: of the corpus.
-        units: what the job takes, and its weight in bytes, by number.
-        job: writes a unit's shards and returns its record.
-        what: shown beside the bar.
-        processes: None takes one a processor.
-        quiet: no progress bar.
-    """
-    shutil.rmtree(folder / WORK, ignore_errors=True)
-    done = read_records(folder)
-    left = {number: item for number, (item, _) in units.items() if number not in done}
-    count = min(processes or os.cpu_count() or 1, max(1, len(left)))
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, disable=quiet) as progress:
-        task = progress.add_task(what, total=sum(weight for _, weight in units.values()))
-        progress.advance(task, sum(units[number][1] for number in done))
-        for number, record in workers.run(job, left, count) if left else ():
-            done[number] = record
-            progress.advance(task, units[number][1])
-    shutil.rmtree(folder / WORK, ignore_errors=True)
-    return [done[number] for number in sorted(units)]

@@ -56,6 +56,11 @@ def write_card(
     return card
 
 
+def count_dropped(records: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Documents of the sources that some units left out, by reason."""
+    return {key: sum(record[key] for record in records) for key in ("empty", "not_sampled")}
+
+
 def _index(shards: Sequence[Shard], vocabulary: Vocabulary) -> dict[str, Any]:
     special: dict[str, int] = {}
     for shard in shards:
@@ -81,7 +86,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """The card of a built corpus.
 
     Raises:
-        UserError: the folder is none, or its build has not finished.
+        UserError: the folder is none, its build has not finished, or another version has built it.
     """
     path = folder / CARD
     card = read_json(path) if path.is_file() else {}
@@ -89,6 +94,11 @@ def read_card(folder: Path) -> dict[str, Any]:
         hint = "finish it with" if (folder / "build.json").is_file() else "make one with"
         raise UserError(
             f"{folder} is not a built corpus (no {CARD} of one); {hint}: dataflex-cli corpus build"
+        )
+    if card["schema"] != SCHEMA:
+        raise UserError(
+            f"{folder} was built by another version of dataflex (schema {card['schema']}, this one reads "
+            f"{SCHEMA}): build it again"
         )
     return dict(card)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dataflex.corpus.schema import document_of
-from dataflex.errors import UserError
+from dataflex.errors import UserError, one_line
 
 SPLIT = "train"
 
@@ -32,7 +32,7 @@ def revision_of(name: str) -> str:
     try:
         return str(HfApi().dataset_info(name).sha)
     except (HfHubHTTPError, OfflineModeIsEnabled, HTTPError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(
             f"{name} is no file here, and as a data set on the hub it can't be reached: {reason}; "
             "give local files, or a name and a network"
@@ -45,7 +45,7 @@ def _stream(name: str, revision: str | None) -> Any:
     try:
         return load_dataset(name, split=SPLIT, streaming=True, revision=revision)
     except (OSError, ValueError) as error:
-        raise UserError(f"{name} can't be streamed: {' '.join(str(error).split())}") from None
+        raise UserError(f"{name} can't be streamed: {one_line(error)}") from None
 
 
 def shards(name: str, revision: str | None) -> int:
@@ -66,5 +66,5 @@ def read_shard(name: str, revision: str | None, shard: int) -> Iterator[tuple[st
             yield document_of(found, f"{name}, shard {shard}, row {row}")
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{name}, shard {shard}, after row {row}: {' '.join(str(error).split())}; run it again to go on"
+            f"{name}, shard {shard}, after row {row}: {one_line(error)}; run it again to go on"
         ) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataflex.corpus.schema import SET_NAME, document_of, parse_line
-from dataflex.errors import UserError
+from dataflex.errors import UserError, one_line
 
 COMPRESSIONS = {".jsonl.gz": "gzip", ".json.gz": "gzip", ".jsonl.zst": "zstd", ".json.zst": "zstd"}
 LINES = (".jsonl", ".json")
@@ -81,8 +81,7 @@ def read_compressed(path: Path, codec: str) -> Documents:
                     yield parse_line(line, f"{path}:{number}")
     except OSError as error:
         raise UserError(
-            f"{path}, after line {number}: {' '.join(str(error).split())}; the file is damaged or cut off: "
-            "get it again"
+            f"{path}, after line {number}: {one_line(error)}; the file is damaged or cut off: get it again"
         ) from None
 
 
@@ -112,7 +111,7 @@ def read_parquet(path: Path, groups: range) -> Documents:
                 yield document_of({"text": text, "meta": meta}, f"{path}, row {row}")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{path}, after row {row}: {' '.join(str(error).split())}; the file is damaged: get it again"
+            f"{path}, after row {row}: {one_line(error)}; the file is damaged: get it again"
         ) from None
 
 
@@ -128,6 +127,4 @@ def open_parquet(path: Path) -> Any:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"{path} can't be read as parquet: {' '.join(str(error).split())}; get it again"
-        ) from None
+        raise UserError(f"{path} can't be read as parquet: {one_line(error)}; get it again") from None

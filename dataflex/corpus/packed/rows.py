@@ -8,6 +8,7 @@ rows of any length.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dataflex.arrays import IntArray
 from dataflex.corpus.packed.card import INDEX, read_card
-from dataflex.corpus.packed.durable import read_json
 from dataflex.corpus.packed.shards import Shard, Split, file_of
 from dataflex.corpus.packed.vocabulary import Vocabulary
 from dataflex.errors import UserError
-
-IntArray = npt.NDArray[np.int64]
 
 _BLOCK = 2**22
 
@@ -53,12 +52,14 @@ class TokenStream:
     """
 
     def __init__(self, folder: Path, domain: str, split: Split = "train") -> None:
-        index = read_json(index_file(folder, domain, split))
+        content = index_file(folder, domain, split).read_bytes()
+        index = json.loads(content)
         self.folder, self.domain, self.split = folder, domain, split
         self.vocabulary = Vocabulary.from_dict(index["vocabulary"])
         self.documents: int = index["documents"]
         self.special = {int(token): int(count) for token, count in index["special"].items()}
-        self.sha256 = hashlib.sha256(index_file(folder, domain, split).read_bytes()).hexdigest()
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        """Digest of the index, which holds those of the shards."""
         self._shards = [Shard(folder, split, domain, entry["unit"], entry) for entry in index["shards"]]
         self._ends = np.cumsum([0] + [entry["tokens"] for entry in index["shards"]])
         self._open: dict[int, npt.NDArray[Any]] = {}
@@ -145,7 +146,7 @@ class PackedRows:
         return (self[row] for row in range(len(self)))
 
     def select_columns(self, columns: Sequence[str]) -> PackedRows:
-        """Return the rows, which are made when they are read."""
+        """Return the rows with all columns, whichever are asked for: they are made when they are read."""
         return self
 
     def iter(self, batch_size: int) -> Iterator[dict[str, list[list[int]]]]:

@@ -40,7 +40,7 @@ def record_of(folder: Path, unit: int) -> Path:
     return folder / RECORDS / f"{unit:06d}.json"
 
 
-class _File:
+class _HashedFile:
     """A file being written, with its digest."""
 
     def __init__(self, path: Path) -> None:
@@ -59,12 +59,12 @@ class _File:
         return self._digest.hexdigest()
 
 
-class _Shard:
-    """One domain and split of a unit."""
+class _ShardWriter:
+    """One domain and split of a unit, being written."""
 
     def __init__(self, folder: Path, split: str, domain: str, unit: int) -> None:
         self.tokens_file, self.documents_file = (
-            _File(file_of(folder, split, domain, unit, kind)) for kind in ("tokens", "documents")
+            _HashedFile(file_of(folder, split, domain, unit, kind)) for kind in ("tokens", "documents")
         )
         self.documents = self.tokens = self.bytes = 0
         self.special: dict[int, int] = {}
@@ -108,7 +108,7 @@ class UnitWriter:
     def __init__(self, folder: Path, unit: int, vocabulary: Vocabulary) -> None:
         self._folder, self._unit, self._special = folder, unit, list(vocabulary.special)
         self._aside = folder / WORK / f"{unit:06d}-{os.getpid()}"
-        self._shards: dict[tuple[str, str], _Shard] = {}
+        self._shards: dict[tuple[str, str], _ShardWriter] = {}
 
     def add(
         self,
@@ -123,7 +123,7 @@ class UnitWriter:
             return
         shard = self._shards.get((split, domain))
         if shard is None:
-            shard = self._shards[split, domain] = _Shard(self._aside, split, domain, self._unit)
+            shard = self._shards[split, domain] = _ShardWriter(self._aside, split, domain, self._unit)
         shard.add(tokens, order, sizes, self._special)
 
     def finish(self, about: dict[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataflex.errors import UserError
+from dataflex.errors import UserError, one_line
 
 TokenArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
+TOKENIZER = "tokenizer.json"
+"""File of a built corpus."""
 _DECIDES = ("normalizer", "pre_tokenizer", "model")
 
 
@@ -65,7 +67,7 @@ def load_tokenizer(name: str) -> tuple[str, Vocabulary]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise UserError(f"--tokenizer {name}: {' '.join(str(error).split())}") from None
+        raise UserError(f"--tokenizer {name}: {one_line(error)}") from None
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise UserError(f"--tokenizer {name} is not a fast tokenizer (it has no tokenizer.json)")

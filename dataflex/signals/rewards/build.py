@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from dataflex.arrays import FloatArray
 from dataflex.collectives import on_first_rank
 from dataflex.errors import UserError
 from dataflex.signals.rewards.answer import Answer, Judgement, Reward
@@ -49,7 +49,7 @@ def build_reward(name: str, endpoint: Endpoint | None = None) -> Reward:
     return one_by_one(BUILT_IN[name], name)
 
 
-def score_rollouts(reward: Reward, rollouts: Rollouts) -> npt.NDArray[np.float64]:
+def score_rollouts(reward: Reward, rollouts: Rollouts) -> FloatArray:
     """Return the reward of each continuation, shape ``(validation rows, continuations)``.
 
     Rank 0 judges and tells the others: a server is asked once, and a reward need not repeat itself.

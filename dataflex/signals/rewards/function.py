@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataflex.errors import UserError
+from dataflex.errors import UserError, one_line
 from dataflex.signals.rewards.answer import Answer, Judgement, Reward
 
 
@@ -80,4 +80,4 @@ def _import(name: str) -> Any:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return one_line(error)[:200]

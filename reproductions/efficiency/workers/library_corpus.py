@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from dataflex.corpus.packed.build import build, subset
+from dataflex.corpus.packed.build import build
 from dataflex.corpus.packed.rows import PackedRows, TokenStream, domains_of
-from dataflex.corpus.packed.sources import cut_units, find_sources
+from dataflex.corpus.packed.sources import find_sources
+from dataflex.corpus.packed.subset import subset
+from dataflex.corpus.packed.units import cut_units
 from efficiency.measure import Job, Variant, serve
 
 ROW = 2048

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dataflex.engine.weighting import loss_factors
+from dataflex.engine.factors import loss_factors
 
 TOKENS = np.array([4.0, 1.0, 0.0, 5.0])
 SUMS = np.array([8.0, 3.0, 0.0, 2.5])
@@ -27,6 +27,11 @@ def test_sample_mass_is_the_weighted_mean_of_sample_means() -> None:
     weights = np.array([1.0, 2.0, 7.0, 0.5])
     expected = (1 * 2 + 2 * 3 + 0.5 * 0.5) / 3.5
     assert loss(loss_factors(weights, TOKENS, of_means=True)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("of_means", [True, False])
+def test_without_a_supervised_token_there_is_nothing_to_scale(of_means: bool) -> None:
+    assert np.isfinite(loss_factors(np.array([1.0, 3.0]), np.zeros(2), of_means=of_means)).all()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataflex.engine.component import FloatArray
+from dataflex.arrays import FloatArray
 
 
 def loss_factors(weights: FloatArray, loss_tokens: FloatArray, *, of_means: bool) -> FloatArray:
@@ -23,7 +23,7 @@ def loss_factors(weights: FloatArray, loss_tokens: FloatArray, *, of_means: bool
         of_means: whether a weight multiplies the group's mean loss.
 
     Raises:
-        ValueError: see ``token_weights``, or all groups with supervised tokens have weight 0.
+        ValueError: see ``token_weights`` and ``common_scale``.
     """
     per_token = token_weights(weights, loss_tokens, of_means=of_means)
     return per_token * common_scale(float((per_token * loss_tokens).sum()), float(loss_tokens.sum()))
@@ -45,11 +45,20 @@ def token_weights(weights: FloatArray, loss_tokens: FloatArray, *, of_means: boo
 
 
 def common_scale(weighted_tokens: float, loss_tokens: float) -> float:
-    """Return what makes the weights of a step's tokens one in the mean.
+    """Return what makes the weights of a step's tokens one in the mean; 1 for a step without any.
+
+    Args:
+        weighted_tokens: sum of the weights of the step's supervised tokens.
+        loss_tokens: number of them.
 
     Raises:
-        ValueError: all of them are zero.
+        ValueError: all of them have weight zero.
     """
+    if loss_tokens == 0:
+        return 1.0
     if weighted_tokens <= 0:
-        raise ValueError("every sample of the step has weight zero")
+        raise ValueError(
+            "every sample of the step has weight zero: give some of each step a weight, or say that weights "
+            "are absolute"
+        )
     return loss_tokens / weighted_tokens
