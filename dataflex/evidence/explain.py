@@ -133,7 +133,7 @@ def _what(decision: dict[str, Any]) -> str:
         text = ", ".join(f"{name} {share:.1%}" for name, share in decision["proportions"].items())
         rewards = decision.get("rewards") or {}
         if any(rewards.values()):
-            text += "; rewards: " + ", ".join(f"{name} {value:.4g}" for name, value in rewards.items())
+            text += "\nrewards: " + ", ".join(f"{name} {value:.4g}" for name, value in rewards.items())
         return text
     if decision["decision"] == "weight":
         return (
