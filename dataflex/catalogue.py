@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Iterable
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -49,13 +51,24 @@ def _needs(component: type[Component]) -> frozenset[Need]:
         return component.needs
 
 
-def _type_name(annotation: Any, metadata: list[Any]) -> str:
-    name = annotation.__name__ if inspect.isclass(annotation) else str(annotation)
-    name = name.replace("typing.", "")
-    bounds = [
+def _type_name(annotation: Any, metadata: Iterable[Any] = ()) -> str:
+    """Return a type as people write it: its choices, its bounds, and none where it may be left out."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        bounds = (bound for about in parts[1:] for bound in getattr(about, "metadata", [about]))
+        return _type_name(parts[0], bounds)
+    if origin is Literal:
+        return " | ".join(map(str, parts))
+    if origin in (Union, UnionType):
+        return " or ".join(map(_type_name, parts))
+    if origin is None:
+        name = "none" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
+    else:
+        name = f"{origin.__name__}[{', '.join(map(_type_name, parts))}]"
+    limits = [
         f"{sign} {getattr(item, key)}" for item in metadata for key, sign in _BOUNDS if hasattr(item, key)
     ]
-    return " ".join([name, *bounds])
+    return " ".join([name, *limits])
 
 
 _BOUNDS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
@@ -122,5 +135,5 @@ def print_named(found: dict[Kind, dict[str, Any]]) -> None:
                 console.print(Text(line))
             for key, parameter in about["parameters"].items():
                 console.print(Text(f"\n{key} = {parameter['default']!r}   ({parameter['type']})"))
-                console.print(Padding(Text(parameter["meaning"]), (0, 0, 0, 4)))
+                console.print(Padding(Text(parameter["meaning"]), (0, 0, 0, 4), expand=False))
             console.print()

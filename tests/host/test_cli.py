@@ -309,7 +309,9 @@ def test_all_of_one_component(cli: Callable[..., str]) -> None:
     assert told.startswith("mixer odm Draw more from domains whose loss is high")
     assert "start from 1/K" in told
     assert "arXiv:2312.02406" in told
-    assert "estimator = 'released' (Literal['released', 'paper', 'exp3'])" in told
+    assert "estimator = 'released' (released | paper | exp3)" in told
+    assert "min_exploration = 0.0 (float >= 0)" in told
+    assert "reward_scale = None (float > 0 or none)" in told
     assert "focus" not in told
     both = cli("components", "loss")
     assert "selector loss" in both
