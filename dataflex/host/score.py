@@ -110,8 +110,8 @@ def _params(method: str, own: DataFlexConfig, given: Mapping[str, Any]) -> dict[
         if unused and (decision.kind == "select" or not own.decisions):
             print(
                 f"dataflex-cli: component_params of the configuration ({', '.join(unused)}) are for "
-                f"{decision.component_name} and not used; give those for {method} behind it: "
-                "component_params='{...}'",
+                f"{decision.component_name} and not used; give those for {method} on the "
+                "command line: component_params='{...}'",
                 file=sys.stderr,
             )
     return dict(given)

@@ -165,7 +165,7 @@ def test_parameters_of_the_command_line_are_for_the_method_that_scores(
         assert "not used" not in done.stderr
     else:
         assert unused in done.stderr
-        assert "give those for near behind it: component_params='{...}'" in done.stderr
+        assert "give those for near on the command line: component_params='{...}'" in done.stderr
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["short", "decisions"])
