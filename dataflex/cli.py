@@ -43,7 +43,8 @@ def train(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 def _train(config: Path, overrides: list[str]) -> None:
-    from dataflex.config import components_of, read_config, split
+    from dataflex.config import components_of, split
+    from dataflex.config_file import read_config
 
     values = read_config(config, overrides)
     own, _ = split(values)
@@ -76,7 +77,7 @@ def doremi(
     until: Annotated[str, typer.Option(help="Last part to train: reference, proxy or main.")] = "main",
 ) -> None:
     """Learn a mixture with a reference and a proxy model, and train the main model on it; resumable."""
-    from dataflex.config import read_config
+    from dataflex.config_file import read_config
     from dataflex.host.doremi import Job, part_named
 
     job = Job(read_config(config, overrides or []))
@@ -95,13 +96,14 @@ def plan(
     ] = None,
 ) -> None:
     """Show phases, steps, samples, tokens and epochs of a run before a model loads."""
-    from dataflex.config import read_config
+    from dataflex.config_file import read_config
     from dataflex.host.launch import planned_ranks
     from dataflex.host.plan import print_plan, run_plan
     from dataflex.host.prepare import check, prepare
+    from dataflex.host.silence import host_silenced
 
-    # LLaMA-Factory prints examples while it tokenises; the plan alone goes to standard output.
-    with redirect_stdout(sys.stderr):
+    # The plan alone goes to standard output.
+    with redirect_stdout(sys.stderr), host_silenced():
         values = read_config(config, overrides or [])
         checked = check(values, planned_ranks=ranks or planned_ranks(os.environ))
         if checked.args.finetuning.stage not in ("pt", "sft"):
@@ -131,31 +133,44 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score all rows of a configuration by their embeddings; no model is trained."""
-    from dataflex.config import read_config
+    from dataflex.config_file import read_config, read_overrides
     from dataflex.host.score import print_scores
     from dataflex.host.score import score as score_rows
 
-    # LLaMA-Factory prints examples while it tokenises; the summary alone goes to standard output.
+    # The summary alone goes to standard output.
     with redirect_stdout(sys.stderr):
-        summary = score_rows(method, read_config(config, overrides or []), output)
+        values = read_config(config, overrides or [])
+        given = read_overrides(overrides or []).get("component_params")
+        summary = score_rows(method, values, output, given if isinstance(given, dict) else None)
     print(json.dumps(summary, indent=2)) if as_json else print_scores(summary)
 
 
 @app.command()
-def components(as_json: AsJson = False) -> None:
-    """List selectors, mixers and weighters with their parameters."""
-    from dataflex.catalogue import as_dict, print_catalogue
+def components(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Tell all of this one; else list every one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List selectors, mixers and weighters with their parameters, or tell all of one."""
+    from dataflex.catalogue import as_dict, named, print_catalogue, print_named
 
-    print(json.dumps(as_dict(), indent=2)) if as_json else print_catalogue()
+    if as_json:
+        print(json.dumps(named(name) if name else as_dict(), indent=2))
+    elif name:
+        print_named(named(name))
+    else:
+        print_catalogue()
 
 
 @app.command()
 def support(as_json: AsJson = False) -> None:
     """Tell which method works with which setting of LLaMA-Factory, and why others are refused."""
+    from dataflex.host.silence import host_silenced
     from dataflex.host.support import markdown
     from dataflex.host.support import support as refusals
 
-    with redirect_stdout(sys.stderr):
+    with host_silenced():
         text = json.dumps(refusals(), indent=2) if as_json else markdown()
     print(text)
 

@@ -6,8 +6,6 @@ them out; what is left is LLaMA-Factory's own configuration.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -172,40 +170,6 @@ def _validated(cls: type[Any], values: dict[str, Any]) -> Any:
         return cls(**values)
     except ValidationError as error:
         raise UserError(explain(error, list(cls.model_fields))) from None
-
-
-def read_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a YAML or JSON configuration and apply ``key=value`` overrides, as LLaMA-Factory does.
-
-    Raises:
-        UserError: no such file, not a mapping, or a bad override.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    if not path.is_file():
-        raise UserError(f"no configuration file {path}")
-    try:
-        if path.suffix == ".json":
-            loaded = OmegaConf.create(json.loads(path.read_text()))
-        else:
-            loaded = OmegaConf.load(path)
-        if not OmegaConf.is_dict(loaded):
-            raise UserError(f"{path} must hold keys and values")
-        merged = OmegaConf.merge(loaded, OmegaConf.from_cli([_spaced(given) for given in overrides]))
-        config = OmegaConf.to_container(merged, resolve=True)
-    except (OmegaConfBaseException, yaml.YAMLError, json.JSONDecodeError, ValueError) as error:
-        raise UserError(f"{path} or an override can't be read: {one_line(error)}") from None
-    assert isinstance(config, dict)
-    return {str(key): value for key, value in config.items()}
-
-
-def _spaced(override: str) -> str:
-    """Put the space that YAML wants behind the colons of ``key={name:value}``, as shells make people omit."""
-    key, equals, value = override.partition("=")
-    if value.startswith("{"):
-        value = re.sub(r"([{,]\s*[\w.-]+):(?=\S)", r"\1: ", value)
-    return key + equals + value
 
 
 def split(config: dict[str, Any]) -> tuple[DataFlexConfig, dict[str, Any]]:

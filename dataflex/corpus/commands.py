@@ -172,7 +172,13 @@ def build(
         str | None, typer.Option(help="Keep a random subset of exactly as many: 6B, 1.5M, 200000.")
     ] = None,
     proportions: Proportions = "natural",
-    held_out: Annotated[float, typer.Option(help="Share of documents in the held-out split.")] = 0.001,
+    held_out: Annotated[
+        float,
+        typer.Option(
+            help="Share of documents in the held-out split. The default is one in a thousand: a domain of "
+            "fewer documents may get none."
+        ),
+    ] = 0.001,
     sample: Annotated[float, typer.Option(help="Random share of documents that is tokenised at all.")] = 1.0,
     workers: Workers = None,
     seed: Seed = 0,
@@ -180,7 +186,7 @@ def build(
     """Tokenise a corpus of any size to memory-mapped shards of each domain; run it again to go on."""
     from dataflex.corpus.packed.build import build as make
     from dataflex.corpus.packed.quotas import read_budget, read_proportions
-    from dataflex.corpus.packed.statistics import print_statistics
+    from dataflex.corpus.packed.statistics import print_statistics, without_held_out
 
     shares = read_proportions(proportions)
     if shares is not None and tokens is None:
@@ -197,6 +203,12 @@ def build(
         seed=seed,
     )
     print_statistics(card)
+    if bare := without_held_out(card):
+        typer.echo(
+            f"dataflex-cli: --held-out {held_out:g} holds out no document of {', '.join(bare)}: to evaluate "
+            "on these domains, build into another folder with a larger share",
+            err=True,
+        )
 
 
 @app.command()

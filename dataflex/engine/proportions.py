@@ -26,10 +26,17 @@ def as_proportions(
         UserError: wrong length, unknown or missing names, negative, not finite, or all zero.
     """
     if isinstance(given, Mapping):
-        odd = sorted(set(given) ^ set(domains))
-        if odd:
+        unknown = [name for name in given if name not in domains]
+        if unknown:
             raise UserError(
-                f"{key}: the names must be those of dataset ({', '.join(domains)}); see {odd[0]!r}"
+                f"{key} names {', '.join(map(repr, unknown))}, which dataset lacks ({', '.join(domains)}): "
+                "remove it, or add it to dataset"
+            )
+        missing = [name for name in domains if name not in given]
+        if missing:
+            raise UserError(
+                f"{key} has no proportion for {', '.join(missing)}: write one for every dataset, "
+                f"`{missing[0]}: 0` to draw nothing from it"
             )
         given = [given[name] for name in domains]
     values = np.asarray(given, np.float64)
@@ -70,7 +77,13 @@ def learned_proportions(run_dir: Path, domains: Sequence[str], key: str) -> Floa
         raise UserError(f"{key}: the run in {run_dir} is not finished: start it again, it goes on")
     if not manifest.get(LEARNED):
         raise UserError(f"{key}: the run in {run_dir} learned no proportions; mixer doremi does")
-    return as_proportions(manifest[LEARNED], domains, f"{key}: {run_dir}")
+    learned = manifest[LEARNED]
+    if set(learned) != set(domains):
+        raise UserError(
+            f"{key}: the run in {run_dir} learned proportions of {', '.join(learned)}: name the same in "
+            f"dataset, not {', '.join(domains)}"
+        )
+    return as_proportions(learned, domains, f"{key}: {run_dir}")
 
 
 def row_shares(token_shares: FloatArray, loss_tokens: IntArray, rows: IntArray) -> FloatArray:

@@ -130,7 +130,11 @@ def _number(value: float | None, form: str) -> str:
 
 def _what(decision: dict[str, Any]) -> str:
     if decision["decision"] == "mix":
-        return ", ".join(f"{name} {share:.1%}" for name, share in decision["proportions"].items())
+        text = ", ".join(f"{name} {share:.1%}" for name, share in decision["proportions"].items())
+        rewards = decision.get("rewards") or {}
+        if any(rewards.values()):
+            text += "\nrewards: " + ", ".join(f"{name} {value:.4g}" for name, value in rewards.items())
+        return text
     if decision["decision"] == "weight":
         return (
             f"every step to {decision['last_step']:,}: {decision['samples']:,} samples, weights "

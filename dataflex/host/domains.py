@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +93,6 @@ def _load(
     eval_dataset: list[str] | None = None,
 ) -> dict[str, Any]:
     """Let LLaMA-Factory load some datasets, as if only they stood in the configuration."""
-    from datasets.exceptions import DatasetsError
     from llamafactory.data import get_dataset
 
     data_args = copy.copy(args.data)
@@ -100,7 +101,7 @@ def _load(
     data_args.tokenized_path = None
     if dataset is None:
         data_args.val_size = 0.0
-    try:
+    with reading(dataset or eval_dataset or []):
         return dict(
             get_dataset(
                 template,
@@ -111,10 +112,17 @@ def _load(
                 **tokenizer_module,
             )
         )
+
+
+@contextmanager
+def reading(names: Sequence[str]) -> Iterator[None]:
+    """Tell in one line what goes wrong while these datasets are read."""
+    from datasets.exceptions import DatasetsError
+
+    try:
+        yield
     except (ValueError, KeyError, RuntimeError, StopIteration, OSError, DatasetsError) as error:
-        name = ", ".join(dataset or eval_dataset or [])
-        reason = one_line(error)
-        raise UserError(f"dataset {name!r} can't be loaded: {reason}") from error
+        raise UserError(f"dataset {', '.join(names)!r} can't be loaded: {one_line(error)}") from error
 
 
 def _token_counts(rows: Any, pad_token_id: int | None) -> tuple[IntArray, IntArray]:

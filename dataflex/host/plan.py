@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +12,7 @@ from dataflex.engine.context import Context
 from dataflex.engine.facts import Facts
 from dataflex.engine.mixer import Mixer
 from dataflex.engine.proportions import row_shares
-from dataflex.engine.schedule import Phase
+from dataflex.engine.schedule import Phase, cycle_steps
 from dataflex.engine.signals import Signals
 from dataflex.errors import UserError
 from dataflex.host.prepare import Prepared
@@ -20,8 +21,8 @@ from dataflex.host.prepare import Prepared
 def run_plan(prepared: Prepared) -> dict[str, Any]:
     """Return the plan of a run as JSON types.
 
-    Tokens and epochs are those of the initial data; ``decided_later`` names the decisions that will change
-    them.
+    ``cycle`` tells how often a selection goes through its schedule. Tokens and epochs are those of the
+    initial data; ``decided_later`` names the decisions that will change them.
     """
     facts = prepared.facts
     phases = {
@@ -36,6 +37,7 @@ def run_plan(prepared: Prepared) -> dict[str, Any]:
         "total_steps": facts.total_steps,
         "batch_rows": facts.batch_rows,
         "samples": facts.total_steps * facts.batch_rows,
+        "cycle": _cycle(prepared),
         "weighted_from_step": weight.schedule.warmup_step if weight else None,
         "phases": phases,
         "domains": _domains(facts, _known_proportions(prepared)),
@@ -51,6 +53,31 @@ def _phase(phase: Phase, facts: Facts) -> dict[str, Any]:
         "steps": phase.steps,
         "samples": phase.steps * facts.batch_rows,
     }
+
+
+def _cycle(prepared: Prepared) -> dict[str, Any] | None:
+    """Return steps and number of a selection's cycles, and the key that says how many.
+
+    None without a selection, or when its schedule has no end of its own.
+    """
+    checked, total = prepared.checked, prepared.facts.total_steps
+    for decision in checked.own.decision_list():
+        steps = cycle_steps(decision.warmup_step, decision.update_step, decision.update_times)
+        if decision.kind != "select" or steps is None:
+            continue
+        epochs = checked.args.training.num_train_epochs
+        if checked.own.train_step:
+            because = f"train_step is {total:,}"
+        elif checked.args.training.max_steps > 0:
+            because = f"max_steps is {total:,}"
+        elif math.ceil(epochs * steps) < total:
+            because = "the schedule of the mixture is longer"
+        elif "num_train_epochs" in checked.config:
+            because = f"num_train_epochs is {epochs:g}"
+        else:
+            because = f"num_train_epochs is {epochs:g} unless you say otherwise, LLaMA-Factory's default"
+        return {"steps": steps, "times": total / steps, "because": because}
+    return None
 
 
 def _known_proportions(prepared: Prepared) -> FloatArray | None:
@@ -104,6 +131,13 @@ def print_plan(plan: dict[str, Any]) -> None:
         f"[bold]{plan['train_type']}[/bold] ({who}): {plan['total_steps']:,} steps of {plan['batch_rows']} "
         f"rows, {plan['samples']:,} samples"
     )
+    if plan["cycle"] is not None:
+        times = plan["cycle"]["times"]
+        often = "once" if times == 1 else f"{times:.4g} times"
+        console.print(
+            f"the cycle of {plan['cycle']['steps']:,} steps (warm-up and updates) is gone through {often}: "
+            f"{plan['cycle']['because']}"
+        )
     if plan["weighted_from_step"] is not None:
         console.print(f"samples are weighted from step {plan['weighted_from_step']} on")
     for kind, phases in plan["phases"].items():

@@ -1,6 +1,6 @@
 """From a configuration to a run that could begin: everything that can be checked without a model.
 
-``check`` needs no data; ``prepare`` loads tokenizer and data and works out the schedule.
+``check`` tokenises nothing; ``prepare`` loads tokenizer and data and works out the schedule.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataflex.host.capabilities import check_host, check_model, check_needs
 from dataflex.host.domains import Domains, load_domains
 from dataflex.host.packed import load_packed, packed_files, refuse_held_out_target
 from dataflex.host.reference import frozen_model
-from dataflex.host.validation import load_validation
+from dataflex.host.validation import load_validation, raw_facts
 from dataflex.signals.reference import FrozenModel
 from dataflex.signals.scores import row_keys
 
@@ -34,7 +34,7 @@ _DEVICE_KEYS = {"deepspeed", "fsdp", "fsdp_config", "bf16", "fp16", "flash_attn"
 
 @dataclass(frozen=True)
 class Checked:
-    """A configuration that has passed every check for which no data is needed."""
+    """A configuration that has passed every check for which nothing is tokenised."""
 
     config: dict[str, Any]
     """As run: the file and its overrides."""
@@ -78,7 +78,9 @@ class Prepared:
 
 
 def check(config: dict[str, Any], *, planned_ranks: int | None = None) -> Checked:
-    """Check a configuration as far as that goes without loading data.
+    """Check a configuration as far as that goes without a tokenizer.
+
+    Of the data only the validation set's columns are read.
 
     Args:
         config: the file and its overrides.
@@ -115,11 +117,13 @@ def check(config: dict[str, Any], *, planned_ranks: int | None = None) -> Checke
 def _early_facts(
     own: DataFlexConfig, args: HostArguments, components: dict[Kind, tuple[str, Component]]
 ) -> None:
-    """Let components check what only needs the domains' names, before anything is tokenised."""
+    """Let components check what needs no more than names, before anything is tokenised."""
     count = len(args.data.dataset)
     equal = np.full(count, 1 / count)
     ones = np.ones(count, np.int64)
-    facts = Facts(tuple(args.data.dataset), ones, ones, equal, args.training.seed, 1, 1)
+    wanted = any("validation_set" in component.requirements() for _, component in components.values())
+    validation = raw_facts(args) if wanted else None
+    facts = Facts(tuple(args.data.dataset), ones, ones, equal, args.training.seed, 1, 1, validation)
     for _, component in components.values():
         component.check(facts)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dataflex.config import split
+from dataflex.config import DataFlexConfig, split
 from dataflex.errors import UserError
 from dataflex.host.prepare import Prepared, check, prepare
+from dataflex.host.silence import host_silenced
 from dataflex.registry import components
 from dataflex.selectors._embedded import EmbeddingSelector
 from dataflex.signals.embeddings import embed
@@ -18,16 +21,21 @@ from dataflex.signals.scores import row_keys, write_scores
 from dataflex.signals.texts import row_texts
 
 
-def score(method: str, config: dict[str, Any], output: Path) -> dict[str, Any]:
+def score(
+    method: str, config: dict[str, Any], output: Path, given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Score every row of a configuration's datasets and write the scores to a parquet file.
 
-    The method's parameters are those of the configuration where it selects by this method or does not say how
-    to select; else they are the defaults. Nothing is trained and no model in training loads.
+    The method's parameters are those of the configuration where it selects by this method or decides nothing;
+    those of another method are not used, which is told on standard error. Nothing is trained and no model in
+    training loads.
 
     Args:
         method: a selector by embedding.
         config: a configuration and its overrides; ``eval_dataset`` is the target.
         output: the file.
+        given: what the overrides alone say of ``component_params``: it is meant for ``method``, whatever the
+            configuration selects by.
 
     Returns:
         A summary: method, parameters, notes, rows, and the mean score and best rows of each dataset.
@@ -40,17 +48,22 @@ def score(method: str, config: dict[str, Any], output: Path) -> dict[str, Any]:
         raise UserError(f"{method} has no scores of rows: {', '.join(sorted(known))} have")
     if not config.get("decisions") and config.get("train_type") in (None, "static"):
         config = config | {"train_type": "dynamic_select", "component_name": method}
+    if given and config.get("decisions"):
+        # It stands beside the decisions of the file, where a run would refuse it.
+        config = {key: value for key, value in config.items() if key != "component_params"}
     own, host = split(config)
-    chosen = next((d.component_params for d in own.decision_list() if d.component_name == method), {})
     run: dict[str, Any] = {
         "train_type": "dynamic_select",
         "component_name": method,
-        "component_params": chosen,
+        "component_params": _params(method, own, given or {}),
         "components_cfg_file": own.components_cfg_file,
         "update_step": 1,
         "train_step": 1,
     }
-    checked = check(host | {key: value for key, value in run.items() if value is not None}, planned_ranks=1)
+    with host_silenced():
+        checked = check(
+            host | {key: value for key, value in run.items() if value is not None}, planned_ranks=1
+        )
     component = checked.components["select"][1]
     assert isinstance(component, EmbeddingSelector)
     source = component.source()
@@ -60,7 +73,8 @@ def score(method: str, config: dict[str, Any], output: Path) -> dict[str, Any]:
         raise UserError(
             "component_params.embedding_model is missing: only a run can embed with its own model"
         )
-    prepared = prepare(checked)
+    with host_silenced():
+        prepared = prepare(checked)
     rows, validation = prepared.domains.rows, prepared.domains.validation
     tokenizer = prepared.tokenizer_module["tokenizer"]
     embeddings = embed(
@@ -83,6 +97,24 @@ def score(method: str, config: dict[str, Any], output: Path) -> dict[str, Any]:
     names = np.repeat(prepared.facts.domains, prepared.facts.rows)
     write_scores(output, scores, row_keys(rows), names.tolist(), about)
     return about | {"output": str(output), "datasets": _summary(prepared, scores)}
+
+
+def _params(method: str, own: DataFlexConfig, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are meant for the method; tell of others that are not used."""
+    for decision in own.decision_list():
+        if decision.kind == "select" and decision.component_name == method:
+            # The short form has what was given in it.
+            return {**decision.component_params, **(given if own.decisions else {})}
+    for decision in own.decision_list():
+        unused = sorted(set(decision.component_params) - set(given))
+        if unused and (decision.kind == "select" or not own.decisions):
+            print(
+                f"dataflex-cli: component_params of the configuration ({', '.join(unused)}) are for "
+                f"{decision.component_name} and not used; give those for {method} on the "
+                "command line: component_params='{...}'",
+                file=sys.stderr,
+            )
+    return dict(given)
 
 
 def _summary(prepared: Prepared, scores: Any) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dataflex.engine.component import Component
+from dataflex.engine.base import Component
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, parse

@@ -8,7 +8,7 @@ from typing import Any
 from dataflex.engine.facts import ValidationFacts
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, local_files
-from dataflex.host.domains import load_dataset_named
+from dataflex.host.domains import load_dataset_named, reading
 from dataflex.signals.passes import token_counts
 
 _FORMATS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -46,39 +46,62 @@ def load_validation(
                 f"eval_dataset {name!r} has no supervised token: check its columns, template and cutoff_len"
             )
         parts.append(part)
-    columns = [_columns(args, name, len(part)) for name, part in zip(names, parts, strict=True)]
+    columns = []
+    for name, part in zip(names, parts, strict=True):
+        raw = _raw(args, name)
+        # A row that did not fit was dropped: values could be matched to the wrong rows.
+        columns.append(_columns(name, raw if raw is not None and len(raw) == len(part) else None, len(part)))
+    return concatenate_datasets(parts), _facts(columns)
+
+
+def raw_facts(args: HostArguments) -> ValidationFacts | None:
+    """Return what components may know of the validation set before it is tokenised.
+
+    None when its texts will be packed, or when a dataset of it is not a local file of which every row is
+    used. Rows that don't fit will be dropped, so that there may be more rows and columns than later on.
+    """
+    if args.finetuning.stage == "pt" and args.data.packing:
+        return None
+    found = [(name, _raw(args, name)) for name in args.data.eval_dataset or []]
+    columns = [_columns(name, raw, len(raw)) for name, raw in found if raw is not None]
+    return _facts(columns) if columns and len(columns) == len(found) else None
+
+
+def _facts(columns: list[dict[str, tuple[str, ...]]]) -> ValidationFacts:
+    """Put the columns that all datasets have behind one another."""
     shared = set.intersection(*(set(of_part) for of_part in columns))
-    return concatenate_datasets(parts), ValidationFacts(
-        rows=sum(map(len, parts)),
+    return ValidationFacts(
+        rows=sum(len(of_part["dataset"]) for of_part in columns),
         columns={
             key: tuple(value for of_part in columns for value in of_part[key]) for key in sorted(shared)
         },
     )
 
 
-def _columns(args: HostArguments, name: str, rows: int) -> dict[str, tuple[str, ...]]:
-    """Read the columns of a local file that can name a subtask: one word or number for every row.
+def _raw(args: HostArguments, name: str) -> Any:
+    """Read a local file as it is; None for what is none, or of which LLaMA-Factory takes a sample.
 
-    LLaMA-Factory drops them when it tokenises, and rows that don't fit with them; when it has dropped a row,
-    values could be matched to the wrong ones, so that only the dataset's name is left.
+    LLaMA-Factory drops the columns when it tokenises, hence a look of our own.
     """
     from datasets import load_dataset
     from llamafactory.data.parser import get_dataset_list
 
-    found = {"dataset": (name,) * rows}
     files = local_files(args.data, name)
     kind = _FORMATS.get(files[0].suffix) if files else None
     if kind is None or get_dataset_list([name], args.data.dataset_dir)[0].num_samples is not None:
         # A sample of the rows in an order of LLaMA-Factory's own.
-        return found
-    raw = load_dataset(
-        kind, data_files=[str(file) for file in files], split="train", cache_dir=args.model.cache_dir
-    )
-    if args.data.max_samples is not None:
-        raw = raw.select(range(min(args.data.max_samples, len(raw))))
-    if len(raw) != rows:
-        return found
-    for key, feature in raw.features.items():
+        return None
+    with reading([name]):
+        raw = load_dataset(
+            kind, data_files=[str(file) for file in files], split="train", cache_dir=args.model.cache_dir
+        )
+    return raw if args.data.max_samples is None else raw.select(range(min(args.data.max_samples, len(raw))))
+
+
+def _columns(name: str, raw: Any, rows: int) -> dict[str, tuple[str, ...]]:
+    """Return the columns that can name a subtask, one word or number for every row; ``dataset`` is one."""
+    found = {"dataset": (name,) * rows}
+    for key, feature in raw.features.items() if raw is not None else ():
         if getattr(feature, "dtype", None) in ("string", "int64", "bool") and key != "dataset":
             found[key] = tuple(map(str, raw[key]))
     return found

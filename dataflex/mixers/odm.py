@@ -20,7 +20,12 @@ from dataflex.errors import UserError
 
 
 class OdmMixer(Mixer):
-    """Draw more from domains whose loss is high, and always a little from all."""
+    """Draw more from domains whose loss is high, and always a little from all.
+
+    Its shares start from 1/K for K domains, whatever the initial proportions are; these hold until the first
+    rewards are in. No share is below 1/K up to step K ln K, and from there on the least share falls. A
+    warm-up counts as steps (``clock``): after one that is longer, shares follow the rewards at once.
+    """
 
     paper = "arXiv:2312.02406"
 

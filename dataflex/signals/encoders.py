@@ -21,8 +21,8 @@ Vectors = npt.NDArray[np.float32]
 
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 """What of a model is needed; pickled weights, which can hold code, are not loaded."""
-_SENTENCES = 1024
-"""Texts that a sentence-embedding model is handed at once."""
+_SENTENCES = 128
+"""Texts that a sentence-embedding model is handed at once: four of its batches, after which the bar moves."""
 
 
 def embed_texts(

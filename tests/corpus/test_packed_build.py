@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from transformers import AutoTokenizer
+from typer.testing import CliRunner
 
+from dataflex.cli import app
 from dataflex.corpus.packed import hashing
 from dataflex.corpus.packed.build import build
 from dataflex.corpus.packed.card import read_card, verify_digests
@@ -376,6 +378,31 @@ def test_a_changed_shard_is_found(source, tokenizer, tmp_path):
     shard.write_bytes(data[:-2])
     with pytest.raises(UserError, match=rf"{shard.name} has {len(data) - 2} bytes"):
         TokenStream(tmp_path / "corpus", "RedPajamaC4")
+
+
+def test_domains_without_a_held_out_document_are_named(source, tokenizer, tmp_path):
+    def go(name: str, *more: str):
+        words = ["corpus", "build", str(source), "--output", str(tmp_path / name), "--tokenizer", tokenizer]
+        done = CliRunner().invoke(app, [*words, "--workers", "1", *more])
+        assert done.exit_code == 0, done.output
+        return done
+
+    told = go("default").stderr
+    card = read_card(tmp_path / "default")
+    bare = [name for name in card["statistics"]["train"] if name not in card["statistics"]["held_out"]]
+    assert card["options"]["held_out"] == 0.001
+    assert bare
+    assert f"--held-out 0.001 holds out no document of {', '.join(bare)}: to evaluate" in told
+    assert "holds out" not in go("half", "--held-out", "0.5").stderr
+    assert "holds out" not in go("none", "--held-out", "0").stderr
+
+
+def test_the_default_of_held_out_is_in_the_help():
+    told = " ".join(
+        CliRunner().invoke(app, ["corpus", "build", "--help"], env={"COLUMNS": "200"}).output.split()
+    )
+    assert "one in a thousand" in told
+    assert "0.001" in told
 
 
 def test_a_sample_is_the_head_of_the_random_order(source, built, tokenizer, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from dataflex.cli import main
+from dataflex.errors import UserError
 
 MIX = {"train_type": "dynamic_mix", "component_name": "random", "warmup_step": 1, "update_step": 1}
 SELECT = {"train_type": "dynamic_select", "component_name": "loss", "warmup_step": 1, "update_step": 1}
@@ -38,7 +39,14 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     (MIX | {"init_mixture_proportions": [1.5, -0.5, 0.1]}, "holds a negative number"),
     (MIX | {"init_mixture_proportions": [0, 0, 0]}, "zero for every dataset"),
     (MIX | {"init_mixture_proportions": [float("nan"), 1, 1]}, "not finite"),
-    (MIX | {"init_mixture_proportions": {"code": 1, "docs": 1}}, "see 'more_code'"),
+    (
+        MIX | {"init_mixture_proportions": {"code": 1, "docs": 1}},
+        "init_mixture_proportions has no proportion for more_code: write one for every dataset, `more_code: 0`",
+    ),
+    (
+        MIX | {"init_mixture_proportions": {"code": 1, "docs": 1, "more_code": 1, "dox": 1}},
+        "init_mixture_proportions names 'dox', which dataset lacks (code, more_code, docs): remove it",
+    ),
     (
         MIX | {"component_name": "static", "component_params": {"proportions": [1]}},
         "1 numbers for 3 datasets",
@@ -164,6 +172,42 @@ def test_mistakes(
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"component_params": {"validation_subtask": "topic"}},
+            "has no column 'topic', only dataset, input,",
+        ),
+        ({"component_params": {"validation_subtask": "subject"}, "eval_dataset": "target,sft"}, "'subject'"),
+        ({"component_params": {"validation_subtask": "topic"}, "stage": "pt", "packing": False}, "'topic'"),
+        ({"eval_dataset": "damaged"}, "dataset 'damaged' can't be loaded"),
+    ],
+)
+@pytest.mark.usefixtures("broken_data")
+def test_a_column_that_is_not_there_is_told_before_anything_is_tokenised(
+    config: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    from dataflex.host.prepare import check
+
+    sft = config | {"stage": "sft", "dataset": "sft", "eval_dataset": "target"}
+    less = sft | LESS | {"eval_dataset": "target"}
+    check(less | {"component_params": {"validation_subtask": "subject"}})
+    check(less | {"component_params": {"validation_subtask": "dataset"}, "eval_dataset": "target,sft"})
+    with pytest.raises(UserError, match=message):
+        check(less | changes)
+
+
+def test_packed_texts_may_be_more_rows_than_the_file_has(config: dict[str, Any]) -> None:
+    """So that anchors are not counted before they are packed."""
+    from dataflex.host.prepare import check
+
+    weight = WEIGHT | {"component_name": "adapt", "eval_dataset": "docs"}
+    check(config | weight | {"component_params": {"anchors": 10_000}})
+    with pytest.raises(UserError, match="anchors: 10000 are more than the"):
+        check(config | weight | {"packing": False, "component_params": {"anchors": 10_000}})
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [(None, "no configuration file"), ("a: [1", "can't be read"), ("- 1\n", "keys and values")],
 )
@@ -186,7 +230,6 @@ def test_unreadable_configurations(
 
 def test_a_component_whose_needs_the_run_cannot_meet() -> None:
     from dataflex.engine.selector import Selector
-    from dataflex.errors import UserError
     from dataflex.host.capabilities import check_needs
 
     class Greedy(Selector):

@@ -225,7 +225,7 @@ def test_a_run_keeps_what_another_has_learned(run: Callable[..., Run], reference
         train_step=1,
     )
     assert turned.lines("plan_log.jsonl")[-1]["proportions"] == pytest.approx(kept, rel=1e-12)
-    with pytest.raises(UserError, match="see 'docs'"):
+    with pytest.raises(UserError, match=r"name the same in dataset, not code, more_code$"):
         check({**_plain(after), "dataset": "code,more_code"})
     with pytest.raises(UserError, match="learned no proportions; mixer doremi does"):
         check({**_plain(after), "component_params": {"proportions_from": str(after.folder)}})

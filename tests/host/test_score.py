@@ -122,6 +122,77 @@ def test_mistakes_are_told(
     assert not list(tmp_path.glob("*.parquet"))
 
 
+LESS = {
+    "train_type": "dynamic_select",
+    "component_name": "less",
+    "component_params": {"validation_subtask": "dataset"},
+    "update_step": 5,
+}
+
+
+@pytest.mark.parametrize(
+    ("selects", "unused"),
+    [
+        (LESS, "component_params of the configuration (validation_subtask) are for less and not used"),
+        (
+            {
+                "decisions": [
+                    {"kind": "select", "component_name": "loss", "component_params": {"focus": "low"}},
+                    {"kind": "weight", "component_name": "loss", "component_params": {"r": 0.5}},
+                ]
+            },
+            "component_params of the configuration (focus) are for loss and not used",
+        ),
+        ({"train_type": "dynamic_select", "component_name": "tsds", "update_step": 5}, None),
+    ],
+    ids=["short", "decisions", "no parameters"],
+)
+def test_parameters_of_the_command_line_are_for_the_method_that_scores(
+    config: Config, tiny: Path, tmp_path: Path, selects: Config, unused: str | None
+) -> None:
+    """Whatever the file selects by; what it gives to another method is not used, and that is told."""
+    from typer.testing import CliRunner
+
+    file, output = tmp_path / "run.yaml", tmp_path / "near.parquet"
+    file.write_text(yaml.safe_dump(config | {"dataset": "code", "eval_dataset": "docs"} | selects))
+    override = f"component_params={{embedding_model: {tiny / 'model'}, max_tokens: 7}}"
+    done = CliRunner().invoke(app, ["score", "near", str(file), "--output", str(output), override])
+    assert done.exit_code == 0, done.output
+    about = json.loads(pq.read_table(output).schema.metadata[b"dataflex"])
+    assert about["params"]["max_tokens"] == 7
+    assert about["params"]["embedding_model"] == str(tiny / "model")
+    if unused is None:
+        assert "not used" not in done.stderr
+    else:
+        assert unused in done.stderr
+        assert "give those for near on the command line: component_params='{...}'" in done.stderr
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["short", "decisions"])
+def test_the_files_parameters_of_the_method_itself_are_used(
+    config: Config, tiny: Path, tmp_path: Path, several: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decision = {
+        "component_name": "near",
+        "component_params": {"embedding_model": str(tiny / "model"), "max_tokens": 7},
+        "update_step": 5,
+    }
+    selects = (
+        {"decisions": [decision | {"kind": "select"}]}
+        if several
+        else decision | {"train_type": "dynamic_select"}
+    )
+    whole = config | {"dataset": "code", "eval_dataset": "docs"} | selects
+    about = score("near", whole, tmp_path / "near.parquet")
+    assert about["params"]["max_tokens"] == 7
+    if several:
+        given = {"max_tokens": 9}
+        about = score("near", whole | {"component_params": given}, tmp_path / "near.parquet", given)
+        assert about["params"]["max_tokens"] == 9
+        assert about["params"]["embedding_model"] == str(tiny / "model")
+    assert "not used" not in capsys.readouterr().err
+
+
 def test_the_command(config: Config, tiny: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 

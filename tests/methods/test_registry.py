@@ -45,6 +45,11 @@ def test_every_component_explains_itself(kind: str, name: str) -> None:
     about = as_dict()[kind][name]
     assert about["summary"]
     assert all(parameter["meaning"] for parameter in about["parameters"].values())
+    assert not any(
+        word in parameter["type"]
+        for parameter in about["parameters"].values()
+        for word in ("typing", "Literal", "Annotated", "FieldInfo", "Optional")
+    )
     json.dumps(about)
 
 

@@ -57,6 +57,29 @@ def test_ranks_share_the_texts(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert total == pytest.approx(by_hand(tiny / "model", TEXTS, 12), abs=2e-6)
 
 
+@pytest.mark.parametrize("sentences", [False, True], ids=["language model", "sentence model"])
+def test_the_first_rank_shows_how_far_it_is(
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    sentences: bool,
+) -> None:
+    from dataflex.signals import passes, pooling
+
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    for module in (pooling, encoders):
+        monkeypatch.setattr(module, "sum_over_ranks", torch.ones_like)
+    folder = sentence_model(tiny, tmp_path) if sentences else tiny / "model"
+    texts = [text for text in TEXTS if text] * 80
+    for rank in range(2):
+        for module in (passes, encoders):
+            monkeypatch.setattr(module, "world", lambda rank=rank: (rank, 2))
+        embed_texts(str(folder), texts, 12, batch_tokens=64, what="rows of the pool")
+        assert ("Embedding rows of the pool" in capsys.readouterr().out) == (rank == 0)
+
+
 @pytest.mark.parametrize("left", [False, True], ids=["right-padded", "left-padded"])
 def test_the_model_in_training_gives_the_same_without_its_head(
     tiny: Path, left: bool, monkeypatch: pytest.MonkeyPatch
@@ -200,15 +223,20 @@ def test_models_that_are_not_there_are_told(tmp_path: Path, monkeypatch: pytest.
         embed_texts(str(tmp_path), TEXTS, 12)
 
 
-def test_a_sentence_transformers_model(tiny: Path, tmp_path: Path) -> None:
+def sentence_model(tiny: Path, folder: Path) -> Path:
+    """Save a sentence-transformers model that takes the mean over the tiny model's tokens."""
     library = pytest.importorskip("sentence_transformers")
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     word = Transformer(str(tiny / "model"), max_seq_length=64)
     pooling = Pooling(word.get_embedding_dimension(), pooling_mode="mean")
-    library.SentenceTransformer(modules=[word, pooling]).save(str(tmp_path / "st"))
+    library.SentenceTransformer(modules=[word, pooling]).save(str(folder / "st"))
+    return folder / "st"
+
+
+def test_a_sentence_transformers_model(tiny: Path, tmp_path: Path) -> None:
     texts = [text for text in TEXTS if text]
-    found = embed_texts(str(tmp_path / "st"), texts, 12)
+    found = embed_texts(str(sentence_model(tiny, tmp_path)), texts, 12)
     assert found == pytest.approx(by_hand(tiny / "model", texts, 12), abs=5e-6)
 
 

@@ -179,6 +179,20 @@ def test_a_pass_that_was_killed_goes_on_with_what_is_missing(
     assert 0 < len(seen) < len(tokens)
 
 
+def test_the_first_rank_shows_how_far_it_is(
+    tmp_path: Path, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(reference_cache, "_PART_TOKENS", 3)
+    for rank in range(2):
+        monkeypatch.setattr(reference_cache, "world", lambda rank=rank: (rank, 2))
+        # The first rank does not find the parts that the other has not written yet.
+        with pytest.raises(FileNotFoundError) if rank == 0 else nullcontext():
+            cached(tmp_path, Loads(), tokens)
+        assert ("Measuring the reference model's losses" in capsys.readouterr().out) == (rank == 0)
+
+
 def test_other_supervised_tokens_than_when_they_were_computed(tmp_path: Path, tokens: Tokens) -> None:
     reference = cached(tmp_path, Loads(), tokens)
     batch = make_rows(tokens).batch([1, 2])

@@ -1,4 +1,5 @@
 import copy
+import re
 from pathlib import Path
 
 import grid as grids
@@ -347,3 +348,14 @@ def test_the_papers_published_settings():
         assert config["model_name_or_path"] == "Qwen/Qwen2.5-0.5B"
         assert config["train_from_scratch"] is True
         assert grids.resources(grid, proxy, "train")["nodes"] == nodes
+
+
+def test_the_readmes_examples_start_from_what_the_demo_makes():
+    text = (REPRODUCTIONS.parent / "README.md").read_text()
+    named = set(re.findall(r"runs/demo/\S+", " ".join(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))))
+    demo = grids.load(REPRODUCTIONS / "demo.yaml")
+    made = {grids.run_dir("runs/demo", one) for one in grids.cells(demo)}
+    made |= {grids.model_path(demo, "runs/demo", name) for name in demo["models"]}
+    made |= {grids.corpus_dir(demo, "runs/demo", name) for name in demo["corpora"]}
+    assert len(named) >= 3
+    assert named <= made

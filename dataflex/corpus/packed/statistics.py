@@ -56,6 +56,13 @@ def _median(shards: Sequence[Shard], documents: int) -> float:
     return (low + high) / 2
 
 
+def without_held_out(card: dict[str, Any]) -> list[str]:
+    """Return the domains of a build that have documents to train on but none held out, though asked for."""
+    if not card["options"]["held_out"]:
+        return []
+    return sorted(set(card["statistics"]["train"]) - set(card["statistics"]["held_out"]))
+
+
 def print_statistics(card: dict[str, Any]) -> None:
     """Print a card's statistics for people."""
     from rich.console import Console
