@@ -48,6 +48,9 @@ def regrets_and_shares(results: Sequence[CellResult]) -> Figure:
                 axes.set_ylim(0, 1)
             else:
                 axes.set_visible(False)
+        for axes in panels.ravel()[max(0, len(methods) - COLUMNS) : len(methods)]:
+            # The lowest that is shown, above a place that may be empty.
+            axes.tick_params(labelbottom=True)
         handles, labels = panels[0, 0].get_legend_handles_labels()
         bottom.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
         for axes in panels[:, 0]:

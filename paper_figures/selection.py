@@ -66,6 +66,13 @@ def selection(results: Sequence[CellResult], starts: Sequence[CellResult]) -> Ta
 
 
 def starts_of(tuned: Sequence[CellResult], results: Sequence[CellResult]) -> list[CellResult]:
-    """The runs among ``results`` whose models the tuned runs started from."""
-    places = {tuple(sorted(start.items())) for run in tuned if (start := run.run.get("start"))}
-    return [result for result in results if tuple(sorted(result.cell.items())) in places]
+    """The runs among ``results`` whose models the tuned runs started from.
+
+    A run of the same place in the grid, but made by another version of the code, is another model.
+    """
+    places = {(*sorted(start.items()), _commit(run)) for run in tuned if (start := run.run.get("start"))}
+    return [result for result in results if (*sorted(result.cell.items()), _commit(result)) in places]
+
+
+def _commit(run: CellResult) -> str | None:
+    return dict(run.run["manifest"]).get("commit")

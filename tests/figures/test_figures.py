@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import scipy.stats
-from results_factory import write_cell, write_mixture, write_picks, write_study
+from results_factory import edit_json, write_cell, write_mixture, write_picks, write_study
 
 from dataflex.evidence.results import read_results
 from paper_figures.figures import learning_curves
@@ -120,6 +120,13 @@ def test_the_selection_table_starts_with_the_model_before_tuning(tmp_path):
         "Weights: linupper",
     ]
     assert all(row[-1] == "3" for row in table.rows)
+
+
+def test_a_start_that_another_version_made_is_not_shown(tmp_path):
+    write_study(tmp_path)
+    for file in tmp_path.glob("mixture/*/run.json"):
+        edit_json(file, lambda content: content["manifest"].update(commit="another"))
+    assert build(read_results(tmp_path))[0].rows[0][0] == "Full data"
 
 
 def test_spread_is_the_mean_and_half_of_its_interval():
