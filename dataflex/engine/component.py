@@ -33,6 +33,7 @@ Need = Literal[
     "per_sample_loss",
     "per_sample_gradient",
     "adam_moments",
+    "saved_weights",
     "reference_model",
     "validation_set",
     "generation",

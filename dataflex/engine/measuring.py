@@ -16,7 +16,7 @@ from typing_extensions import override
 from dataflex.engine.component import FloatArray, IntArray, Signals
 from dataflex.errors import UserError
 from dataflex.signals import alignment, targets
-from dataflex.signals.adam import Moments, read_moments
+from dataflex.signals.adam import MomentsOf, read_moments
 from dataflex.signals.checkpoints import moments_of, weights_of
 from dataflex.signals.embeddings import Embeddings, EmbeddingSource, centred, embed
 from dataflex.signals.features import GradientFeatures, Targets
@@ -28,6 +28,7 @@ from dataflex.signals.rollouts import Rollouts, Sampling, sample_rollouts
 from dataflex.signals.states import rising_means
 from dataflex.signals.store import GradientStore
 from dataflex.signals.texts import row_texts
+from dataflex.signals.twins import as_the_first
 from dataflex.signals.untouched import untouched
 
 _CACHED_TOKENS = 4
@@ -46,6 +47,8 @@ class Bench:
     pool: Rows
     pool_data: Any
     """The ``datasets.Dataset`` that the pool's batches are made of."""
+    twins: Callable[[], IntArray]
+    """See ``signals.twins``."""
     validation: Rows | None
     validation_data: Any
     end_tokens: Sequence[int]
@@ -56,6 +59,8 @@ class Bench:
     """Padded tokens of a training batch of the longest rows: what fits in training fits here."""
     folder: Path
     """The run directory, for what is kept between steps."""
+    loading_whole: Callable[[], AbstractContextManager[Any]]
+    """For loading a model to measure with that the run's way of sharding must not touch."""
 
 
 class Measurements(Signals):
@@ -75,7 +80,8 @@ class Measurements(Signals):
     def losses(self) -> FloatArray:
         if self._losses is None:
             with untouched(self._bench.model):
-                self._losses = pool_losses(self._bench.model, self._bench.pool, self._bench.batch_tokens)
+                losses = pool_losses(self._bench.model, self._bench.pool, self._bench.batch_tokens)
+            self._losses = as_the_first(losses, self._bench.twins())
         return self._losses
 
     @override
@@ -143,7 +149,7 @@ class Measurements(Signals):
             )
         if store is not None:
             store.close()
-        return scores
+        return as_the_first(scores, bench.twins()[chosen])
 
     @override
     def group_alignment(
@@ -161,7 +167,7 @@ class Measurements(Signals):
                 bench.batch_tokens,
             )
 
-    def _moments(self, features: GradientFeatures) -> list[Moments] | None:
+    def _moments(self, features: GradientFeatures) -> MomentsOf | None:
         if features.gradient == "sgd":
             return None
         parameters, optimizer = trainable(self._bench.model), self._bench.optimizer()
@@ -214,14 +220,15 @@ class Measurements(Signals):
                     )
                 )
             return found if source.centre is False else centred(found)
-        return embed(
-            source,
-            lambda: row_texts(bench.pool_data, bench.tokenizer, source.text),
-            lambda: row_texts(bench.validation_data, bench.tokenizer, source.text),
-            bench.folder / "embeddings",
-            rows=len(bench.pool.lengths),
-            validation_rows=len(validation.lengths),
-        )
+        with bench.loading_whole():
+            return embed(
+                source,
+                lambda: row_texts(bench.pool_data, bench.tokenizer, source.text),
+                lambda: row_texts(bench.validation_data, bench.tokenizer, source.text),
+                bench.folder / "embeddings",
+                rows=len(bench.pool.lengths),
+                validation_rows=len(validation.lengths),
+            )
 
     @override
     def validation_states(self, rows: IntArray) -> FloatArray:

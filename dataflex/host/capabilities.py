@@ -41,10 +41,6 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
             f"generates answers to prompts, which stage: {finetuning.stage} does not have; use stage: sft",
         ),
         (
-            "reference_model" in needs and bool(training.fsdp),
-            "needs a reference model, which is not loaded under fsdp yet: use deepspeed",
-        ),
-        (
             bool(needs & {"hidden_states", "router_counts"}) and data.neat_packing,
             "tells tokens from padding, which neat_packing: true hides: remove it",
         ),
@@ -53,8 +49,14 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
             "needs gradients of samples, which underflow without loss scaling: say bf16 instead of fp16",
         ),
         (
-            "per_sample_gradient" in needs and bool(training.deepspeed or training.fsdp),
-            "needs gradients of samples, which are not offered under deepspeed or fsdp yet: remove the key",
+            "per_sample_gradient" in needs and _one_flat_tensor(training),
+            "needs gradients of samples, which the flat parameters of fsdp version 1 don't give layer by "
+            "layer: say fsdp_config: {version: 2}, or use deepspeed",
+        ),
+        (
+            "saved_weights" in needs and bool(training.deepspeed or training.fsdp),
+            "puts saved checkpoints in place of the model's weights, which deepspeed and fsdp keep in their own "
+            "form: remove checkpoints, or the key deepspeed or fsdp",
         ),
         (
             "per_sample_gradient" in needs and finetuning.use_dora,
@@ -94,6 +96,10 @@ def check_model(needs: frozenset[Need], args: HostArguments) -> None:
             "router that tells which experts it chooses: take a mixture-of-experts model such as Mixtral, "
             "Qwen-MoE or OLMoE"
         )
+
+
+def _one_flat_tensor(training: Any) -> bool:
+    return bool(training.fsdp) and int((training.fsdp_config or {}).get("version", 1)) == 1
 
 
 def _keeps_moments(training: Any, finetuning: Any) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from dataflex.errors import UserError
 from dataflex.evidence.manifest import is_completed
 from dataflex.host.arguments import HostArguments
 from dataflex.signals.reference import FrozenModel, ReferenceSource
+from dataflex.signals.sharding import loading_whole
 
 _CONTENT = ("*.safetensors", "*.bin", "config.json", "adapter_config.json")
 """Files that decide about a model's losses."""
@@ -110,25 +110,10 @@ def _load(arguments: Any, training: Any, tokenizer: Any) -> Any:
     from llamafactory.hparams import FinetuningArguments
     from llamafactory.model import load_model
 
-    with _not_partitioned(training):
+    with loading_whole(training):
         model = load_model(tokenizer, arguments, FinetuningArguments(), is_trainable=False)
     model.config.use_cache = False
     return model.to(training.device)
-
-
-@contextmanager
-def _not_partitioned(training: Any) -> Iterator[None]:
-    """Keep DeepSpeed from partitioning a model that its engine will never know."""
-    from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
-
-    if not training.deepspeed:
-        yield
-        return
-    unset_hf_deepspeed_config()
-    try:
-        yield
-    finally:
-        set_hf_deepspeed_config(training.hf_deepspeed_config)
 
 
 def _identity(folder: Path, args: HostArguments) -> str:

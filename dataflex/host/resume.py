@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,15 @@ def allow_cpu_resume(training: Any) -> None:
 
     torch knows the place "cpu" but not "cpu:0", which the Trainer names when ranks have local numbers.
     """
+    if training.world_size > 1 and training.device.type == "cpu":
+        _register_numbered_cpus()
+
+
+@cache
+def _register_numbered_cpus() -> None:
+    """Once a process: torch can't sort two entries of the same priority."""
     import torch
 
-    if training.world_size > 1 and training.device.type == "cpu":
-        torch.serialization.register_package(
-            5, lambda _: None, lambda storage, place: storage if place.startswith("cpu") else None
-        )
+    torch.serialization.register_package(
+        5, lambda _: None, lambda storage, place: storage if place.startswith("cpu") else None
+    )

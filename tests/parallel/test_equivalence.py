@@ -1,0 +1,80 @@
+"""Every strategy trains what one process trains: the same rows, decisions and losses, on every rank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from .conftest import Trained
+from .jobs import NAMES, STRATEGIES
+
+pytestmark = pytest.mark.slow
+
+Trains = Callable[[str], Trained]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_strategy_does_not_matter(trained: Trains, strategy: str, name: str) -> None:
+    one, two = trained("single"), trained(strategy)
+    assert two.run(name).losses == pytest.approx(one.run(name).losses, rel=1e-5)
+    for log in ("plan_log.jsonl", "ledger.jsonl"):
+        expected, found = one.run(name).lines(log), two.run(name).lines(log)
+        assert len(found) == len(expected) > 0
+        for mine, theirs in zip(found, expected, strict=True):
+            same(mine, theirs)
+    same_arrays(one, two, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_ranks_decide_alike(trained: Trains, strategy: str, name: str) -> None:
+    """What each rank decided and summed up, written or not, to the last bit."""
+    first, second = (trained(strategy).seen(name, rank) for rank in (0, 1))
+    assert first == second
+    assert first
+
+
+def same(found: Any, expected: Any) -> None:
+    """Compare what was logged: numbers to 1e-5, everything else exactly (digests of selections too)."""
+    assert type(found) is type(expected)
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key in expected:
+            same(found[key], expected[key])
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for mine, theirs in zip(found, expected, strict=True):
+            same(mine, theirs)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    else:
+        assert found == expected
+
+
+def same_arrays(one: Trained, two: Trained, name: str) -> None:
+    """Compare the scores that were kept with a selection, and the weights of the trained model."""
+    folders = [where.run(name).folder / "selections" for where in (one, two)]
+    files = sorted(file.relative_to(folders[0]) for file in folders[0].rglob("*.np*"))
+    for file in files:
+        with np.load(folders[0] / file) as expected, np.load(folders[1] / file) as found:
+            assert set(found) == set(expected)
+            for key in expected:
+                close(found[key], expected[key])
+    before, after = one.run(name).weights, two.run(name).weights
+    assert after.keys() == before.keys()
+    every = [torch.cat([part[key].flatten().double() for key in before]) for part in (before, after)]
+    assert (every[1] - every[0]).norm() <= 1e-5 * every[0].norm()
+
+
+def close(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> None:
+    if not np.issubdtype(expected.dtype, np.floating):
+        np.testing.assert_array_equal(found, expected)
+        return
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    known = ~np.isnan(expected)
+    assert np.linalg.norm((found - expected)[known]) <= 1e-5 * np.linalg.norm(expected[known])
