@@ -55,7 +55,7 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
         ),
         (
             "saved_weights" in needs and bool(training.deepspeed or training.fsdp),
-            "puts saved checkpoints in place of the model's weights, which deepspeed and fsdp keep in their own "
+            "puts saved checkpoints in place of the weights, which deepspeed and fsdp keep in their own "
             "form: remove checkpoints, or the key deepspeed or fsdp",
         ),
         (
@@ -100,6 +100,14 @@ def check_model(needs: frozenset[Need], args: HostArguments) -> None:
 
 def _one_flat_tensor(training: Any) -> bool:
     return bool(training.fsdp) and int((training.fsdp_config or {}).get("version", 1)) == 1
+
+
+def _splits_samples(training: Any) -> bool:
+    if not training.deepspeed:
+        return False
+    given = training.hf_deepspeed_config.config
+    tensor = given.get("tensor_parallel") or {}
+    return int(tensor.get("autotp_size", 1)) > 1 or int(given.get("sequence_parallel_size", 1)) > 1
 
 
 def _keeps_moments(training: Any, finetuning: Any) -> bool:
@@ -181,6 +189,16 @@ def check_host(args: HostArguments) -> None:
             training.accelerator_config.split_batches or bool(training.accelerator_config.dispatch_batches),
             "accelerator_config: split_batches or dispatch_batches",
             "which rows a rank gets is part of the order of rows",
+        ),
+        (
+            training.use_cpu and bool(training.deepspeed),
+            "use_cpu: true beside deepspeed",
+            "the Trainer then starts the processes without DeepSpeed, which finds CPUs by itself",
+        ),
+        (
+            _splits_samples(training),
+            "tensor or sequence parallelism in the configuration of deepspeed",
+            "several ranks would train the same samples, and each counts as one that has its own",
         ),
         (
             training.auto_find_batch_size,

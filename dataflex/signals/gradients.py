@@ -122,8 +122,8 @@ class SampleGradients:
 
     @contextmanager
     def _probed(self) -> Iterator[None]:
-        # In front of the hooks of DeepSpeed, which then have a layer's parameters gathered when the gradient of
-        # its output comes by.
+        # In front of the hooks of DeepSpeed, which then have a layer's parameters gathered when the gradient
+        # of its output comes by.
         handles = [
             module.register_forward_hook(self._attach, with_kwargs=True, prepend=True)
             for module in self._owned
@@ -298,7 +298,7 @@ def _row_by_row(
 
 
 class _Hookless(nn.Module):
-    """A layer without its own hooks: ours, and those that gather its parameters, are for the model's passes."""
+    """A layer without its own hooks: ours and those that gather its parameters are for the model's passes."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Parameters of which every process holds a part: those of DeepSpeed's ZeRO-3 and of PyTorch's FSDP2.
 
 Such a model gathers the parameters of a layer for the time of that layer's forward or backward, on all ranks
-together. A pass that all ranks make alike needs nothing else; but outside of it a parameter has another shape,
-and what a pass of its own leaves gathered has to be given back.
+together. A pass that all ranks make alike needs nothing else; but outside of it a parameter has another
+shape, and what a pass of its own leaves gathered has to be given back.
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ def release(model: nn.Module) -> None:
 
     DeepSpeed does so at the end of its own backward and FSDP2 at that of the next one.
     """
-    first: Any = next(model.parameters(), None)
-    zero3 = getattr(first, "_z3_optimizer", None)
+    zero3: Any = next((p for p in model.parameters() if hasattr(p, "_z3_optimizer")), None)
     if zero3 is not None:
-        zero3.parameter_offload.partition_all_parameters()
+        zero3._z3_optimizer.parameter_offload.partition_all_parameters()
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
@@ -49,7 +48,7 @@ def release(model: nn.Module) -> None:
 
 @contextmanager
 def loading_whole(training: Any) -> Iterator[None]:
-    """Load models within the block whole on every rank: they are measured with and never known to the trainer.
+    """Load models within the block whole on every rank: to measure with, unknown to the trainer.
 
     Args:
         training: arguments of the Trainer, by which transformers would partition whatever is loaded under

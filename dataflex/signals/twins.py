@@ -1,7 +1,7 @@
 """Rows that say the same: equal rows get equal measurements to the last bit.
 
-A row's loss or gradient depends, in the last digits, on the batch that it was measured in. Batches depend on the
-number of processes, and which of two equal rows is picked must not.
+A row's loss or gradient depends, in the last digits, on the batch that it was measured in. Batches depend on
+the number of processes, and which of two equal rows is picked must not.
 """
 
 from __future__ import annotations

@@ -60,15 +60,15 @@ def trained(
     tiny: Path,
     experts: dict[str, Path],  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[str], Trained]:
-    """Train all jobs under a strategy, ``single`` or one of ``STRATEGIES``."""
+) -> Callable[..., Trained]:
+    """Train all jobs under a strategy, ``single`` or one of ``STRATEGIES``, on CPUs or GPUs."""
 
     @cache
-    def go(strategy: str) -> Trained:
-        folder = tmp_path_factory.mktemp(strategy)
-        todo = jobs(tiny, experts["qwen3_moe"], folder, strategy)
+    def go(strategy: str, device: str = "cpu") -> Trained:
+        folder = tmp_path_factory.mktemp(f"{strategy}-{device}")
+        todo = jobs(tiny, experts["qwen3_moe"], folder, strategy, device)
         file = folder / "jobs.json"
-        file.write_text(json.dumps({"strategy": strategy, "jobs": todo}))
+        file.write_text(json.dumps({"strategy": strategy, "device": device, "jobs": todo}))
         launch("tests.parallel.worker", [str(file)], 1 if strategy == "single" else 2, timeout=1800)
         return Trained(folder, list(todo))
 

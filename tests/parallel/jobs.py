@@ -46,7 +46,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def jobs(tiny: Path, experts: Path, folder: Path, strategy: str) -> dict[str, dict[str, Any]]:
+def jobs(
+    tiny: Path, experts: Path, folder: Path, strategy: str, device: str = "cpu"
+) -> dict[str, dict[str, Any]]:
     """Return the configurations by name; each has a global batch of four rows."""
     two = strategy != "single"
     base: dict[str, Any] = {
@@ -65,9 +67,13 @@ def jobs(tiny: Path, experts: Path, folder: Path, strategy: str) -> dict[str, di
         "save_strategy": "no",
         "report_to": "none",
         "disable_tqdm": True,
-        "use_cpu": True,
+        "use_cpu": device == "cpu",
         "seed": 3,
     }
+    if device == "cuda" and strategy == "fsdp2":
+        wrapped = ["Qwen2DecoderLayer", "Qwen3MoeDecoderLayer"]
+        base["fsdp"] = "full_shard auto_wrap"
+        base["fsdp_config"] = {"version": 2, "transformer_layer_cls_to_wrap": wrapped}
     if strategy.startswith("zero"):
         file = folder / f"{strategy}.json"
         file.write_text(json.dumps(deepspeed(int(strategy[-1]))))

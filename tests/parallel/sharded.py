@@ -130,6 +130,8 @@ class Stack:
         found = {}
         for name, tensor in self._tensors():
             local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+            if local.is_meta:
+                continue
             found[name] = hashlib.sha256(local.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
         return found
 
@@ -189,30 +191,30 @@ def _zero(stage: int) -> dict[str, Any]:
 
 
 class Gathered:
-    """The largest number of layers whose parameters were gathered at the same time."""
+    """Which parameters were gathered at the same time, when they were most."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.most = 0
-        self._parameters = {id(p): p for p in model.parameters()}.values()
+        self.most: list[str] = []
+        # A tied parameter has one name here.
+        self._parameters = dict(model.named_parameters())
         for module in model.modules():
             module.register_forward_pre_hook(self._look)
-        receive = SampleGradients.receive
+        self._receive = receive = SampleGradients.receive
 
         def looking(engine: SampleGradients, *args: Any) -> None:
             self._look()
             receive(engine, *args)
 
         SampleGradients.receive = looking  # type: ignore[method-assign]
-        self._restore = receive
 
     def close(self) -> None:
-        SampleGradients.receive = self._restore  # type: ignore[method-assign]
+        SampleGradients.receive = self._receive  # type: ignore[method-assign]
 
-    def now(self) -> list[int]:
-        return [p.ds_id for p in self._parameters if str(p.ds_status).endswith(".AVAILABLE")]  # type: ignore[attr-defined]
+    def now(self) -> list[str]:
+        return [name for name, p in self._parameters.items() if p.ds_status.name == "AVAILABLE"]  # type: ignore[attr-defined]
 
     def _look(self, *_: Any) -> None:
-        self.most = max(self.most, len(self.now()))
+        self.most = max(self.most, self.now(), key=len)
 
 
 def measure(stack: Stack) -> dict[str, Any]:
@@ -232,7 +234,8 @@ def measure(stack: Stack) -> dict[str, Any]:
         def keep(parameter: int, chunk: slice, gradient: torch.Tensor) -> None:
             if chunk.start == 0:
                 own = read(parameter)
-                assert own.first is not None and own.second is not None
+                assert own.first is not None
+                assert own.second is not None
                 moments.append((parameter, own.first.clone(), own.second.clone(), own.steps))
             found[parameter][chunk] = gradient
 
@@ -268,7 +271,8 @@ def trained(strategy: str, kind: str, *, measured: bool) -> dict[str, Any]:
     stack.backward(3)
     stack.tell()
     stack.step()
-    return found | {"after": stack.buffers()}
+    # DeepSpeed numbers parameters through a process's life, which makes other names.
+    return found | {"after": list(stack.buffers().values())}
 
 
 def main(folder: Path) -> None:

@@ -90,7 +90,7 @@ def train(folder: Path, tiny: Path, ranks: int, start: Path | None = None, step:
         ],
     }
     file = folder / f"{out.name}.json"
-    file.write_text(json.dumps({"strategy": "ddp", "jobs": {out.name: config}}))
+    file.write_text(json.dumps({"strategy": "ddp", "device": "cpu", "jobs": {out.name: config}}))
     launch("tests.parallel.worker", [str(file)], ranks, timeout=900, env={ROWS: str(rows)})
     for error in folder.glob(f"{out.name}.*.error"):
         raise AssertionError(error.read_text())

@@ -2,7 +2,7 @@
 
     python -m tests.parallel.worker JOBS.json
 
-The file holds ``{"strategy": ..., "jobs": {name: configuration}}``. Processes are started once for all jobs,
+The file holds ``{"strategy": ..., "device": ..., "jobs": {name: configuration}}``. Processes are started once for all jobs,
 because loading the libraries takes longer than a run of a few steps.
 """
 
@@ -73,7 +73,7 @@ def main(file: Path) -> None:
     from dataflex.host.prepare import check
     from dataflex.host.train import train
 
-    if given["strategy"] == "fsdp2":
+    if (given["strategy"], given["device"]) == ("fsdp2", "cpu"):
         shard_with_fsdp2()
     lines = keep_journals()
     destroy, dist.destroy_process_group = dist.destroy_process_group, lambda: None
