@@ -37,6 +37,27 @@ def resume_point(given: Any, output_dir: Path, *, overwrite: bool) -> Path | Non
     return newest
 
 
+def refuse_other_ranks(checkpoint: Path, training: Any) -> None:
+    """Refuse a checkpoint that DeepSpeed would not read, before a model loads.
+
+    Raises:
+        UserError: it was written on another number of processes, or without DeepSpeed, or with it where this
+            run has none.
+    """
+    files = checkpoint.glob("global_step*/*zero_pp_rank_*_optim_states.pt")
+    ranks = len({file.name for file in files})
+    if bool(training.deepspeed) != any(checkpoint.glob("global_step*")):
+        one, other = ("without", "with") if training.deepspeed else ("with", "without")
+        raise UserError(
+            f"{checkpoint} was saved {one} deepspeed, this run is {other} it: change the key deepspeed back"
+        )
+    if ranks and ranks != training.world_size:
+        raise UserError(
+            f"{checkpoint} was saved by DeepSpeed on {ranks} processes, which this run, on "
+            f"{training.world_size}, can't read: start as many as there were"
+        )
+
+
 def step_of(checkpoint: Path) -> int:
     """Return the optimizer steps that a checkpoint was made after."""
     return int(checkpoint.name.rsplit("-", 1)[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments
 from dataflex.host.capabilities import check_host, check_needs
+from dataflex.host.resume import refuse_other_ranks
 from dataflex.registry import components
 
 
@@ -93,3 +95,27 @@ def host(**training: Any) -> HostArguments:
     )
     finetuning = SimpleNamespace(stage="sft", **dict.fromkeys(switches, False))
     return HostArguments(model, data, SimpleNamespace(**plain | training), finetuning, None)
+
+
+@pytest.mark.parametrize(
+    ("files", "deepspeed", "ranks", "message"),
+    [
+        (["zero_pp_rank_0_mp_rank_00_optim_states.pt"], "z.json", 2, "on 1 processes, .* on 2, can't read"),
+        (["mp_rank_00_model_states.pt"], None, 1, "saved with deepspeed, this run is without"),
+        ([], "z.json", 2, "saved without deepspeed, this run is with it"),
+        (["bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt"], "z.json", 1, None),
+        ([], None, 3, None),
+    ],
+)
+def test_checkpoints_that_deepspeed_would_not_read(
+    tmp_path: Path, files: list[str], deepspeed: str | None, ranks: int, message: str | None
+) -> None:
+    for name in files:
+        (tmp_path / "global_step4").mkdir(exist_ok=True)
+        (tmp_path / "global_step4" / name).touch()
+    training = SimpleNamespace(deepspeed=deepspeed, world_size=ranks)
+    if message is None:
+        refuse_other_ranks(tmp_path, training)
+        return
+    with pytest.raises(UserError, match=message):
+        refuse_other_ranks(tmp_path, training)

@@ -63,6 +63,11 @@ def test_a_selection_leaves_the_training_as_it_was(trained: Trains, strategy: st
         assert torch.equal(measured.weights[key], weight), key
 
 
+def test_a_reference_model_beside_a_partitioned_one_is_partitioned(trained: Trains) -> None:
+    for strategy, expected in (("zero3", True), ("zero2", False)):
+        assert {"reference_in_parts": expected} in trained(strategy).seen("doremi-live", 0)
+
+
 def same(found: Any, expected: Any) -> None:
     """Compare what was logged: numbers to 1e-5, everything else exactly (digests of selections too)."""
     assert type(found) is type(expected)

@@ -53,7 +53,10 @@ def shard_with_fsdp2() -> None:
 
 
 def keep_journals() -> list[dict[str, Any]]:
-    """Return a list that gets every line of plan log and ledger, on ranks that write no file too."""
+    """Return a list that gets every line of plan log and ledger, on ranks that write no file too.
+
+    And whether a reference model beside the one in training is partitioned.
+    """
     from dataflex.engine.journal import Journal
 
     lines: list[dict[str, Any]] = []
@@ -64,6 +67,16 @@ def keep_journals() -> list[dict[str, Any]]:
         append(self, record)
 
     Journal.append = kept  # type: ignore[method-assign]
+
+    from dataflex.signals.reference import LiveReference
+
+    create = LiveReference.__init__
+
+    def created(self: LiveReference, model: Any) -> None:
+        create(self, model)
+        lines.append({"reference_in_parts": all(hasattr(p, "ds_numel") for p in model.parameters())})
+
+    LiveReference.__init__ = created  # type: ignore[method-assign]
     return lines
 
 
