@@ -30,17 +30,17 @@ def shard_with_fsdp2() -> None:
     """Let the Trainer shard its model with FSDP2, which accelerate's launcher does on GPUs only."""
     from accelerate import FullyShardedDataParallelPlugin
     from accelerate.utils import DistributedType
+    from transformers import Trainer
 
-    from dataflex.engine.trainer import DynamicTrainer
-
-    create = DynamicTrainer.create_accelerator_and_postprocess
+    create = Trainer.create_accelerator_and_postprocess
 
     def forced(self: Any) -> None:
         create(self)
+        blocks = {type(module).__name__ for module in self.model.modules()}
         plugin = FullyShardedDataParallelPlugin(
             fsdp_version=2,
             auto_wrap_policy="TRANSFORMER_BASED_WRAP",
-            transformer_cls_names_to_wrap=["Qwen2DecoderLayer", "Qwen3MoeDecoderLayer"],
+            transformer_cls_names_to_wrap=sorted(name for name in blocks if name.endswith("DecoderLayer")),
             state_dict_type="FULL_STATE_DICT",
             cpu_ram_efficient_loading=False,
             reshard_after_forward=True,
@@ -49,7 +49,7 @@ def shard_with_fsdp2() -> None:
         shared.update(distributed_type=DistributedType.FSDP, fsdp_plugin=plugin)
         self.is_fsdp_enabled = True
 
-    DynamicTrainer.create_accelerator_and_postprocess = forced  # type: ignore[method-assign]
+    Trainer.create_accelerator_and_postprocess = forced  # type: ignore[method-assign]
 
 
 def keep_journals() -> list[dict[str, Any]]:
