@@ -24,6 +24,7 @@ os.environ.update(
 )
 
 import torch.distributed as dist
+from safetensors.torch import save_file
 
 
 def shard_with_fsdp2() -> None:
@@ -49,6 +50,25 @@ def shard_with_fsdp2() -> None:
         shared.update(distributed_type=DistributedType.FSDP, fsdp_plugin=plugin)
         self.is_fsdp_enabled = True
 
+    def save(self: Any, output_dir: str | None = None, **_: Any) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        parts = self.model.state_dict().items()
+        weights = {name: part.full_tensor() if hasattr(part, "full_tensor") else part for name, part in parts}
+        if not self.args.should_save:
+            return
+        name = "model.safetensors"
+        if hasattr(self.model, "peft_config"):
+            from peft import get_peft_model_state_dict
+
+            weights, name = get_peft_model_state_dict(self.model, weights), "adapter_model.safetensors"
+            self.model.peft_config["default"].save_pretrained(folder)
+        # Tied to the embeddings, which a model's file holds once.
+        save_file(
+            {key: part.contiguous() for key, part in weights.items() if "lm_head" not in key}, folder / name
+        )
+
+    # Its own way does not come to an end on CPUs.
+    Trainer.save_model = save  # type: ignore[method-assign]
     Trainer.create_accelerator_and_postprocess = forced  # type: ignore[method-assign]
 
 
