@@ -14,6 +14,7 @@ Need = Literal[
     "per_sample_loss",
     "per_sample_gradient",
     "adam_moments",
+    "saved_weights",
     "reference_model",
     "validation_set",
     "generation",
@@ -27,6 +28,7 @@ Need = Literal[
     per_sample_loss       losses of rows or samples one by one
     per_sample_gradient   gradients of rows one by one (``Signals.alignment`` and the like)
     adam_moments          the optimizer's moments, for gradients as Adam would apply them
+    saved_weights         weights of an earlier run's checkpoints, in the place of the model's own
     reference_model       a model that is not trained; its token losses come as ``StepLosses.excess``
     validation_set        the rows of ``eval_dataset``
     generation            continuations that the model samples

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from dataflex.arrays import IntArray
 from dataflex.signals.passes import Rows
 
 
@@ -25,6 +26,8 @@ class Bench:
     pool: Rows
     pool_data: Any
     """The ``datasets.Dataset`` that the pool's batches are made of."""
+    twins: Callable[[], IntArray]
+    """See ``signals.twins``."""
     validation: Rows | None
     validation_data: Any
     end_tokens: Sequence[int]
@@ -35,3 +38,5 @@ class Bench:
     """Padded tokens of a training batch of the longest rows: what fits in training fits here."""
     folder: Path
     """The run directory, for what is kept between steps."""
+    loading_whole: Callable[[], AbstractContextManager[Any]]
+    """For loading a model to measure with that the run's way of sharding must not touch."""

@@ -17,7 +17,7 @@ from dataflex.engine.signals import Signals
 from dataflex.errors import UserError
 from dataflex.signals import alignment
 from dataflex.signals import targets as target_gradients
-from dataflex.signals.adam import Moments, read_moments
+from dataflex.signals.adam import MomentsOf, read_moments
 from dataflex.signals.checkpoints import moments_of, weights_of
 from dataflex.signals.embeddings import Embeddings, EmbeddingSource, centred, embed
 from dataflex.signals.features import GradientFeatures, Targets
@@ -29,6 +29,7 @@ from dataflex.signals.rollouts import Rollouts, Sampling, sample_rollouts
 from dataflex.signals.states import rising_means
 from dataflex.signals.store import GradientStore
 from dataflex.signals.texts import row_texts
+from dataflex.signals.twins import as_the_first
 from dataflex.signals.untouched import untouched
 
 _CACHED_TOKENS = 4
@@ -52,7 +53,8 @@ class Measurements(Signals):
     def losses(self) -> FloatArray:
         if self._losses is None:
             with untouched(self._bench.model):
-                self._losses = pool_losses(self._bench.model, self._bench.pool, self._bench.batch_tokens)
+                losses = pool_losses(self._bench.model, self._bench.pool, self._bench.batch_tokens)
+            self._losses = as_the_first(losses, self._bench.twins())
         return self._losses
 
     @override
@@ -120,7 +122,7 @@ class Measurements(Signals):
             )
         if store is not None:
             store.close()
-        return scores
+        return as_the_first(scores, bench.twins()[chosen])
 
     @override
     def group_alignment(
@@ -138,7 +140,7 @@ class Measurements(Signals):
                 bench.batch_tokens,
             )
 
-    def _moments(self, features: GradientFeatures) -> list[Moments] | None:
+    def _moments(self, features: GradientFeatures) -> MomentsOf | None:
         if features.gradient == "sgd":
             return None
         parameters, optimizer = trainable(self._bench.model), self._bench.optimizer()
@@ -191,14 +193,15 @@ class Measurements(Signals):
                     )
                 )
             return found if source.centre is False else centred(found)
-        return embed(
-            source,
-            lambda: row_texts(bench.pool_data, bench.tokenizer, source.text),
-            lambda: row_texts(bench.validation_data, bench.tokenizer, source.text),
-            bench.folder / "embeddings",
-            rows=len(bench.pool.lengths),
-            validation_rows=len(validation.lengths),
-        )
+        with bench.loading_whole():
+            return embed(
+                source,
+                lambda: row_texts(bench.pool_data, bench.tokenizer, source.text),
+                lambda: row_texts(bench.validation_data, bench.tokenizer, source.text),
+                bench.folder / "embeddings",
+                rows=len(bench.pool.lengths),
+                validation_rows=len(validation.lengths),
+            )
 
     @override
     def validation_states(self, rows: IntArray) -> FloatArray:

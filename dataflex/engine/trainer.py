@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,9 @@ from dataflex.signals.losses import token_losses
 from dataflex.signals.passes import Rows, token_counts
 from dataflex.signals.reference import FrozenModel, Reference, excess_losses, make_reference
 from dataflex.signals.routers import RouterTap
+from dataflex.signals.sharding import loading_whole
 from dataflex.signals.states import StateTap
+from dataflex.signals.twins import twins
 from dataflex.signals.untouched import untouched
 
 if TYPE_CHECKING:
@@ -122,12 +125,14 @@ class DynamicTrainer(_Base):
             tokenizer=self.processing_class,
             pool=pool,
             pool_data=rows,
+            twins=cache(lambda: twins(rows, self.conductor.row_tokens)),
             validation=held_out,
             validation_data=validation,
             end_tokens=end_tokens,
             collate=collate,
             batch_tokens=self.args.per_device_train_batch_size * int(np.max(row_lengths)),
             folder=Path(str(self.args.output_dir)),
+            loading_whole=lambda: loading_whole(self.args),
         )
 
     def _make_reference(self, frozen: FrozenModel) -> Reference:

@@ -41,10 +41,6 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
             f"generates answers to prompts, which stage: {finetuning.stage} does not have; use stage: sft",
         ),
         (
-            "reference_model" in needs and bool(training.fsdp),
-            "needs a reference model, which is not loaded under fsdp yet: use deepspeed",
-        ),
-        (
             bool(needs & {"hidden_states", "router_counts"}) and data.neat_packing,
             "tells tokens from padding, which neat_packing: true hides: remove it",
         ),
@@ -53,8 +49,14 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
             "needs gradients of samples, which underflow without loss scaling: say bf16 instead of fp16",
         ),
         (
-            "per_sample_gradient" in needs and bool(training.deepspeed or training.fsdp),
-            "needs gradients of samples, which are not offered under deepspeed or fsdp yet: remove the key",
+            "per_sample_gradient" in needs and _one_flat_tensor(training),
+            "needs gradients of samples, which the flat parameters of fsdp version 1 don't give layer by "
+            "layer: say fsdp_config: {version: 2}, or use deepspeed",
+        ),
+        (
+            "saved_weights" in needs and bool(training.deepspeed or training.fsdp),
+            "puts saved checkpoints in place of the weights, which deepspeed and fsdp keep in their own "
+            "form: remove checkpoints, or the key deepspeed or fsdp",
         ),
         (
             "per_sample_gradient" in needs and finetuning.use_dora,
@@ -94,6 +96,18 @@ def check_model(needs: frozenset[Need], args: HostArguments) -> None:
             "router that tells which experts it chooses: take a mixture-of-experts model such as Mixtral, "
             "Qwen-MoE or OLMoE"
         )
+
+
+def _one_flat_tensor(training: Any) -> bool:
+    return bool(training.fsdp) and int((training.fsdp_config or {}).get("version", 1)) == 1
+
+
+def _splits_samples(training: Any) -> bool:
+    if not training.deepspeed:
+        return False
+    given = training.hf_deepspeed_config.config
+    tensor = given.get("tensor_parallel") or {}
+    return int(tensor.get("autotp_size", 1)) > 1 or int(given.get("sequence_parallel_size", 1)) > 1
 
 
 def _keeps_moments(training: Any, finetuning: Any) -> bool:
@@ -175,6 +189,16 @@ def check_host(args: HostArguments) -> None:
             training.accelerator_config.split_batches or bool(training.accelerator_config.dispatch_batches),
             "accelerator_config: split_batches or dispatch_batches",
             "which rows a rank gets is part of the order of rows",
+        ),
+        (
+            training.use_cpu and bool(training.deepspeed),
+            "use_cpu: true beside deepspeed",
+            "the Trainer then starts the processes without DeepSpeed, which finds CPUs by itself",
+        ),
+        (
+            _splits_samples(training),
+            "tensor or sequence parallelism in the configuration of deepspeed",
+            "several ranks would train the same samples, and each counts as one that has its own",
         ),
         (
             training.auto_find_batch_size,

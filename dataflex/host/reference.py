@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from dataflex.errors import UserError, one_line
 from dataflex.evidence.manifest import is_completed
 from dataflex.host.arguments import HostArguments
 from dataflex.signals.reference import FrozenModel, ReferenceSource
+from dataflex.signals.sharding import loading_whole
 
 _CONTENT = ("*.safetensors", "*.bin", "config.json", "adapter_config.json")
 """Files that decide about a model's losses."""
@@ -62,7 +63,7 @@ def frozen_model(
     _refuse_other_tokens(source, arguments, template_of, tokenizer)
     return FrozenModel(
         source,
-        load=lambda: _load(arguments, args.training, tokenizer),
+        load=lambda: _load(arguments, args.training, tokenizer, for_long=source.losses == "live"),
         identity=lambda: _identity(Path(source.model), args),
     )
 
@@ -105,30 +106,38 @@ def _refuse_other_tokens(source: ReferenceSource, arguments: Any, template_of: A
         )
 
 
-def _load(arguments: Any, training: Any, tokenizer: Any) -> Any:
-    """Load the model whole on this rank's device, to be measured with and never trained."""
+def _load(arguments: Any, training: Any, tokenizer: Any, *, for_long: bool) -> Any:
+    """Load the model to be measured with and never trained.
+
+    Whole on this rank's device, except where the model in training is partitioned too and this one stays
+    beside it: all ranks then go forward together.
+    """
     from llamafactory.hparams import FinetuningArguments
     from llamafactory.model import load_model
 
-    with _not_partitioned(training):
+    def load() -> Any:
         model = load_model(tokenizer, arguments, FinetuningArguments(), is_trainable=False)
-    model.config.use_cache = False
+        model.config.use_cache = False
+        return model
+
+    if for_long and training.deepspeed and training.hf_deepspeed_config.is_zero3():
+        return _gathered_by_layer(load(), training)
+    with loading_whole(training):
+        model = load()
     return model.to(training.device)
 
 
-@contextmanager
-def _not_partitioned(training: Any) -> Iterator[None]:
-    """Keep DeepSpeed from partitioning a model that its engine will never know."""
-    from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
-
-    if not training.deepspeed:
-        yield
-        return
-    unset_hf_deepspeed_config()
-    try:
-        yield
-    finally:
-        set_hf_deepspeed_config(training.hf_deepspeed_config)
+def _gathered_by_layer(model: Any, training: Any) -> Any:
+    """Return a partitioned model in an engine of its own, which gathers one layer at a time."""
+    # By name: to a type checker the folder of DeepSpeed's configurations is the package.
+    deepspeed: Any = import_module("deepspeed")
+    given = training.hf_deepspeed_config.config["zero_optimization"]
+    zero = {"stage": 3} | {key: given[key] for key in ("offload_param",) if key in given}
+    precision = {"bf16": {"enabled": training.bf16}, "fp16": {"enabled": training.fp16}}
+    engine = deepspeed.initialize(
+        model=model, config={"train_micro_batch_size_per_gpu": 1, "zero_optimization": zero} | precision
+    )[0]
+    return engine.eval()
 
 
 def _identity(folder: Path, args: HostArguments) -> str:

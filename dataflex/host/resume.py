@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,27 @@ def resume_point(given: Any, output_dir: Path, *, overwrite: bool) -> Path | Non
     if newest is None:
         raise UserError(f"resume_from_checkpoint is true, but {output_dir} holds no complete checkpoint")
     return newest
+
+
+def refuse_other_ranks(checkpoint: Path, training: Any) -> None:
+    """Refuse a checkpoint that DeepSpeed would not read, before a model loads.
+
+    Raises:
+        UserError: it was written on another number of processes, or without DeepSpeed, or with it where this
+            run has none.
+    """
+    files = checkpoint.glob("global_step*/*zero_pp_rank_*_optim_states.pt")
+    ranks = len({file.name for file in files})
+    if bool(training.deepspeed) != any(checkpoint.glob("global_step*")):
+        one, other = ("without", "with") if training.deepspeed else ("with", "without")
+        raise UserError(
+            f"{checkpoint} was saved {one} deepspeed, this run is {other} it: change the key deepspeed back"
+        )
+    if ranks and ranks != training.world_size:
+        raise UserError(
+            f"{checkpoint} was saved by DeepSpeed on {ranks} processes, which this run, on "
+            f"{training.world_size}, can't read: start as many as there were"
+        )
 
 
 def step_of(checkpoint: Path) -> int:
@@ -72,9 +94,15 @@ def allow_cpu_resume(training: Any) -> None:
 
     torch knows the place "cpu" but not "cpu:0", which the Trainer names when ranks have local numbers.
     """
+    if training.world_size > 1 and training.device.type == "cpu":
+        _register_numbered_cpus()
+
+
+@cache
+def _register_numbered_cpus() -> None:
+    """Once a process: torch can't sort two entries of the same priority."""
     import torch
 
-    if training.world_size > 1 and training.device.type == "cpu":
-        torch.serialization.register_package(
-            5, lambda _: None, lambda storage, place: storage if place.startswith("cpu") else None
-        )
+    torch.serialization.register_package(
+        5, lambda _: None, lambda storage, place: storage if place.startswith("cpu") else None
+    )

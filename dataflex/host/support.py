@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from dataflex.engine.base import Component
@@ -66,9 +67,16 @@ def _all(*changes: Callable[[HostArguments], None]) -> Callable[[HostArguments],
     return change
 
 
-def _zero(stage: int) -> dict[str, Any]:
-    """A DeepSpeed configuration, as LLaMA-Factory's examples have it."""
-    return {"train_micro_batch_size_per_gpu": "auto", "zero_optimization": {"stage": stage}}
+def _zero(stage: int) -> Callable[[HostArguments], None]:
+    """As if a file with this DeepSpeed configuration had been named."""
+    config = {"train_micro_batch_size_per_gpu": "auto", "zero_optimization": {"stage": stage}}
+    return _set(
+        "training", use_cpu=False, deepspeed=config, hf_deepspeed_config=SimpleNamespace(config=config)
+    )
+
+
+def _fsdp(version: int) -> Callable[[HostArguments], None]:
+    return _set("training", use_cpu=False, fsdp=["full_shard"], fsdp_config={"version": version})
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -95,9 +103,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("streaming", "streaming: true", _set("data", streaming=True)),
     Setting("dense model", "model_name_or_path: a model without experts", model="dense"),
     Setting("experts", "model_name_or_path: a mixture-of-experts model", model="experts"),
-    Setting("ZeRO-1, ZeRO-2", "deepspeed: a file with stage 1 or 2", _set("training", deepspeed=_zero(2))),
-    Setting("ZeRO-3", "deepspeed: a file with stage 3", _set("training", deepspeed=_zero(3))),
-    Setting("FSDP", "fsdp: full_shard", _set("training", fsdp=["full_shard"])),
+    Setting("ZeRO-1, ZeRO-2", "deepspeed: a file with stage 1 or 2", _zero(2)),
+    Setting("ZeRO-3", "deepspeed: a file with stage 3", _zero(3)),
+    Setting("FSDP2", "fsdp: full_shard, fsdp_config: {version: 2}", _fsdp(2)),
+    Setting("FSDP1", "fsdp: full_shard", _fsdp(1)),
 )
 
 

@@ -12,7 +12,13 @@ from dataflex.evidence.manifest import Manifest, is_completed
 from dataflex.host.arguments import HostArguments
 from dataflex.host.builders import generation_options, make_trainer
 from dataflex.host.prepare import Checked, Prepared, prepare
-from dataflex.host.resume import allow_cpu_resume, resume_point, set_aside_later, step_of
+from dataflex.host.resume import (
+    allow_cpu_resume,
+    refuse_other_ranks,
+    resume_point,
+    set_aside_later,
+    step_of,
+)
 from dataflex.signals.routers import freeze_routers
 
 
@@ -32,6 +38,7 @@ def train(checked: Checked) -> None:
     )
     if resume_from is not None:
         state.refuse_other_run(resume_from, prepared.facts, prepared.decisions)
+        refuse_other_ranks(resume_from, training)
     finished = resume_from is not None and step_of(resume_from) >= prepared.facts.total_steps
     if finished and is_completed(checked.output_dir):
         print(f"{checked.output_dir} is complete: nothing to do")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflex.engine.component import Context, Facts, FloatArray, IntArray
+from dataflex.engine.component import Context, Facts, FloatArray, IntArray, Need
 from dataflex.errors import UserError
 from dataflex.selectors._influence import InfluenceSelector
 from dataflex.signals.checkpoints import mean_learning_rates
@@ -29,6 +29,10 @@ class LessSelector(InfluenceSelector):
     that led to each, as in the paper. Empty: the model as it is at the update."""
 
     _at_checkpoints: FloatArray | None = None
+
+    def requirements(self) -> frozenset[Need]:
+        """Return what is to be measured, and where."""
+        return super().requirements() | ({"saved_weights"} if self.checkpoints else set())
 
     def check(self, facts: Facts) -> None:
         """Refuse checkpoints that are not there."""

@@ -5,14 +5,15 @@ LESS (Xia et al. 2024, arXiv 2402.04333), section 3.1. The moments are read from
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from dataflex.errors import UserError
+from dataflex.signals.sharding import gathers_by_layer, whole
 
 EpsMode = Literal["outside", "inside"]
 
@@ -28,33 +29,94 @@ class Moments:
     eps: float
 
 
-def read_moments(optimizer: Any, parameters: Iterable[tuple[str, nn.Parameter]]) -> list[Moments]:
-    """Read the moments of every parameter.
+MomentsOf = Callable[[int], Moments]
+"""Returns the moments of the parameter with this index, whole on every rank.
+
+Parts that lie on several ranks are put together, so that all ranks have to ask for the same parameters in the
+same order. Nobody holds those of all parameters at once.
+"""
+
+
+def read_moments(optimizer: Any, parameters: Sequence[tuple[str, nn.Parameter]]) -> MomentsOf:
+    """Return what reads the moments of every parameter.
+
+    Args:
+        optimizer: that trains, possibly DeepSpeed's.
+        parameters: as ``gradients.trainable`` returns them.
 
     Raises:
         UserError: the optimizer is not of Adam's family.
     """
+    if any(hasattr(parameter, "_hp_mapping") or gathers_by_layer(parameter) for _, parameter in parameters):
+        return _partitioned(optimizer, parameters)
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    found = []
-    for name, parameter in parameters:
-        group = groups.get(id(parameter))
-        if group is None or "betas" not in group or "eps" not in group:
-            raise UserError(_refusal(optimizer))
+    if not all("betas" in groups.get(id(p), {}) and "eps" in groups[id(p)] for _, p in parameters):
+        raise UserError(_refusal(optimizer))
+
+    def of(index: int) -> Moments:
+        name, parameter = parameters[index]
         state = optimizer.state.get(parameter) or {}
         if state and not {"exp_avg", "exp_avg_sq", "step"} <= set(state):
             raise UserError(_refusal(optimizer))
         if state and state["exp_avg"].numel() != parameter.numel():
             raise UserError(f"the optimizer's moments of {name} don't have its shape; say gradient_type: sgd")
-        found.append(
-            Moments(
-                first=state["exp_avg"].detach().float().flatten() if state else None,
-                second=state["exp_avg_sq"].detach().float().flatten() if state else None,
-                steps=int(state["step"]) if state else 0,
-                betas=tuple(group["betas"]),
-                eps=float(group["eps"]),
-            )
+        group = groups[id(parameter)]
+        if not state:
+            return _none_yet(group)
+        return replace(
+            _none_yet(group),
+            first=whole(state["exp_avg"].detach()).float().flatten(),
+            second=whole(state["exp_avg_sq"].detach()).float().flatten(),
+            steps=int(state["step"]),
         )
-    return found
+
+    return of
+
+
+def _none_yet(group: Mapping[str, Any]) -> Moments:
+    return Moments(None, None, 0, (float(group["betas"][0]), float(group["betas"][1])), float(group["eps"]))
+
+
+def _partitioned(optimizer: Any, parameters: Sequence[tuple[str, nn.Parameter]]) -> MomentsOf:
+    """DeepSpeed keeps the moments of many parameters, or parts of them, in one flat tensor a rank."""
+    from deepspeed.utils import safe_get_full_optimizer_state
+
+    groups = optimizer.param_groups
+    if not all("betas" in group and "eps" in group for group in groups):
+        raise UserError(_refusal(optimizer))
+    none_yet = _none_yet(groups[0])
+    if any(_none_yet(group) != none_yet for group in groups):
+        raise UserError(
+            "Adam's betas and eps differ between groups of parameters, which DeepSpeed doesn't tell apart: "
+            "make them equal, or say gradient_type: sgd"
+        )
+    states = [state for state in optimizer.state.values() if state]
+    if not all({"exp_avg", "exp_avg_sq", "step"} <= set(state) for state in states):
+        raise UserError(_refusal(optimizer))
+    steps = max((int(state["step"]) for state in states), default=0)
+
+    def part(parameter: nn.Parameter, key: str) -> torch.Tensor:
+        trained = parameter.requires_grad
+        # DeepSpeed has nothing to say about a frozen parameter.
+        parameter.requires_grad_(True)
+        try:
+            found: torch.Tensor = safe_get_full_optimizer_state(parameter, key)
+        finally:
+            parameter.requires_grad_(trained)
+        return found.detach().float().flatten()
+
+    def of(index: int) -> Moments:
+        if not steps:
+            return none_yet
+        parameter = parameters[index][1]
+        return replace(
+            none_yet,
+            first=part(parameter, "exp_avg"),
+            second=part(parameter, "exp_avg_sq"),
+            steps=steps,
+        )
+
+    return of
 
 
 def _refusal(optimizer: Any) -> str:

@@ -15,11 +15,11 @@ from torch import nn
 
 from dataflex.arrays import FloatArray, IntArray
 from dataflex.collectives import sum_over_ranks
-from dataflex.signals.adam import Moments, adam_step
+from dataflex.signals.adam import Moments, MomentsOf, adam_step
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import SampleGradients
 from dataflex.signals.losses import sum_of_mean_losses
-from dataflex.signals.passes import Rows, my_batches, refuse_gaps, token_batches
+from dataflex.signals.passes import Rows, my_batches, refuse_gaps, round_of, token_batches
 from dataflex.signals.products import full_precision
 from dataflex.signals.store import GradientStore
 
@@ -30,9 +30,10 @@ class _Reduction:
     """Inner products with targets, and norms, of the gradient features of a batch."""
 
     def __init__(
-        self, samples: int, targets: Targets, features: GradientFeatures, moments: list[Moments] | None
+        self, samples: int, targets: Targets, features: GradientFeatures, moments: MomentsOf | None
     ) -> None:
         self._targets, self._features, self._moments = targets, features, moments
+        self._present: Moments
         device = targets.directions[0].device
         self.products = torch.zeros(samples, len(targets.counts), dtype=torch.float64, device=device)
         self.squares = torch.zeros(samples, dtype=torch.float64, device=device)
@@ -40,13 +41,18 @@ class _Reduction:
         if features.projection is not None:
             self.projected = torch.zeros(samples, features.projection.dimension, device=device)
 
-    def feature(self, parameter: int, gradients: torch.Tensor) -> torch.Tensor:
+    def feature(self, parameter: int, chunk: slice, gradients: torch.Tensor) -> torch.Tensor:
         if self._moments is None:
             return gradients
-        return adam_step(gradients, self._moments[parameter], self._features.adam_eps_mode)
+        if chunk.start == 0:
+            # Once a batch, because ranks that put their parts together may have other numbers of chunks.
+            self._present = self._moments(parameter)
+        return adam_step(gradients, self._present, self._features.adam_eps_mode)
 
     def __call__(self, parameter: int, chunk: slice, gradients: torch.Tensor) -> None:
-        feature = self.feature(parameter, gradients)
+        self.add(parameter, chunk, self.feature(parameter, chunk, gradients))
+
+    def add(self, parameter: int, chunk: slice, feature: torch.Tensor) -> None:
         if self.projected is not None:
             assert self._features.projection is not None
             self.projected[chunk] += self._features.projection.apply(parameter, feature)
@@ -81,10 +87,11 @@ class _GroupReduction(_Reduction):
 
     def __call__(self, parameter: int, chunk: slice, gradients: torch.Tensor) -> None:
         mine = slice(self.first + chunk.start, self.first + chunk.stop)
+        feature = self.feature(parameter, chunk, gradients)
         if self.projected is not None:
-            super().__call__(parameter, mine, gradients)
+            self.add(parameter, mine, feature)
         else:
-            self._held[parameter][mine] = self.feature(parameter, gradients)
+            self._held[parameter][mine] = feature
 
     def group_alignment(self, usable: torch.Tensor) -> torch.Tensor:
         """Return the products of the normalised mean unit feature with the targets, shape ``(groups,)``."""
@@ -110,7 +117,7 @@ def alignment(
     chosen: IntArray,
     targets: Targets,
     features: GradientFeatures,
-    moments: list[Moments] | None,
+    moments: MomentsOf | None,
     batch_tokens: int,
     store: GradientStore | None = None,
 ) -> FloatArray:
@@ -159,7 +166,7 @@ def group_alignment(
     groups: Sequence[IntArray],
     targets: Targets,
     features: GradientFeatures,
-    moments: list[Moments] | None,
+    moments: MomentsOf | None,
     batch_tokens: int,
 ) -> FloatArray:
     """Return the inner product of each group's normalised mean unit feature with each target.
@@ -178,18 +185,22 @@ def group_alignment(
     """
     engine = SampleGradients(model)
     exact = features.projection is None
-    elements = [parameter.numel() for _, parameter in engine.parameters] if exact else []
+    elements = engine.elements if exact else []
     scores = torch.zeros(len(groups), len(targets.counts), dtype=torch.float64)
-    for number, counts in my_batches(range(len(groups)), "Measuring the clusters' gradients"):
-        members = groups[number]
+    batches = [token_batches(rows.lengths[members], batch_tokens) for members in groups]
+    turns = my_batches(range(len(groups)), "Measuring the clusters' gradients")
+    for turn, (number, counts) in enumerate(turns):
+        members, own = groups[number], batches[number]
         reduction = _GroupReduction(len(members), targets, features, moments, elements=elements)
-        order: list[int] = []
-        for places in token_batches(rows.lengths[members], batch_tokens):
-            reduction.first = len(order)
-            order += places
+        # A rank whose group has fewer batches than others repeats its last one, into a place of its own.
+        for part in range(max(map(len, round_of(batches, turn)))):
+            places = own[min(part, len(own) - 1)]
             batch = rows.batch(members[places].tolist())
             shape = tuple(batch["labels"].shape)
-            engine.run(partial(sum_of_mean_losses, model, batch), shape, len(places), reduction)
+            reduction.first = sum(map(len, own[:part]))
+            consume = reduction if part < len(own) else _Reduction(len(places), targets, features, moments)
+            engine.run(partial(sum_of_mean_losses, model, batch), shape, len(places), consume)
+        order = [place for places in own for place in places]
         if counts:
             usable = torch.from_numpy(rows.supervised[members[order]] > 0)
             scores[number] = reduction.group_alignment(usable).cpu()

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from torch import nn
 
 from dataflex.errors import UserError
-from dataflex.signals.adam import Moments, read_moments
+from dataflex.signals.adam import MomentsOf, read_moments
 from dataflex.signals.gradients import trainable
 
 
@@ -69,10 +69,8 @@ def _saved_names(model: nn.Module, parameters: Sequence[tuple[str, nn.Parameter]
     return [by_storage.get(parameter.data_ptr(), name) for name, parameter in parameters]
 
 
-def moments_of(
-    checkpoint: Path, optimizer: Any, parameters: Sequence[tuple[str, nn.Parameter]]
-) -> list[Moments]:
-    """Read the moments that were saved with a checkpoint.
+def moments_of(checkpoint: Path, optimizer: Any, parameters: Sequence[tuple[str, nn.Parameter]]) -> MomentsOf:
+    """Return what reads the moments that were saved with a checkpoint.
 
     Args:
         checkpoint: a folder with ``optimizer.pt``.

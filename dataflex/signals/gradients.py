@@ -24,6 +24,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from dataflex.errors import UserError
+from dataflex.signals.sharding import elements, gathers_by_layer
 
 _CHECKPOINTING = "_gradient_checkpointing_func"
 """Attribute of a transformers block that recomputes it in the backward pass."""
@@ -69,6 +70,8 @@ class SampleGradients:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self.parameters = trainable(model)
+        self.elements = [elements(parameter) for _, parameter in self.parameters]
+        """Of each parameter, over all ranks."""
         index = {id(parameter): i for i, (_, parameter) in enumerate(self.parameters)}
         self._owned: dict[nn.Module, list[tuple[str, int]]] = {}
         for module in model.modules():
@@ -119,7 +122,12 @@ class SampleGradients:
 
     @contextmanager
     def _probed(self) -> Iterator[None]:
-        handles = [module.register_forward_hook(self._attach, with_kwargs=True) for module in self._owned]
+        # In front of the hooks of DeepSpeed, which then have a layer's parameters gathered when the gradient
+        # of its output comes by.
+        handles = [
+            module.register_forward_hook(self._attach, with_kwargs=True, prepend=True)
+            for module in self._owned
+        ]
         parameters = [parameter for _, parameter in self.parameters]
         device = parameters[0].device
         self._anchor = torch.zeros(1, device=device, requires_grad=True)
@@ -142,7 +150,7 @@ class SampleGradients:
 
     def _attach(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         if self._emitting:
-            # A formula runs the layer once more.
+            # A formula runs a layer once more, with what is in it.
             return output
         given = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
         if not isinstance(output, torch.Tensor) or len(given) != 1:
@@ -174,6 +182,10 @@ class SampleGradients:
     ) -> Callable[[slice], torch.Tensor]:
         formula = _formula(module)
         if formula is None:
+            inner = (parameter for child in module.children() for parameter in child.parameters())
+            if any(map(gathers_by_layer, inner)):
+                # Every rank would gather them as often as it has rows.
+                raise UserError(self._refusal(module, "under ZeRO-3 it must hold no other layers"))
             rows = self._rows // self._samples
             return lambda chunk: _row_by_row(module, name, inputs[chunk], gradient[chunk], rows).float()
         return lambda chunk: formula(module, name, inputs[chunk], gradient[chunk]).float()
@@ -187,8 +199,8 @@ class SampleGradients:
     def _emit(self, parameter: int, pending: _Pending) -> None:
         if not pending.uses:
             return
-        elements = self.parameters[parameter][1].numel()
-        step = max(1, CHUNK_ELEMENTS // max(elements, 1))
+        size = self.elements[parameter]
+        step = max(1, CHUNK_ELEMENTS // max(size, 1))
         for start in range(0, self._samples, step):
             chunk = slice(start, min(start + step, self._samples))
             self._emitting = True
@@ -196,7 +208,7 @@ class SampleGradients:
             for use in pending.uses[1:]:
                 gradients = gradients + use(chunk)
             self._emitting = False
-            self._consume(parameter, chunk, gradients.reshape(chunk.stop - chunk.start, elements))
+            self._consume(parameter, chunk, gradients.reshape(chunk.stop - chunk.start, size))
         pending.uses.clear()
 
 
@@ -266,7 +278,7 @@ def _root_mean_square_norm(
     weight = getattr(module, name).detach()
     weights = weight.expand(len(inputs), *[1] * (inputs.ndim - 2), *weight.shape).requires_grad_()
     with torch.enable_grad():
-        output = torch.func.functional_call(module, {name: weights}, (inputs.detach(),))
+        output = _run_again(module, name, weights, inputs)
     return torch.autograd.grad(output, weights, gradient)[0].flatten(1, -2).sum(1)
 
 
@@ -280,9 +292,26 @@ def _row_by_row(
     found = []
     for row, its_gradient in zip(inputs, gradient, strict=True):
         with torch.enable_grad():
-            output = torch.func.functional_call(module, {name: weight}, (row.unsqueeze(0).detach(),))
+            output = _run_again(module, name, weight, row.unsqueeze(0))
         found.append(torch.autograd.grad(output, weight, its_gradient.unsqueeze(0))[0])
     return torch.stack(found).unflatten(0, (samples, rows)).sum(1)
+
+
+class _Hookless(nn.Module):
+    """A layer without its own hooks: ours and those that gather its parameters are for the model's passes."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.layer.forward(inputs)
+        return found
+
+
+def _run_again(module: nn.Module, name: str, weight: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """Return a layer's output with another tensor in place of one of its parameters."""
+    return torch.func.functional_call(_Hookless(module), {f"layer.{name}": weight}, (inputs.detach(),))
 
 
 _FORMULAS: dict[type[nn.Module], Formula] = {

@@ -58,6 +58,12 @@ def my_batches(batches: Sequence[T], what: str) -> Iterator[tuple[T, bool]]:
         yield batches[min(mine, len(batches) - 1)], mine < len(batches)
 
 
+def round_of(batches: Sequence[T], turn: int) -> Sequence[T]:
+    """Return the batches that all ranks get in a turn of ``my_batches``: what they do must match."""
+    size = world()[1]
+    return batches[turn * size : (turn + 1) * size]
+
+
 def refuse_gaps(seen: npt.ArrayLike) -> None:
     """Make sure that every row was measured exactly once; ``seen``: how often each was."""
     wrong = int((np.asarray(seen) != 1).sum())

@@ -21,8 +21,9 @@ from dataflex.errors import UserError
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import SampleGradients, trainable
 from dataflex.signals.losses import sample_losses, sum_of_mean_losses
-from dataflex.signals.passes import Batch, Rows, my_batches, token_batches
+from dataflex.signals.passes import Batch, Rows, my_batches, round_of, token_batches
 from dataflex.signals.projection import Projection
+from dataflex.signals.sharding import elements
 
 HELD_ELEMENTS = 2**28
 """Gradient elements of validation samples that are held at once: 1 GiB in fp32."""
@@ -93,11 +94,14 @@ def policy_targets(
     telling = np.flatnonzero(advantages.any(axis=1))
     batches = _small([telling[b].tolist() for b in token_batches(tokens[telling], batch_tokens)], model)
 
+    def parts_of(samples: list[int]) -> int:
+        return min(each, max(1, -(-int(tokens[samples].max()) * len(samples) // batch_tokens)))
+
     def turns() -> Iterator[_Turn]:
-        for samples, counts in my_batches(batches, "Measuring the policy gradients"):
-            # Where even one prompt's continuations don't fit together, their gradients are added up.
-            parts = max(1, -(-int(tokens[samples].max()) * len(samples) // batch_tokens))
-            parts = min(parts, each) if len(samples) == 1 else 1
+        for turn, (samples, counts) in enumerate(my_batches(batches, "Measuring the policy gradients")):
+            # Where even one prompt's continuations don't fit together, their gradients are added up; on all
+            # ranks in as many parts.
+            parts = max(map(parts_of, round_of(batches, turn)))
             for part, own in enumerate(np.array_split(np.arange(each), parts)):
                 batch = rows.batch((np.array(samples)[:, None] * each + own).ravel().tolist())
                 weights = torch.from_numpy(advantages[samples][:, own].ravel())
@@ -120,7 +124,7 @@ def _shape(batch: Batch) -> tuple[int, int]:
 
 def _small(batches: list[list[int]], model: nn.Module) -> list[list[int]]:
     """Cut batches so that the gradients of one can be held."""
-    most = max(1, HELD_ELEMENTS // sum(parameter.numel() for _, parameter in trainable(model)))
+    most = max(1, HELD_ELEMENTS // sum(elements(parameter) for _, parameter in trainable(model)))
     return [batch[start : start + most] for batch in batches for start in range(0, len(batch), most)]
 
 
@@ -147,8 +151,7 @@ def _mean_directions(
     engine = SampleGradients(model)
     device = engine.parameters[0][1].device
     count, projection = int(groups.max()) + 1, features.projection
-    sizes = [parameter.numel() for _, parameter in engine.parameters]
-    widths = sizes if projection is None else [projection.dimension]
+    widths = engine.elements if projection is None else [projection.dimension]
     directions = [torch.zeros(count, width, device=device) for width in widths]
     # Samples of each group that count, and last those that don't.
     used = torch.zeros(count + 1, dtype=torch.int64)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from dataflex.signals.sharding import release
+
 
 @contextmanager
 def untouched(model: nn.Module, *, backward: bool = False) -> Iterator[None]:
@@ -27,6 +29,7 @@ def untouched(model: nn.Module, *, backward: bool = False) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    release(model)
     model.eval()
     if backward:
         for module in model.modules():
@@ -35,6 +38,7 @@ def untouched(model: nn.Module, *, backward: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
+        release(model)
         for module, training in modes:
             module.training = training
         random.setstate(python_state)

@@ -105,7 +105,7 @@ def test_the_adam_step_is_the_optimizers_own() -> None:
     for _ in range(3):
         before = parameter.detach().clone()
         gradient = torch.randn(7)
-        (moments,) = read_moments(optimizer, [("p", parameter)])
+        moments = read_moments(optimizer, [("p", parameter)])(0)
         step = adam_step(gradient.clone().unsqueeze(0), moments, "outside")[0]
         parameter.grad = gradient
         optimizer.step()

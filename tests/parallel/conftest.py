@@ -1,0 +1,75 @@
+"""Every strategy trains all jobs once a session, in processes that stay up for all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..host.conftest import Run, experts  # noqa: F401
+from .jobs import jobs
+
+ROOT = Path(__file__).parents[2]
+
+
+def launch(
+    module: str, arguments: list[str], ranks: int, *, timeout: float, env: dict[str, str] | None = None
+) -> None:
+    """Run a module on one process, or on several under torchrun; its output is shown when it fails."""
+    start = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
+    )
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | (env or {})
+    done = subprocess.run(
+        [sys.executable, *start, "-m", module, *arguments],
+        env=os.environ | own,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+
+
+class Trained:
+    """All jobs as one strategy trained them."""
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self.folder, self.names = folder, names
+
+    def run(self, name: str) -> Run:
+        for error in self.folder.glob(f"{name}.rank*.error"):
+            raise AssertionError(error.read_text())
+        return Run(self.folder / name)
+
+    def seen(self, name: str, rank: int) -> list[dict[str, Any]]:
+        """Return what a rank would have written to plan log and ledger."""
+        self.run(name)
+        return list(json.loads((self.folder / f"{name}.rank{rank}.json").read_text()))
+
+
+@pytest.fixture(scope="session")
+def trained(
+    tiny: Path,
+    experts: dict[str, Path],  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., Trained]:
+    """Train all jobs under a strategy, ``single`` or one of ``STRATEGIES``, on CPUs or GPUs."""
+
+    @cache
+    def go(strategy: str, device: str = "cpu") -> Trained:
+        folder = tmp_path_factory.mktemp(f"{strategy}-{device}")
+        todo = jobs(tiny, experts["qwen3_moe"], folder, strategy, device)
+        file = folder / "jobs.json"
+        file.write_text(json.dumps({"strategy": strategy, "device": device, "jobs": todo}))
+        launch("tests.parallel.worker", [str(file)], 1 if strategy == "single" else 2, timeout=1800)
+        return Trained(folder, list(todo))
+
+    return go
