@@ -136,7 +136,8 @@ def _gathered_by_layer(model: Any, training: Any) -> Any:
     engine = deepspeed.initialize(
         model=model, config={"train_micro_batch_size_per_gpu": 1, "zero_optimization": zero} | precision
     )[0]
-    return engine.eval()
+    engine.eval()
+    return engine
 
 
 def _identity(folder: Path, args: HostArguments) -> str:
