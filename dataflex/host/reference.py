@@ -134,10 +134,11 @@ def _gathered_by_layer(model: Any, training: Any) -> Any:
     given = training.hf_deepspeed_config.config["zero_optimization"]
     zero = {"stage": 3} | {key: given[key] for key in ("offload_param",) if key in given}
     precision = {"bf16": {"enabled": training.bf16}, "fp16": {"enabled": training.fp16}}
-    engine = deepspeed.initialize(
+    engine = deepspeed.initialize(  # type: ignore[attr-defined]
         model=model, config={"train_micro_batch_size_per_gpu": 1, "zero_optimization": zero} | precision
     )[0]
-    return engine.eval()
+    engine.eval()
+    return engine
 
 
 def _identity(folder: Path, args: HostArguments) -> str:

@@ -94,6 +94,9 @@ def _partitioned(optimizer: Any, parameters: Sequence[tuple[str, nn.Parameter]])
     if not all({"exp_avg", "exp_avg_sq", "step"} <= set(state) for state in states):
         raise UserError(_refusal(optimizer))
     steps = max((int(state["step"]) for state in states), default=0)
+    if steps:
+        for _, parameter in parameters:
+            _link(parameter, optimizer)
 
     def part(parameter: nn.Parameter, key: str) -> torch.Tensor:
         trained = parameter.requires_grad
@@ -117,6 +120,17 @@ def _partitioned(optimizer: Any, parameters: Sequence[tuple[str, nn.Parameter]])
         )
 
     return of
+
+
+def _link(parameter: nn.Parameter, optimizer: Any) -> None:
+    """Link a parameter to its moments under ZeRO-1 and 2.
+
+    DeepSpeed does so when its first group of parameters has taken a step, and not again when the others have.
+    """
+    mapping: Any = getattr(parameter, "_hp_mapping", None)
+    if mapping is not None and "exp_avg" not in (mapping.optim_fragment or {}):
+        (flat,) = optimizer.param_groups[mapping.param_group_index]["params"]
+        mapping.set_optim_state_fragment(flat, optimizer.state[flat])
 
 
 def _refusal(optimizer: Any) -> str:

@@ -97,7 +97,9 @@ class Stack:
         if strategy == "fsdp2":
             _shard(model)
         own = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer: Any = torch.optim.AdamW(own, **ADAM)
+        # Two groups, as the Trainer makes them.
+        groups = [{"params": [p for p in own if (p.ndim > 1) == matrices]} for matrices in (True, False)]
+        self.optimizer: Any = torch.optim.AdamW([group for group in groups if group["params"]], **ADAM)
         if strategy == "ddp":
             self.wrapped = nn.parallel.DistributedDataParallel(model)
         if strategy.startswith("zero"):
