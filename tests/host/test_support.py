@@ -1,6 +1,7 @@
 """The table of what works: as the document shows it, and as real runs bear it out."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ KEYS_OF: dict[str, dict[str, Any]] = {
     "experts, LoRA": {"finetuning_type": "lora"},
 }
 """Keys of the settings that change what a method measures with, and that a processor can run."""
+REFUSALS = cache(support)
 ONE_OF_A_KIND = sorted({(kind, components()[kind][name].needs): (kind, name) for kind, name in ALL}.values())
 """A method for each set of needs: methods with the same needs are given the same."""
 
@@ -66,7 +68,7 @@ def test_a_run_bears_the_table_out(
         )
         keys |= several
     keys |= {"model_name_or_path": str(model)} | KEYS_OF[setting]
-    if support()[kind][name][setting]:
+    if REFUSALS()[kind][name][setting]:
         with pytest.raises(UserError):
             run(**keys)
         return
