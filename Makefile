@@ -27,7 +27,7 @@ test: $(VENV)/installed ## set up, then lint, format check, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 study: $(VENV)/installed ## the demo grid with six seeds, to runs/study
 	$(SNAKEMAKE) --configfile workflow/config/study.yaml

@@ -10,6 +10,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+# Tests run beside each other, and models this small are no faster on several threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.update(
     HF_HUB_OFFLINE="1",
     HF_DATASETS_OFFLINE="1",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,7 +10,7 @@ from typing import Any
 
 from dataflex.errors import UserError
 from dataflex.evidence import shares
-from dataflex.evidence.files import write_text
+from dataflex.evidence.files import write_table, write_text
 from dataflex.evidence.results import CURVE_COLUMNS, SHARES, Point, read_json, read_lines
 
 
@@ -84,13 +82,9 @@ def collect(
     manifest = read_json(run / "manifest.json")
     if manifest.get("status") != "completed":
         raise UserError(f"{run} is not completed: its manifest's status is {manifest.get('status')!r}")
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(CURVE_COLUMNS)
-    for step, tokens, loss in curve_of_run(run):
-        writer.writerow([step, "" if tokens is None else tokens, repr(loss)])
+    points = curve_of_run(run)
     output.mkdir(parents=True, exist_ok=True)
-    write_text(output / "curve.csv", stream.getvalue())
+    write_table(output / "curve.csv", CURVE_COLUMNS, points)
     shares.write(shares.of_run(run), output / SHARES)
     content = {"cell": dict(cell), "start": start, "corpus": corpus, "manifest": manifest}
     write_text(output / "run.json", json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dataflex.errors import UserError
-from dataflex.evidence.files import read_table, write_text
+from dataflex.evidence.files import read_table, write_table, write_text
 from dataflex.evidence.results import PICKS, SELECTION, read_json, read_lines
 
 SCHEMA = 1
@@ -117,19 +115,17 @@ def mark(run: Path, corpus: Path, output: Path, target: Sequence[str], scored: i
         UserError: run or corpus is not as it should be, or an id lies outside of the pool.
     """
     truth, picked = read_truth(corpus), read_picks(run)
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    lines: list[tuple[int, int, str]] = []
     decisions: dict[int, list[str]] = {}
     for decision in picked:
         if not all(0 <= row < len(truth) for row in decision.ids):
             raise UserError(f"{run} picked rows that {corpus} does not have: it was trained on another pool")
         decisions[decision.step] = [truth[row] for row in decision.ids]
-        writer.writerows([decision.step, row, truth[row]] for row in decision.ids)
+        lines += [(decision.step, row, truth[row]) for row in decision.ids]
     content = summary(Counter(truth), decisions, target, scored)
     output.mkdir(parents=True, exist_ok=True)
     (output / SELECTION).unlink(missing_ok=True)
-    write_text(output / PICKS, stream.getvalue())
+    write_table(output / PICKS, COLUMNS, lines)
     write_text(output / SELECTION, json.dumps(content, indent=2) + "\n")
     return content
 

@@ -6,8 +6,6 @@ that mixed nothing leaves the header alone.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -16,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dataflex.evidence.files import read_table, write_text
+from dataflex.evidence.files import read_table, write_table
 from dataflex.evidence.results import read_lines
 
 COLUMNS = ("step", "domain", "tokens", "asked", "weight")
@@ -73,12 +71,7 @@ def of_run(run: Path) -> list[Stretch]:
 
 def write(stretches: Sequence[Stretch], file: Path) -> None:
     """Write ``shares.csv``."""
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for stretch in stretches:
-        writer.writerow("" if value is None else value for value in astuple(stretch))
-    write_text(file, stream.getvalue())
+    write_table(file, COLUMNS, map(astuple, stretches))
 
 
 def read(file: Path) -> list[Stretch]:

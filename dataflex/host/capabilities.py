@@ -41,7 +41,8 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
             f"generates answers to prompts, which stage: {finetuning.stage} does not have; use stage: sft",
         ),
         (
-            bool(needs & {"hidden_states", "router_counts"}) and data.neat_packing,
+            data.neat_packing
+            and (bool(needs & {"hidden_states", "router_counts"}) or _embeds_by_itself(component)),
             "tells tokens from padding, which neat_packing: true hides: remove it",
         ),
         (
@@ -74,14 +75,18 @@ def check_needs(name: str, component: Component, args: HostArguments) -> None:
 
 
 def check_model(needs: frozenset[Need], args: HostArguments) -> None:
-    """Refuse a dense model where routers are needed, from its configuration, before its weights are loaded.
+    """Refuse a model that does not give what is needed, by its configuration, before its weights load.
+
+    Where routers are needed that is a dense one, where gradients of samples are needed one of experts unless
+    adapters alone are trained.
 
     A model of code from elsewhere is looked at when it has been loaded.
 
     Raises:
         UserError: names the model.
     """
-    if not needs & {"router_counts", "frozen_routers"}:
+    counts, gradients = bool(needs & {"router_counts", "frozen_routers"}), "per_sample_gradient" in needs
+    if not counts and not gradients:
         return
     from llamafactory.model.loader import load_config
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
@@ -90,12 +95,24 @@ def check_model(needs: frozenset[Need], args: HostArguments) -> None:
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         return
     model_class: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    if not router_classes(model_class):
+    routed = bool(router_classes(model_class))
+    if counts and not routed:
         raise UserError(
             f"model_name_or_path: {args.model.model_name_or_path} is a {model_class.__name__}, which has no "
             "router that tells which experts it chooses: take a mixture-of-experts model such as Mixtral, "
             "Qwen-MoE or OLMoE"
         )
+    if gradients and routed and args.finetuning.finetuning_type != "lora":
+        raise UserError(
+            f"finetuning_type: {args.finetuning.finetuning_type} trains the routers and experts of a "
+            f"{model_class.__name__}, of which there are no gradients of single samples: say lora"
+        )
+
+
+def _embeds_by_itself(component: Component) -> bool:
+    """Whether rows are embedded by the model in training: neither another model nor vectors are named."""
+    named = (getattr(component, key, None) for key in ("embedding_model", "vectors"))
+    return "embeddings" in component.requirements() and not any(named)
 
 
 def _one_flat_tensor(training: Any) -> bool:

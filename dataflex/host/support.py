@@ -102,6 +102,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Unsloth", "use_unsloth: true", _set("model", use_unsloth=True)),
     Setting("streaming", "streaming: true", _set("data", streaming=True)),
     Setting("dense model", "model_name_or_path: a model without experts", model="dense"),
+    Setting(
+        "experts, LoRA",
+        "a mixture-of-experts model, finetuning_type: lora",
+        _set("finetuning", finetuning_type="lora"),
+        model="experts",
+    ),
     Setting("experts", "model_name_or_path: a mixture-of-experts model", model="experts"),
     Setting("ZeRO-1, ZeRO-2", "deepspeed: a file with stage 1 or 2", _zero(2)),
     Setting("ZeRO-3", "deepspeed: a file with stage 3", _zero(3)),

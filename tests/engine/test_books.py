@@ -74,7 +74,7 @@ def test_journal_rewinds_to_a_checkpoint(tmp_path) -> None:  # type: ignore[no-u
         ([0.5, -0.5], "negative"),
         ([float("nan"), 1], "not finite"),
         ([0, 0], "zero for every"),
-        ({"a": 1.0}, "'b'"),
+        ({"a": 1.0}, "no proportion for b"),
         ({"a": 1.0, "b": 1.0, "c": 1.0}, "'c'"),
     ],
 )

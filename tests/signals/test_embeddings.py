@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rich
 import torch
 from datasets import Dataset
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
@@ -69,6 +70,8 @@ def test_the_first_rank_shows_how_far_it_is(
 
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("TERM", "xterm")
+    # An earlier test may have made the console that is shared, when there was no terminal.
+    monkeypatch.setattr(rich, "_console", None)
     for module in (pooling, encoders):
         monkeypatch.setattr(module, "sum_over_ranks", torch.ones_like)
     folder = sentence_model(tiny, tmp_path) if sentences else tiny / "model"

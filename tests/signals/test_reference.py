@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+import rich
 import torch
 import torch.nn.functional as F
 
@@ -184,6 +185,8 @@ def test_the_first_rank_shows_how_far_it_is(
 ) -> None:
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("TERM", "xterm")
+    # An earlier test may have made the console that is shared, when there was no terminal.
+    monkeypatch.setattr(rich, "_console", None)
     monkeypatch.setattr(reference_cache, "_PART_TOKENS", 3)
     for rank in range(2):
         monkeypatch.setattr(reference_cache, "world", lambda rank=rank: (rank, 2))
