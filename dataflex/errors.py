@@ -7,3 +7,7 @@ class UserError(Exception):
     The command line prints it to stderr and exits with status 2. It is raised before any model
     loads and before anything is written, wherever that is possible.
     """
+
+
+class LoneError(UserError):
+    """A mistake that this rank alone knows of: it must not enter another collective operation."""

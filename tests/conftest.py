@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shutil
 import statistics
 import textwrap
 from pathlib import Path
@@ -96,6 +97,53 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save_pretrained(folder / "model")
     model.save_pretrained(folder / "model")
     return folder
+
+
+SHAPE = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "max_position_embeddings",
+    "tie_word_embeddings",
+    "eos_token_id",
+    "pad_token_id",
+)
+EXPERTS: dict[str, Any] = {
+    "moe_intermediate_size": 16,
+    "shared_expert_intermediate_size": 16,
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "decoder_sparse_step": 1,
+    "head_dim": 16,
+}
+"""Keys of a tiny mixture-of-experts model; every architecture reads its own."""
+
+
+@pytest.fixture(scope="session")
+def experts(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of untrained mixture-of-experts models, by architecture, with the tiny model's tokenizer."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, set_seed
+
+    dense = AutoConfig.from_pretrained(tiny / "model")
+    shape = {key: getattr(dense, key) for key in SHAPE} | EXPERTS
+    folders = {}
+    for kind in ("mixtral", "qwen2_moe", "qwen3_moe"):
+        folders[kind] = tmp_path_factory.mktemp(kind)
+        set_seed(0)
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **shape))
+        for name, parameter in model.named_parameters():
+            if name.endswith("mlp.gate.weight"):
+                # Far enough apart that domains differ in their experts.
+                torch.nn.init.normal_(parameter)
+        model.save_pretrained(folders[kind])
+        for file in (tiny / "model").glob("*token*"):
+            shutil.copy(file, folders[kind])
+    return folders
 
 
 @pytest.fixture

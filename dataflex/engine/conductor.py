@@ -30,7 +30,7 @@ from dataflex.engine.component import (
     Weighter,
 )
 from dataflex.engine.journal import Journal
-from dataflex.engine.ledger import Ledger
+from dataflex.engine.ledger import Ledger, NotFiniteError
 from dataflex.engine.order import Order
 from dataflex.engine.proportions import row_shares
 from dataflex.engine.schedule import Kind, Schedule
@@ -304,8 +304,20 @@ class Conductor:
         return self.order.rows(step * self.facts.batch_rows, self.facts.batch_rows)
 
     def end_step(self, step: int) -> None:
-        """Close the ledger's step and show it to the mixer. ``step`` is the one just trained."""
-        losses = self.ledger.close_step(self.proportions, asked=self.mixes)
+        """Close the ledger's step and show it to the mixer. ``step`` is the one just trained.
+
+        Raises:
+            UserError: on all ranks; a loss of the step was not finite.
+        """
+        try:
+            losses = self.ledger.close_step(self.proportions, asked=self.mixes)
+        except NotFiniteError as error:
+            domains = ", ".join(self.facts.domains[index] for index in error.domains)
+            raise UserError(
+                f"the loss at step {step} is not finite in domain {domains} (rank "
+                f"{', '.join(map(str, error.ranks))}): lower learning_rate, set max_grad_norm, or use bf16 "
+                "instead of fp16; then go on from the last checkpoint, which is from before"
+            ) from None
         mix = self.decisions.get("mix")
         if mix is not None:
             assert isinstance(mix.component, Mixer)

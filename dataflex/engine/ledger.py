@@ -13,8 +13,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from dataflex.collectives import sum_over_ranks
+from dataflex.collectives import concatenate_ranks, sum_over_ranks
 from dataflex.engine.component import FloatArray, IntArray, StepLosses
+
+
+class NotFiniteError(ArithmeticError):
+    """A step's losses are not finite.
+
+    Args:
+        domains: indices of the domains in which that is so.
+        ranks: the processes that met it.
+    """
+
+    def __init__(self, domains: list[int], ranks: list[int]) -> None:
+        super().__init__(domains, ranks)
+        self.domains, self.ranks = domains, ranks
 
 
 class Ledger:
@@ -69,10 +82,19 @@ class Ledger:
         Args:
             proportions: shares of the loss tokens that the step was drawn with.
             asked: whether it was drawn by domain.
+
+        Raises:
+            NotFiniteError: on all ranks, when a loss was NaN or infinite on one of them.
         """
         if self._step is None:
             raise RuntimeError("an optimizer step ended in which no micro-batch was recorded")
         sums = sum_over_ranks(self._step).cpu().numpy()
+        if not np.isfinite(sums).all():
+            found = concatenate_ranks((~torch.isfinite(self._step)).any(0)[None].double()).cpu().numpy() > 0
+            # Finite sums of ranks may overflow together.
+            domains = found.any(0) | ~np.isfinite(sums).all(0)
+            ranks = np.flatnonzero(found.any(1)).tolist() or list(range(len(found)))
+            raise NotFiniteError(np.flatnonzero(domains).tolist(), ranks)
         self._step = None
         self._interval[:3] += sums[:3]
         if asked:

@@ -14,22 +14,23 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from dataflex.engine.checkpoints import FOLDER
 from dataflex.engine.component import Facts
 from dataflex.engine.conductor import Conductor, Decision
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 
-FOLDER = "dataflex"
 _SCHEMA = 1
 
 
-def is_complete(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint holds both the trainer's last file and the data side."""
-    return (checkpoint / "trainer_state.json").is_file() and (checkpoint / FOLDER / "state.json").is_file()
+def save(conductor: Conductor, checkpoint: Path, logging: dict[str, Any]) -> None:
+    """Write the data side into a checkpoint folder.
 
-
-def save(conductor: Conductor, checkpoint: Path) -> None:
-    """Write the data side into a checkpoint folder; its ``state.json`` comes last."""
+    Args:
+        conductor: the data side.
+        checkpoint: the folder; made if need be.
+        logging: sums of the trainer's log that it does not save itself, as JSON types.
+    """
     folder = checkpoint / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     if conductor.pool is not None:
@@ -57,10 +58,9 @@ def save(conductor: Conductor, checkpoint: Path) -> None:
             kind: {key: value for key, value in values.items() if f"{kind}/{key}" not in arrays}
             for kind, values in learned.items()
         },
+        "logging": logging,
     }
-    temporary = folder / "state.json.tmp"
-    temporary.write_text(json.dumps(state))
-    temporary.replace(folder / "state.json")
+    (folder / "state.json").write_text(json.dumps(state))
 
 
 def refuse_other_run(checkpoint: Path, facts: Facts, decisions: dict[Kind, Decision]) -> None:
@@ -79,8 +79,11 @@ def refuse_other_run(checkpoint: Path, facts: Facts, decisions: dict[Kind, Decis
             )
 
 
-def load(conductor: Conductor, checkpoint: Path) -> None:
+def load(conductor: Conductor, checkpoint: Path) -> dict[str, Any]:
     """Restore the data side from a checkpoint folder and rewind the journals to it.
+
+    Returns:
+        The sums of the trainer's log that were saved with it.
 
     Raises:
         UserError: see ``refuse_other_run``.
@@ -102,6 +105,7 @@ def load(conductor: Conductor, checkpoint: Path) -> None:
         decision.component.load_state_dict(state["components"][kind] | own)
     conductor.plan_log.rewind(state["plan_log_lines"])
     conductor.ledger_log.rewind(state["ledger_log_lines"])
+    return dict(state["logging"])
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:

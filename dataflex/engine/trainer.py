@@ -4,8 +4,8 @@
     how it counts        compute_loss        token losses once: weighted into the loss, summed in the ledger
                          training_step       after a step's last backward: the weights' common scale
     what was seen        on_step_end         the ledger is reduced, the mixer observes it
-    what survives        _save_checkpoint    the data side is written first, so that a checkpoint with the
-                         on_train_begin      trainer's last file is complete; it is read back here
+    what survives        _save_checkpoint    the data side, the trainer's files, and a seal when all is there
+                         on_train_begin      the data side is read back
 
 Evaluation goes the stock way: rows are numbered, and losses weighted, in training only.
 """
@@ -23,14 +23,15 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 from typing_extensions import override
 
-from dataflex.collectives import world
+from dataflex.collectives import concatenate_ranks, sum_over_ranks, world
+from dataflex.engine.checkpoints import remove_old, seal, step_of, unseal
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.feed import ROW_IDS, Feed
 from dataflex.engine.measuring import Bench, Measurements
 from dataflex.engine.state import load as load_data_side
 from dataflex.engine.state import save as save_data_side
 from dataflex.engine.weighing import Seen, Weighing
-from dataflex.errors import UserError
+from dataflex.errors import LoneError, UserError
 from dataflex.signals.losses import token_losses
 from dataflex.signals.passes import Rows, token_counts
 from dataflex.signals.reference import FrozenModel, Reference, excess_losses, make_reference
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     class _Base(Trainer):
         model: torch.nn.Module
         data_collator: Any
+        _tr_loss: torch.Tensor
+        _total_loss_scalar: float
+        _globalstep_last_logged: int
 else:
     _Base = object
 
@@ -109,6 +113,9 @@ class DynamicTrainer(_Base):
         self._weighing: Weighing | None = None
         self._losses: list[torch.Tensor] = []
         """What the backward passes of the present step returned."""
+        run_dir = Path(str(self.args.output_dir)).resolve()
+        goes_on = resume_from is not None and resume_from.resolve().parent == run_dir
+        self._saved_step = step_of(resume_from) if resume_from is not None and goes_on else -1
         self.add_callback(_DataSide(self, resume_from))
 
     def _make_bench(
@@ -196,10 +203,11 @@ class DynamicTrainer(_Base):
         try:
             return self.conductor.begin_step(step, self._signals)
         except UserError as error:
-            if not step:
+            if not step or isinstance(error, LoneError):
                 raise
             # What was trained so far must not be lost to, say, a reward server that is down.
-            self._save_checkpoint(self.model, trial=None)
+            if self._saved_step != step:
+                self._save_checkpoint(self.model, trial=None)
             raise UserError(
                 f"{error}; the run is saved at step {step} and goes on from there when it is started again"
             ) from error
@@ -289,10 +297,50 @@ class DynamicTrainer(_Base):
 
     @override
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        self._refuse_ruined_weights()
+        run_dir = Path(self._get_output_dir(trial))
+        folder = run_dir / f"checkpoint-{self.state.global_step}"
+        logging = self._logging_sums()
         if self.args.should_save:
-            folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-            save_data_side(self.conductor, folder)
-        super()._save_checkpoint(model, trial)
+            unseal(folder)
+            save_data_side(self.conductor, folder, logging)
+        # Old checkpoints are needed until this one is sealed.
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        # All ranks have written their files.
+        sum_over_ranks(torch.zeros(1))
+        if self.args.should_save:
+            seal(folder)
+            remove_old(run_dir, limit, self.state.best_model_checkpoint)
+        self._saved_step = self.state.global_step
+
+    def _refuse_ruined_weights(self) -> None:
+        weights = [p.detach() for p in self.model.parameters() if p.requires_grad]
+        ruined = not all(torch.stack([torch.isfinite(weight).all() for weight in weights]).tolist())
+        if float(sum_over_ranks(torch.tensor([float(ruined)]))):
+            raise UserError(
+                f"step {self.state.global_step} has made weights that are not finite, which are not saved: "
+                "lower learning_rate, set max_grad_norm, or use bf16 instead of fp16"
+            )
+
+    def _logging_sums(self) -> dict[str, Any]:
+        """Return what the Trainer has summed since it last logged; it forgets that when a run is cut."""
+        return {
+            "losses": concatenate_ranks(self._tr_loss.reshape(1)).tolist(),
+            "total": self._total_loss_scalar,
+            "last_step": self._globalstep_last_logged,
+        }
+
+    def restore_logging_sums(self, sums: dict[str, Any]) -> None:
+        """Go on with sums that were saved; other ranks than then share them equally."""
+        losses, (rank, size) = sums["losses"], world()
+        own = losses[rank] if len(losses) == size else sum(losses) / len(losses)
+        self._tr_loss.fill_(own)
+        self._total_loss_scalar = sums["total"]
+        self._globalstep_last_logged = sums["last_step"]
 
 
 class _DataSide(TrainerCallback):
@@ -306,7 +354,8 @@ class _DataSide(TrainerCallback):
         if self._resume_from is None:
             self._trainer.conductor.start()
         else:
-            load_data_side(self._trainer.conductor, self._resume_from)
+            logging = load_data_side(self._trainer.conductor, self._resume_from)
+            self._trainer.restore_logging_sums(logging)
 
     @override
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

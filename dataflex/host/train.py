@@ -7,12 +7,13 @@ import time
 from typing import Any
 
 from dataflex.engine import state
+from dataflex.engine.checkpoints import step_of
 from dataflex.engine.conductor import Conductor
 from dataflex.evidence.manifest import Manifest, is_completed
 from dataflex.host.arguments import HostArguments
 from dataflex.host.builders import generation_options, make_trainer
 from dataflex.host.prepare import Checked, Prepared, prepare
-from dataflex.host.resume import allow_cpu_resume, resume_point, set_aside_later, step_of
+from dataflex.host.resume import allow_cpu_resume, resume_point, set_aside_later
 from dataflex.signals.routers import freeze_routers
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from dataflex.engine.checkpoints import seal
 from dataflex.errors import UserError
 from dataflex.host.resume import resume_point, set_aside_later
 
@@ -131,12 +132,11 @@ def test_a_checkpoint_of_another_run_is_refused_and_left_alone(
 
 
 def test_resume_from_checkpoint_is_obeyed(tmp_path: Path) -> None:
-    for step, files in ((5, ("trainer_state.json", "dataflex/state.json")), (9, ("trainer_state.json",))):
-        for name in files:
-            file = tmp_path / f"checkpoint-{step}" / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("{}")
     five, nine = tmp_path / "checkpoint-5", tmp_path / "checkpoint-9"
+    for folder in (five, nine):
+        (folder / "dataflex").mkdir(parents=True)
+        (folder / "trainer_state.json").write_text("{}")
+    seal(five)
     assert resume_point(None, tmp_path, overwrite=False) == five
     assert resume_point(None, tmp_path, overwrite=True) is None
     assert resume_point(False, tmp_path, overwrite=False) is None
@@ -181,3 +181,26 @@ def test_overwriting_starts_anew(run: Callable[..., Run]) -> None:
     again = run(**RUNS["mix"], output_dir=str(first.folder), overwrite_output_dir=True)
     assert again.lines("ledger.jsonl") == lines
     assert json.loads((again.folder / "manifest.json").read_text())["resumed"] == 0
+
+
+def test_weights_that_are_not_finite_are_not_saved(run: Callable[..., Run], config: dict[str, Any]) -> None:
+    keys = RUNS["mix"] | {"save_strategy": "steps", "save_steps": 1, "learning_rate": 1e39}
+    folder = Path(config["output_dir"]).with_name("ruined")
+    with pytest.raises(UserError, match="step 1 has made weights that are not finite, which are not saved"):
+        run(**keys, output_dir=str(folder))
+    assert not list(folder.glob("checkpoint-*"))
+
+
+def test_the_trainers_log_is_that_of_one_run(run: Callable[..., Run]) -> None:
+    """Its sums between two logs are not in the Trainer's own state; here a checkpoint falls between logs."""
+    keys = RUNS["mix"] | {"logging_steps": 4, "save_strategy": "steps", "save_steps": 6}
+    whole = run(**keys)
+    cut = whole.folder.with_name("cut")
+    shutil.copytree(whole.folder, cut)
+    shutil.rmtree(cut / "checkpoint-11")
+    resumed = run(**keys, output_dir=str(cut))
+    assert resumed.losses == whole.losses
+    means = [
+        json.loads((one / "train_results.json").read_text())["train_loss"] for one in (whole.folder, cut)
+    ]
+    assert means[0] == means[1]
