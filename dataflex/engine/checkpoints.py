@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 FOLDER = "dataflex"
 """Holds the data side, and the seal, of a checkpoint."""
@@ -28,20 +29,36 @@ def checkpoints_of(run_dir: Path) -> list[Path]:
 
 def is_complete(checkpoint: Path) -> bool:
     """Tell whether every file that the seal names is there in its full size."""
+    return _intact_seal(checkpoint) is not None
+
+
+def is_resumable(checkpoint: Path) -> bool:
+    """Tell whether a run can go on from a checkpoint: it is whole, and was not of the model alone."""
+    content = _intact_seal(checkpoint)
+    return content is not None and content["resumable"] is True
+
+
+def _intact_seal(checkpoint: Path) -> dict[str, Any] | None:
     try:
-        sizes = json.loads((checkpoint / _SEAL).read_text())["files"]
-        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+        content = json.loads((checkpoint / _SEAL).read_text())
+        fits = [(checkpoint / name).stat().st_size == size for name, size in content["files"].items()]
+        return dict(content) if all(fits) and "resumable" in content else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+        return None
 
 
-def seal(checkpoint: Path) -> None:
-    """Declare a checkpoint whole, as it lies there."""
+def seal(checkpoint: Path, *, resumable: bool) -> None:
+    """Declare a checkpoint whole, as it lies there.
+
+    Args:
+        checkpoint: its folder.
+        resumable: whether it holds the optimizer and the random states too.
+    """
     unseal(checkpoint)
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file())
     sizes = {path.relative_to(checkpoint).as_posix(): path.stat().st_size for path in files}
     temporary = checkpoint / f"{_SEAL}.tmp"
-    temporary.write_text(json.dumps({"files": sizes}, indent=2))
+    temporary.write_text(json.dumps({"resumable": resumable, "files": sizes}, indent=2))
     temporary.replace(checkpoint / _SEAL)
 
 

@@ -313,7 +313,7 @@ class DynamicTrainer(_Base):
         # All ranks have written their files.
         sum_over_ranks(torch.zeros(1))
         if self.args.should_save:
-            seal(folder)
+            seal(folder, resumable=not self.args.save_only_model)
             remove_old(run_dir, limit, self.state.best_model_checkpoint)
         self._saved_step = self.state.global_step
 

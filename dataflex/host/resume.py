@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from dataflex.collectives import concatenate_ranks
-from dataflex.engine.checkpoints import checkpoints_of, is_complete, step_of
+from dataflex.engine.checkpoints import checkpoints_of, is_complete, is_resumable, step_of
 from dataflex.errors import UserError
 
 
@@ -40,10 +40,13 @@ def _found(given: Any, output_dir: Path, *, overwrite: bool) -> Path | None:
     if given is False or (isinstance(given, str) and given.lower() == "false"):
         return None
     if isinstance(given, str) and given.lower() != "true":
-        if not is_complete(Path(given)):
-            raise UserError(f"resume_from_checkpoint: {given} is not a complete checkpoint of a dynamic run")
+        if not is_resumable(Path(given)):
+            raise UserError(
+                f"resume_from_checkpoint: {given} is not a complete checkpoint of a dynamic run, with its "
+                "optimizer (save_only_model: false)"
+            )
         return Path(given)
-    newest = next((path for path in reversed(checkpoints_of(output_dir)) if is_complete(path)), None)
+    newest = next((path for path in reversed(checkpoints_of(output_dir)) if is_resumable(path)), None)
     if given is None:
         return None if overwrite else newest
     if newest is None:

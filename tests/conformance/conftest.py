@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .harness import Box
+from .harness import Box, start_server
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +13,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def _server() -> None:
+    start_server()
+
+
 @pytest.fixture
-def box(tmp_path: Path, tiny: Path, cache: Path) -> Callable[..., Box]:
+def box(_server: None, tmp_path: Path, tiny: Path, cache: Path) -> Callable[..., Box]:
     """Make a folder for a run of a configuration."""
 
     def make(name: str, config: dict[str, Any], ranks: int = 1) -> Box:

@@ -3,10 +3,13 @@
 import json
 import multiprocessing
 import multiprocessing.connection
+import os
 import shutil
 import socket
+import sys
 import time
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -63,7 +66,6 @@ class Box:
         """Run the command until all ranks have ended; those that hang are killed, and counted as hung."""
         self.starts += 1
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([f"{__package__}.libraries"])
         logs = [self.folder / f"log-{self.starts}-{rank}.txt" for rank in range(self._ranks)]
         port = _free_port()
         processes = []
@@ -102,6 +104,21 @@ class Box:
     def passed(self) -> dict[str, int]:
         """Return how often the last start, if it was not killed, has passed each place."""
         return dict(json.loads((self.folder / "places-0.json").read_text()))
+
+
+def start_server() -> None:
+    """Start the process that has the libraries loaded; it ends with this one."""
+    multiprocessing.set_forkserver_preload([f"{__package__}.libraries"])
+    before = os.environ.get("PYTHONPATH")
+    # Python 3.11 does not hand the search path on to what is loaded there.
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def _wait(processes: list[BaseProcess]) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dataflex.engine.checkpoints import is_complete, remove_old, seal, unseal
+from dataflex.errors import UserError
 from dataflex.host.resume import resume_point, set_aside_later
 
 FILES = {"model.safetensors": "weights", "optimizer.pt": "moments", "dataflex/state.json": "{}"}
@@ -16,7 +17,7 @@ def checkpoint(run: Path, step: int) -> Path:
     for name, content in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
-    seal(folder)
+    seal(folder, resumable=True)
     return folder
 
 
@@ -43,8 +44,19 @@ def test_a_checkpoint_that_is_written_again_is_not_whole_meanwhile(tmp_path: Pat
     unseal(folder)
     assert not is_complete(folder)
     (folder / "optimizer.pt").write_text("other moments")
-    seal(folder)
+    seal(folder, resumable=True)
     assert is_complete(folder)
+
+
+def test_a_model_alone_is_kept_but_not_resumed_from(tmp_path: Path) -> None:
+    checkpoint(tmp_path, 3)
+    for step in (6, 9):
+        seal(checkpoint(tmp_path, step), resumable=False)
+    assert resume_point(None, tmp_path, overwrite=False) == tmp_path / "checkpoint-3"
+    with pytest.raises(UserError, match="save_only_model"):
+        resume_point(str(tmp_path / "checkpoint-9"), tmp_path, overwrite=False)
+    remove_old(tmp_path, 2, None)
+    assert names(tmp_path) == ["checkpoint-6", "checkpoint-9"]
 
 
 def names(run: Path) -> list[str]:

@@ -136,7 +136,7 @@ def test_resume_from_checkpoint_is_obeyed(tmp_path: Path) -> None:
     for folder in (five, nine):
         (folder / "dataflex").mkdir(parents=True)
         (folder / "trainer_state.json").write_text("{}")
-    seal(five)
+    seal(five, resumable=True)
     assert resume_point(None, tmp_path, overwrite=False) == five
     assert resume_point(None, tmp_path, overwrite=True) is None
     assert resume_point(False, tmp_path, overwrite=False) is None
