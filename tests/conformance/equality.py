@@ -10,6 +10,8 @@ import torch
 
 VOLATILE = {"train_runtime", "train_samples_per_second", "train_steps_per_second"}
 """Keys of the Trainer's log that tell the time."""
+ARGUMENTS = "training_args.bin"
+"""Holds the path that was resumed from."""
 JOURNALS = ("plan_log.jsonl", "ledger.jsonl")
 
 
@@ -58,13 +60,19 @@ def _of_checkpoints(one: Path, other: Path) -> list[str]:
         elif name.suffix in (".pt", ".pth"):
             # The Trainer's own random states hold more than plain tensors.
             same = identical(*(torch.load(file, weights_only=False) for file in (mine, theirs)))
-        elif name.name == "training_args.bin":
+        elif name.name == ARGUMENTS:
             continue
+        elif name.name == "complete.json":
+            same = _sizes(mine) == _sizes(theirs)
         else:
             same = mine.read_bytes() == theirs.read_bytes()
         if not same:
             found.append(str(name))
     return found
+
+
+def _sizes(seal: Path) -> dict[str, int]:
+    return {name: size for name, size in json.loads(seal.read_text())["files"].items() if name != ARGUMENTS}
 
 
 def _trainer_state(folder: Path) -> dict[str, Any]:
