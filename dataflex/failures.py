@@ -75,28 +75,25 @@ class _Listener(threading.Thread):
         """The failure that another rank has told of."""
 
     def run(self) -> None:
-        try:
+        # Without the store's host the run is at its end, or the process group tells of it.
+        with suppress(RuntimeError, ValueError):
             self._listen()
-        except RuntimeError:
-            # The store's host has ended: the run is at its end, or the process group tells it.
-            return
+        if self.heard is not None and not self.over.wait(_OWN_END):
+            _tell(self.heard, self._report)
+            sys.stdout.flush()
+            os._exit(_status(self.heard))
 
     def _listen(self) -> None:
         shared = None
         while not self.over.wait(_LOOK):
             if shared is None and dist.is_initialized():
-                shared = store()
                 # The other thread may wait in the store for long; a connection serves one at a time.
+                shared = store()
                 shared = shared.clone() if hasattr(shared, "clone") else shared
             if shared is not None and shared.check([_FAILED]):
                 self.heard = json.loads(shared.get(_FAILED))
                 shared.add(_HEARD, 1)
-                break
-        if self.heard is None or self.over.wait(_OWN_END):
-            return
-        _tell(self.heard, self._report)
-        sys.stdout.flush()
-        os._exit(_status(self.heard))
+                return
 
 
 def _fail(error: Exception, heard: dict[str, Any] | None, report: Report) -> int:

@@ -16,6 +16,9 @@ import torch.nn.functional as F
 from dataflex.collectives import concatenate_ranks, sum_over_ranks
 from dataflex.engine.component import FloatArray, IntArray, StepLosses
 
+_BAD = 3
+"""Row of a step's sums that counts the samples whose losses are not finite."""
+
 
 class NotFiniteError(ArithmeticError):
     """A step's losses are not finite.
@@ -64,7 +67,10 @@ class Ledger:
             excess: sums of excess losses and of their positive parts, shape ``(B, 2)``.
             router_counts: tokens of each sample that each expert got, shape ``(B, layers, experts)``.
         """
-        columns = [torch.stack([loss_sums, loss_tokens, torch.ones_like(loss_sums)]).double()]
+        looked_at = loss_sums if excess is None else loss_sums + excess.sum(1)
+        # Counted, because one that is not finite leaves its mark on the sums of all domains.
+        bad = ~torch.isfinite(looked_at)
+        columns = [torch.stack([loss_sums, loss_tokens, torch.ones_like(loss_sums), bad]).double()]
         if excess is not None:
             columns.append(excess.T.double())
         if router_counts is not None:
@@ -89,12 +95,9 @@ class Ledger:
         if self._step is None:
             raise RuntimeError("an optimizer step ended in which no micro-batch was recorded")
         sums = sum_over_ranks(self._step).cpu().numpy()
-        if not np.isfinite(sums).all():
-            found = concatenate_ranks((~torch.isfinite(self._step)).any(0)[None].double()).cpu().numpy() > 0
-            # Finite sums of ranks may overflow together.
-            domains = found.any(0) | ~np.isfinite(sums).all(0)
-            ranks = np.flatnonzero(found.any(1)).tolist() or list(range(len(found)))
-            raise NotFiniteError(np.flatnonzero(domains).tolist(), ranks)
+        if sums[_BAD].any():
+            ranks = concatenate_ranks(self._step[_BAD, None]).cpu().numpy().any(1)
+            raise NotFiniteError(np.flatnonzero(sums[_BAD]).tolist(), np.flatnonzero(ranks).tolist())
         self._step = None
         self._interval[:3] += sums[:3]
         if asked:
@@ -102,7 +105,7 @@ class Ledger:
         counts = sums[1:3].astype(np.int64)
         self.total_loss_tokens += counts[0]
         self.total_samples += counts[1]
-        rest = sums[3:]
+        rest = sums[_BAD + 1 :]
         routed = None
         if self._experts is not None:
             columns = self._experts.numel()
