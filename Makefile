@@ -14,7 +14,7 @@ MEASURED ?= runs/efficiency/results
 BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream $(UPSTREAM))
 TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.jsonl) runs/efficiency/corpus/instructions.jsonl)
 
-.PHONY: demo test study review lint format efficiency efficiency-corpus efficiency-upstream clean help
+.PHONY: demo test test-crash study review lint format efficiency efficiency-corpus efficiency-upstream clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ test: $(VENV)/installed ## set up, then lint, format check, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
+
+test-crash: $(VENV)/installed ## kill every method's runs at every step, in every pass and every file (hours)
+	$(BIN)/pytest tests/conformance -m crash
 
 study: $(VENV)/installed ## the demo grid with six seeds, to runs/study
 	$(SNAKEMAKE) --configfile workflow/config/study.yaml

@@ -59,15 +59,17 @@ def _train(config: Path, overrides: list[str]) -> None:
             raise typer.Exit(status)
         return
 
+    from dataflex.failures import ending_together
     from dataflex.host import static
     from dataflex.host.prepare import check
     from dataflex.host.train import train as train_dynamic
 
-    checked = check(values)
-    if own.is_dynamic:
-        train_dynamic(checked)
-    else:
-        static.train(checked)
+    with ending_together(launch.report_to_launcher):
+        checked = check(values)
+        if own.is_dynamic:
+            train_dynamic(checked)
+        else:
+            static.train(checked)
 
 
 @app.command()

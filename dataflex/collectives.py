@@ -5,17 +5,21 @@ Everything that decides about data goes through here, so that every rank decides
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
 from dataflex.arrays import FloatArray
-from dataflex.errors import UserError
+from dataflex.errors import LoneError, UserError
 
 T = TypeVar("T")
+
+_MEETING = 10.0
+"""Seconds that a rank with a mistake waits for the others, to tell it where they listen."""
 
 
 def world() -> tuple[int, int]:
@@ -29,6 +33,11 @@ def wait_for_ranks() -> None:
     """Return when every rank has come here."""
     if world()[1] > 1:
         dist.barrier()
+
+
+def store() -> Any:
+    """Return the store of the process group, which works beside collective operations."""
+    return dist.distributed_c10d._get_default_store()
 
 
 def _on_the_wire(values: torch.Tensor) -> torch.Tensor:
@@ -68,10 +77,13 @@ def from_first_rank(values: torch.Tensor) -> torch.Tensor:
 def agreed(action: Callable[[], T]) -> T:
     """Run an action on every rank; a mistake that one of them finds ends all of them with its message.
 
-    The action's own collective operations must have matched up to where it failed.
+    The others hear of it when their own action is over. When that takes long, or waits in a collective
+    operation for the rank with the mistake, the error is raised on that rank alone, and
+    ``failures.ending_together`` ends the others.
 
     Raises:
         UserError: the action raised it on some rank; the lowest one's.
+        LoneError: the action raised a ``UserError`` here, and other ranks are still in theirs.
     """
     if world()[1] == 1:
         return action()
@@ -79,7 +91,11 @@ def agreed(action: Callable[[], T]) -> T:
     try:
         result = action()
     except UserError as error:
+        if not _all_arrive():
+            raise LoneError(str(error)) from error
         message = str(error).encode()
+    else:
+        _arrive()
     sizes = concatenate_ranks(torch.tensor([len(message)]))
     if sizes.any():
         padded = torch.zeros(int(sizes.max()), dtype=torch.uint8)
@@ -88,6 +104,22 @@ def agreed(action: Callable[[], T]) -> T:
         first = int(sizes.nonzero()[0])
         raise UserError(bytes(every[first, : int(sizes[first])].tolist()).decode())
     return result  # type: ignore[return-value]
+
+
+def _arrive() -> int:
+    """Note that this rank's action is over; return how many of its actions are."""
+    return int(store().add(f"dataflex/arrived/{dist.get_rank()}", 1))
+
+
+def _all_arrive() -> bool:
+    """Wait until the actions of all ranks are over; tell whether they are in time."""
+    mine, shared = _arrive(), store()
+    stop = time.monotonic() + _MEETING
+    while any(shared.add(f"dataflex/arrived/{rank}", 0) < mine for rank in range(dist.get_world_size())):
+        if time.monotonic() > stop:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def on_first_rank(function: Callable[[], FloatArray]) -> FloatArray:

@@ -12,3 +12,7 @@ class UserError(Exception):
 def one_line(error: BaseException) -> str:
     """Return what an error of another library says, on one line, to quote it; its type if nothing."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+class LoneError(UserError):
+    """A mistake that this rank alone knows of: it must not enter another collective operation."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shutil
 import statistics
 import textwrap
 from pathlib import Path
@@ -99,6 +100,34 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save_pretrained(folder / "model")
     model.save_pretrained(folder / "model")
     return folder
+
+
+EXPERTS: dict[str, Any] = {
+    "head_dim": 16,
+    "moe_intermediate_size": 16,
+    "shared_expert_intermediate_size": 16,
+    "num_experts": 4,
+    "num_local_experts": 4,
+}
+"""Of the siblings with experts alone."""
+
+
+@pytest.fixture(scope="session")
+def experts(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of untrained mixture-of-experts models, by architecture, with the tiny model's tokenizer."""
+    from transformers import AutoConfig
+
+    from .models import KINDS_OF_EXPERTS, with_experts
+
+    like = AutoConfig.from_pretrained(tiny / "model")
+    tokens = {key: getattr(like, key) for key in ("vocab_size", "eos_token_id", "pad_token_id")}
+    folders = {}
+    for kind in KINDS_OF_EXPERTS:
+        folders[kind] = tmp_path_factory.mktemp(kind)
+        with_experts(kind, **tokens, **SIZES, **EXPERTS).save_pretrained(folders[kind])
+        for file in (tiny / "model").glob("*token*"):
+            shutil.copy(file, folders[kind])
+    return folders
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from dataflex.collectives import agreed, from_first_rank
 from dataflex.engine import answers
 from dataflex.engine.base import Need
 from dataflex.engine.decision import Decision
-from dataflex.engine.divergence import refuse_diverged
+from dataflex.engine.divergence import diverged
 from dataflex.engine.factors import loss_factors
 from dataflex.engine.facts import Facts
-from dataflex.engine.ledger import Ledger
+from dataflex.engine.ledger import Ledger, NotFiniteError
 from dataflex.engine.ledger_log import LedgerLog
 from dataflex.engine.mixer import Mixer
 from dataflex.engine.order import Order
@@ -221,8 +221,11 @@ class Conductor:
         Raises:
             UserError: its loss is not finite, on all ranks; neither mixer nor logs have seen it.
         """
-        losses = self.ledger.close_step(self.recipe.proportions, asked=self.mixes)
-        refuse_diverged(losses.loss_sums, step)
+        try:
+            losses = self.ledger.close_step(self.recipe.proportions, asked=self.mixes)
+        except NotFiniteError as error:
+            domains = [self.facts.domains[index] for index in error.domains]
+            raise diverged(step, domains, error.ranks) from None
         mix = self.decisions.get("mix")
         if mix is not None:
             assert isinstance(mix.component, Mixer)

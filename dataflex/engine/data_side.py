@@ -19,6 +19,7 @@ class DataSide(TrainerCallback):
     Args:
         conductor: of the run.
         resume_from: checkpoint that the run goes on from.
+        restore_logging: takes the sums of the trainer's log that a checkpoint holds.
         end_weighing: shows a step's samples to the weighter, before the step is closed.
         close_feed: ends the workers that read ahead.
     """
@@ -27,10 +28,12 @@ class DataSide(TrainerCallback):
         self,
         conductor: Conductor,
         resume_from: Path | None,
+        restore_logging: Callable[[dict[str, Any]], None],
         end_weighing: Callable[[], None],
         close_feed: Callable[[], None],
     ) -> None:
         self._conductor, self._resume_from = conductor, resume_from
+        self._restore_logging = restore_logging
         self._end_weighing, self._close_feed = end_weighing, close_feed
 
     @override
@@ -38,7 +41,7 @@ class DataSide(TrainerCallback):
         if self._resume_from is None:
             self._conductor.start()
         else:
-            data_state.load(self._conductor, self._resume_from)
+            self._restore_logging(data_state.load(self._conductor, self._resume_from))
 
     @override
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

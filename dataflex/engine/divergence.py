@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from dataflex.arrays import FloatArray
 from dataflex.errors import UserError
 
 
-def refuse_diverged(losses: FloatArray, step: int) -> None:
-    """Refuse losses of a training step, of any shape, unless all of them are finite.
+def diverged(step: int, domains: Sequence[str], ranks: Sequence[int]) -> UserError:
+    """Return the error of a training step whose losses are not all finite; it says where, and what to change.
 
-    Raises:
-        UserError: says what to change.
+    Args:
+        step: of the optimizer, from 0.
+        domains: those whose losses are not finite.
+        ranks: the processes that met it.
     """
-    if not np.isfinite(losses).all():
-        raise UserError(
-            f"the loss is not finite at step {step}: training has diverged; lower learning_rate, or say bf16 "
-            "instead of fp16"
-        )
+    return UserError(
+        f"the loss at step {step} is not finite in domain {', '.join(domains)} (rank "
+        f"{', '.join(map(str, ranks))}): training has diverged; lower learning_rate, set max_grad_norm, or "
+        "use bf16 instead of fp16, then go on from the last checkpoint, which is from before"
+    )

@@ -14,8 +14,24 @@ import torch
 import torch.nn.functional as F
 
 from dataflex.arrays import FloatArray, IntArray
-from dataflex.collectives import sum_over_ranks
+from dataflex.collectives import concatenate_ranks, sum_over_ranks
 from dataflex.engine.step_losses import StepLosses
+
+_BAD = 3
+"""Row of a step's sums that counts the samples whose losses are not finite."""
+
+
+class NotFiniteError(ArithmeticError):
+    """A step's losses are not finite.
+
+    Args:
+        domains: indices of the domains in which that is so.
+        ranks: the processes that met it.
+    """
+
+    def __init__(self, domains: list[int], ranks: list[int]) -> None:
+        super().__init__(domains, ranks)
+        self.domains, self.ranks = domains, ranks
 
 
 class Ledger:
@@ -52,7 +68,10 @@ class Ledger:
             excess: sums of excess losses and of their positive parts, shape ``(B, 2)``.
             router_counts: tokens of each sample that each expert got, shape ``(B, layers, experts)``.
         """
-        columns = [torch.stack([loss_sums, loss_tokens, torch.ones_like(loss_sums)]).double()]
+        looked_at = loss_sums if excess is None else loss_sums + excess.sum(1)
+        # Counted, because one that is not finite leaves its mark on the sums of all domains.
+        bad = ~torch.isfinite(looked_at)
+        columns = [torch.stack([loss_sums, loss_tokens, torch.ones_like(loss_sums), bad]).double()]
         if excess is not None:
             columns.append(excess.T.double())
         if router_counts is not None:
@@ -70,10 +89,16 @@ class Ledger:
         Args:
             proportions: shares of the loss tokens that the step was drawn with.
             asked: whether it was drawn by domain.
+
+        Raises:
+            NotFiniteError: on all ranks, when a loss was NaN or infinite on one of them.
         """
         if self._step is None:
             raise RuntimeError("an optimizer step ended in which no micro-batch was recorded")
         sums = sum_over_ranks(self._step).cpu().numpy()
+        if sums[_BAD].any():
+            ranks = concatenate_ranks(self._step[_BAD, None]).cpu().numpy().any(1)
+            raise NotFiniteError(np.flatnonzero(sums[_BAD]).tolist(), np.flatnonzero(ranks).tolist())
         self._step = None
         self._interval[:3] += sums[:3]
         if asked:
@@ -81,7 +106,7 @@ class Ledger:
         counts = sums[1:3].astype(np.int64)
         self.total_loss_tokens += counts[0]
         self.total_samples += counts[1]
-        rest = sums[3:]
+        rest = sums[_BAD + 1 :]
         routed = None
         if self._experts is not None:
             columns = self._experts.numel()

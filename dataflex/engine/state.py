@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from dataflex.engine.checkpoints import FOLDER
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.decision import Decision
 from dataflex.engine.facts import Facts
@@ -21,36 +22,17 @@ from dataflex.engine.recipe import Recipe
 from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 
-FOLDER = "dataflex"
 _SCHEMA = 1
 
 
-def is_complete(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint holds the data side and the trainer's last file, which a kill may cut off."""
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return (checkpoint / FOLDER / "state.json").is_file()
+def save(conductor: Conductor, checkpoint: Path, logging: dict[str, Any]) -> None:
+    """Write the data side into a checkpoint folder.
 
-
-def refuse_model_alone(checkpoint: Path) -> None:
-    """Refuse to go on from a checkpoint without the states of the optimizer and of random numbers.
-
-    The Trainer would go on without them, to another end than the run that never stopped.
-
-    Raises:
-        UserError: it was saved with ``save_only_model: true``.
+    Args:
+        conductor: the data side.
+        checkpoint: the folder; made if need be.
+        logging: sums of the trainer's log that it does not save itself, as JSON types.
     """
-    if not any(checkpoint.glob("rng_state*.pth")):
-        raise UserError(
-            f"{checkpoint} holds the model alone, as save_only_model: true leaves it: the run can't go on "
-            "from it; choose another output_dir, or set overwrite_output_dir: true to start anew"
-        )
-
-
-def save(conductor: Conductor, checkpoint: Path) -> None:
-    """Write the data side into a checkpoint folder; its ``state.json`` comes last."""
     folder = checkpoint / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     recipe = conductor.recipe
@@ -79,10 +61,9 @@ def save(conductor: Conductor, checkpoint: Path) -> None:
             kind: {key: value for key, value in values.items() if f"{kind}/{key}" not in arrays}
             for kind, values in learned.items()
         },
+        "logging": logging,
     }
-    temporary = folder / "state.json.tmp"
-    temporary.write_text(json.dumps(state))
-    temporary.replace(folder / "state.json")
+    (folder / "state.json").write_text(json.dumps(state))
 
 
 def refuse_other_run(checkpoint: Path, facts: Facts, decisions: dict[Kind, Decision]) -> None:
@@ -101,8 +82,11 @@ def refuse_other_run(checkpoint: Path, facts: Facts, decisions: dict[Kind, Decis
             )
 
 
-def load(conductor: Conductor, checkpoint: Path) -> None:
+def load(conductor: Conductor, checkpoint: Path) -> dict[str, Any]:
     """Restore the data side from a checkpoint folder and rewind the journals to it.
+
+    Returns:
+        The sums of the trainer's log that were saved with it.
 
     Raises:
         UserError: see ``refuse_other_run``.
@@ -127,6 +111,7 @@ def load(conductor: Conductor, checkpoint: Path) -> None:
         decision.component.load_state_dict(state["components"][kind] | own)
     conductor.plan_log.rewind(state["plan_log_lines"])
     conductor.ledger_log.rewind(state["ledger_log_lines"])
+    return dict(state["logging"])
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:

@@ -4,8 +4,8 @@
     how it counts        compute_loss        token losses once: weighted into the loss, summed in the ledger
                          training_step       after a step's last backward: the weights' common scale
     what was seen        on_step_end         the ledger is reduced, the mixer observes it
-    what survives        _save_checkpoint    the data side is written first, so that a checkpoint with the
-                         on_train_begin      trainer's last file is complete; it is read back here
+    what survives        _save_checkpoint    the data side, the trainer's files, and a seal when all is there
+                         on_train_begin      the data side is read back
 
 ``on_step_end`` and ``on_train_begin`` are in ``data_side``. Evaluation goes the stock way: rows are numbered,
 and losses weighted, in training only.
@@ -25,23 +25,23 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 from typing_extensions import override
 
-from dataflex.collectives import from_first_rank, wait_for_ranks, world
+from dataflex.collectives import concatenate_ranks, from_first_rank, sum_over_ranks, wait_for_ranks, world
 from dataflex.engine.bench import Bench
+from dataflex.engine.checkpoints import is_resumable, remove_old, seal, unseal
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.data_side import DataSide
 from dataflex.engine.feed import ROW_IDS, Feed
 from dataflex.engine.measuring import Measurements
 from dataflex.engine.seen import Seen
-from dataflex.engine.state import is_complete
 from dataflex.engine.state import save as save_data_side
 from dataflex.engine.ticks import Ticks
 from dataflex.engine.weighing import Weighing
-from dataflex.errors import UserError
+from dataflex.errors import LoneError, UserError
 from dataflex.signals.losses import token_losses
 from dataflex.signals.passes import Rows, token_counts
 from dataflex.signals.reference import FrozenModel, Reference, excess_losses, make_reference
 from dataflex.signals.routers import RouterTap
-from dataflex.signals.sharding import loading_whole
+from dataflex.signals.sharding import loading_whole, own_part
 from dataflex.signals.states import StateTap
 from dataflex.signals.twins import twins
 from dataflex.signals.untouched import untouched
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     class _Base(Trainer):
         model: torch.nn.Module
         data_collator: Any
+        _tr_loss: torch.Tensor
+        _total_loss_scalar: float
+        _globalstep_last_logged: int
 else:
     _Base = object
 
@@ -101,7 +104,9 @@ class DynamicTrainer(_Base):
         self._weighing: Weighing | None = None
         self._losses: list[torch.Tensor] = []
         """What the backward passes of the present step returned."""
-        self.add_callback(DataSide(conductor, resume_from, self.end_weighing, self.close_feed))
+        self.add_callback(
+            DataSide(conductor, resume_from, self._restore_logging_sums, self.end_weighing, self.close_feed)
+        )
 
     def _make_bench(
         self, row_lengths: IntArray, validation: Sequence[dict[str, Any]] | None, end_tokens: Sequence[int]
@@ -190,7 +195,7 @@ class DynamicTrainer(_Base):
         try:
             return self.conductor.begin_step(step, self._signals)
         except UserError as error:
-            if not step:
+            if not step or isinstance(error, LoneError):
                 raise
             # What was trained so far must not be lost to, say, a reward server that is down.
             self._save_to_go_on_from()
@@ -200,9 +205,7 @@ class DynamicTrainer(_Base):
 
     def _save_to_go_on_from(self) -> None:
         """Save a whole checkpoint at the end of a run that could not go on."""
-        here = not self.args.save_only_model and is_complete(self._checkpoint_folder(None))
-        if from_first_rank(torch.tensor([here])):
-            # A kill while it is written once more would leave a spoilt checkpoint that looks whole.
+        if from_first_rank(torch.tensor([is_resumable(self._checkpoint_folder(None))])):
             return
         self.args.save_only_model = False
         self._save_checkpoint(self.model, trial=None)
@@ -294,15 +297,48 @@ class DynamicTrainer(_Base):
 
     @override
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        self._refuse_ruined_weights()
+        folder = self._checkpoint_folder(trial)
+        logging = self._logging_sums()
         if self.args.should_save:
-            save_data_side(self.conductor, self._checkpoint_folder(trial))
-        super()._save_checkpoint(model, trial)
-
-    @override
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        # The file that makes a checkpoint whole is written next: not before every rank's random states.
+            unseal(folder)
+            save_data_side(self.conductor, folder, logging)
+        # Old checkpoints are needed until this one is sealed.
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        # The seal comes when all ranks have written their files.
         wait_for_ranks()
+        if self.args.should_save:
+            seal(folder, resumable=not self.args.save_only_model)
+            remove_old(folder.parent, limit, self.state.best_model_checkpoint)
+
+    def _refuse_ruined_weights(self) -> None:
+        weights = [own_part(p) for p in self.model.parameters() if p.requires_grad]
+        ruined = not all(torch.stack([torch.isfinite(weight).all() for weight in weights]).tolist())
+        if float(sum_over_ranks(torch.tensor([float(ruined)]))):
+            raise UserError(
+                f"step {self.state.global_step} has made weights that are not finite, which are not saved: "
+                "lower learning_rate, set max_grad_norm, or use bf16 instead of fp16"
+            )
+
+    def _logging_sums(self) -> dict[str, Any]:
+        """Return what the Trainer has summed since it last logged; it forgets that when a run is cut."""
+        return {
+            "losses": concatenate_ranks(self._tr_loss.reshape(1)).tolist(),
+            "total": self._total_loss_scalar,
+            "last_step": self._globalstep_last_logged,
+        }
+
+    def _restore_logging_sums(self, sums: dict[str, Any]) -> None:
+        """Go on with sums that were saved; other ranks than then share them equally."""
+        losses, (rank, size) = sums["losses"], world()
+        own = losses[rank] if len(losses) == size else sum(losses) / len(losses)
+        self._tr_loss.fill_(own)
+        self._total_loss_scalar = sums["total"]
+        self._globalstep_last_logged = sums["last_step"]
 
     def _checkpoint_folder(self, trial: Any) -> Path:
         """Return where the checkpoint of the present step lies; the name is the stock Trainer's."""

@@ -19,7 +19,7 @@ from dataflex.engine.answers import sample_weights
 from dataflex.engine.conductor import Conductor
 from dataflex.engine.context import Context, Samples
 from dataflex.engine.decision import Decision
-from dataflex.engine.divergence import refuse_diverged
+from dataflex.engine.divergence import diverged
 from dataflex.engine.factors import common_scale, token_weights
 from dataflex.engine.seen import Seen
 from dataflex.engine.signals import Signals
@@ -119,13 +119,20 @@ class Weighing:
         answer = weighter.weights(losses, replace(self._context(), samples=samples))
         return sample_weights(answer, self._decision.name, len(losses))
 
+    def _refuse_diverged(self, parts: Sequence[Seen], tables: Sequence[FloatArray]) -> None:
+        bad = ~np.isfinite(np.concatenate(tables)[:, 0])
+        if bad.any():
+            found = torch.cat([part.domains for part in parts]).cpu()[torch.from_numpy(bad)].unique().tolist()
+            names = self._conductor.facts.domains
+            raise diverged(self._step, [names[index] for index in found], [world()[0]])
+
     def _weigh(self, weighter: Weighter, parts: Sequence[Seen]) -> list[tuple[FloatArray, FloatArray]]:
         """Return weights and factors of some micro-batches of this rank: of one, or of all of the step.
 
         Weights that have a common scale, of a part of the step, are left without it: see ``scale``.
         """
         tables = [part.table() for part in parts]
-        refuse_diverged(np.concatenate(tables), self._step)
+        self._refuse_diverged(parts, tables)
         if weighter.by_sample():
             weights = [
                 self._ask(weighter, _means(*table.T), part.samples())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dataflex.engine import state
+import torch
+
+from dataflex.collectives import concatenate_ranks
+from dataflex.engine.checkpoints import checkpoints_of, is_complete, is_resumable, step_of
 from dataflex.errors import UserError
 
 
@@ -21,20 +25,46 @@ def resume_point(given: Any, output_dir: Path, *, overwrite: bool) -> Path | Non
         overwrite: the configuration's ``overwrite_output_dir``; it keeps None from looking.
 
     Raises:
-        UserError: the checkpoint that was asked for is missing or not complete.
+        UserError: the checkpoint that was asked for is missing or not complete, or ranks see different ones.
     """
+    found = _found(given, output_dir, overwrite=overwrite)
+    steps = concatenate_ranks(torch.tensor([-1 if found is None else step_of(found)])).tolist()
+    if len(set(steps)) > 1:
+        raise UserError(
+            f"output_dir: ranks see different newest checkpoints in {output_dir} (of steps {steps}, -1 is "
+            "none): put it on a file system that all of them share"
+        )
+    return found
+
+
+def _found(given: Any, output_dir: Path, *, overwrite: bool) -> Path | None:
     if given is False or (isinstance(given, str) and given.lower() == "false"):
         return None
     if isinstance(given, str) and given.lower() != "true":
-        if not state.is_complete(Path(given)):
+        if not is_complete(Path(given)):
             raise UserError(f"resume_from_checkpoint: {given} is not a complete checkpoint of a dynamic run")
         return Path(given)
-    newest = max(_checkpoints(output_dir, complete=True), key=step_of, default=None)
+    newest = next((path for path in reversed(checkpoints_of(output_dir)) if is_complete(path)), None)
     if given is None:
         return None if overwrite else newest
     if newest is None:
         raise UserError(f"resume_from_checkpoint is true, but {output_dir} holds no complete checkpoint")
     return newest
+
+
+def refuse_model_alone(checkpoint: Path) -> None:
+    """Refuse to go on from a checkpoint without the states of the optimizer and of random numbers.
+
+    The Trainer would go on without them, to another end than the run that never stopped.
+
+    Raises:
+        UserError: it was saved with ``save_only_model: true``.
+    """
+    if not is_resumable(checkpoint):
+        raise UserError(
+            f"{checkpoint} holds the model alone, as save_only_model: true leaves it: the run can't go on "
+            "from it; choose another output_dir, or set overwrite_output_dir: true to start anew"
+        )
 
 
 def refuse_other_ranks(checkpoint: Path, training: Any) -> None:
@@ -58,35 +88,26 @@ def refuse_other_ranks(checkpoint: Path, training: Any) -> None:
         )
 
 
-def step_of(checkpoint: Path) -> int:
-    """Return the optimizer steps that a checkpoint was made after."""
-    return int(checkpoint.name.rsplit("-", 1)[1])
-
-
 def set_aside_later(output_dir: Path, resume_from: Path | None) -> None:
     """Rename the checkpoints of ``output_dir`` from where the run begins on, but that which it goes on from.
 
     The run will write checkpoints of the same names; a kill in the midst of that must not leave a mixture
-    of old and new files that looks complete.
+    of old and new files that looks complete. Of those that were never complete the last one is left.
     """
     reached = step_of(resume_from) if resume_from else 0
-    for checkpoint in _checkpoints(output_dir, complete=False):
+    for checkpoint in checkpoints_of(output_dir):
         if step_of(checkpoint) >= reached and not _same(checkpoint, resume_from):
             aside = checkpoint.with_name(f"abandoned-{checkpoint.name}")
             number = 1
-            while aside.exists():
+            while is_complete(aside):
                 number += 1
                 aside = checkpoint.with_name(f"abandoned-{checkpoint.name}-{number}")
+            shutil.rmtree(aside, ignore_errors=True)
             checkpoint.rename(aside)
 
 
 def _same(one: Path, other: Path | None) -> bool:
     return other is not None and one.resolve() == other.resolve()
-
-
-def _checkpoints(folder: Path, *, complete: bool) -> list[Path]:
-    found = [path for path in folder.glob("checkpoint-*") if path.name.rsplit("-", 1)[1].isdigit()]
-    return [path for path in found if not complete or state.is_complete(path)]
 
 
 def allow_cpu_resume(training: Any) -> None:
@@ -101,8 +122,6 @@ def allow_cpu_resume(training: Any) -> None:
 @cache
 def _register_numbered_cpus() -> None:
     """Once a process: torch can't sort two entries of the same priority."""
-    import torch
-
     torch.serialization.register_package(
         5, lambda _: None, lambda storage, place: storage if place.startswith("cpu") else None
     )

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from dataflex.engine import state
+from dataflex.engine.checkpoints import step_of
 from dataflex.engine.conductor import Conductor
 from dataflex.evidence.manifest import Manifest, is_completed
 from dataflex.host.arguments import HostArguments
@@ -14,10 +15,10 @@ from dataflex.host.builders import generation_options, make_trainer
 from dataflex.host.prepare import Checked, Prepared, prepare
 from dataflex.host.resume import (
     allow_cpu_resume,
+    refuse_model_alone,
     refuse_other_ranks,
     resume_point,
     set_aside_later,
-    step_of,
 )
 from dataflex.signals.routers import freeze_routers
 
@@ -44,7 +45,7 @@ def train(checked: Checked) -> None:
         print(f"{checked.output_dir} is complete: nothing to do")
         return
     if resume_from is not None and not finished:
-        state.refuse_model_alone(resume_from)
+        refuse_model_alone(resume_from)
     allow_cpu_resume(training)
     model = load_model(tokenizer, args.model, args.finetuning, is_trainable=True)
     if "frozen_routers" in checked.needs:

@@ -173,9 +173,12 @@ def _cached(
     if world()[0] == 0:
         cache.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_suffix(f".{os.getpid()}.tmp")
-        with unfinished.open("wb") as stream:
-            np.save(stream, vectors, allow_pickle=False)
-        os.replace(unfinished, file)
+        try:
+            with unfinished.open("wb") as stream:
+                np.save(stream, vectors, allow_pickle=False)
+            os.replace(unfinished, file)
+        finally:
+            unfinished.unlink(missing_ok=True)
     return vectors
 
 

@@ -196,5 +196,12 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _write(file: Path, values: Half) -> None:
     unfinished = file.with_name(f"{file.stem}.{os.getpid()}.tmp.npy")
-    np.save(unfinished, values, allow_pickle=False)
-    os.replace(unfinished, file)
+    try:
+        np.save(unfinished, values, allow_pickle=False)
+        os.replace(unfinished, file)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise UserError(
+            f"reference_cache: {file} can't be written ({error.strerror or error}): make room, or name a "
+            "folder on another disk; the parts that are whole are kept"
+        ) from None

@@ -33,6 +33,13 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if full is None else full()
 
 
+def own_part(parameter: torch.Tensor) -> torch.Tensor:
+    """Return what this rank keeps of a parameter, without its graph; all of it unless it is partitioned."""
+    kept = getattr(parameter, "ds_tensor", parameter).detach()
+    local = getattr(kept, "to_local", None)
+    return kept if local is None else local()
+
+
 def release(model: nn.Module) -> None:
     """Give back what a forward or backward pass outside of training left gathered.
 

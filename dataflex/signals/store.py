@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ class GradientStore:
         rows: rows of the pool.
         dimension: of the projection.
         about: what the vectors are of: projection, features, step, data.
+
+    Raises:
+        UserError: the disk has no room for the vectors.
     """
 
     def __init__(self, folder: Path, rows: int, dimension: int, about: dict[str, Any]) -> None:
@@ -38,9 +42,17 @@ class GradientStore:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _META).unlink(missing_ok=True)
         self._about = about | {"rows": rows, "dimension": dimension}
-        self._vectors = open_memmap(
-            folder / f"rank-{rank}.npy", mode="w+", dtype=np.float16, shape=(rows, dimension)
-        )
+        file = folder / f"rank-{rank}.npy"
+        try:
+            self._vectors = open_memmap(file, mode="w+", dtype=np.float16, shape=(rows, dimension))
+            _reserve(file)
+        except OSError as error:
+            file.unlink(missing_ok=True)
+            raise UserError(
+                f"the gradient store {folder} can't be written ({error.strerror or error}): it needs "
+                f"{rows * dimension * 2 / 2**20:.1f} MiB a rank; make room, lower proj_dim, or set "
+                "keep_gradients: false"
+            ) from None
 
     def write(self, rows: IntArray, vectors: torch.Tensor) -> None:
         """Write the vectors of some rows, normalised. ``vectors``: shape ``(len(rows), dimension)``."""
@@ -55,6 +67,13 @@ class GradientStore:
         sum_over_ranks(torch.zeros(1))
         if rank == 0:
             (self.folder / _META).write_text(json.dumps(self._about | {"ranks": size}, indent=2))
+
+
+def _reserve(file: Path) -> None:
+    """Take a mapped file's blocks now: a disk that fills up later would kill the process without a word."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 def query(folder: Path, directions: npt.NDArray[np.float32]) -> FloatArray:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dataflex.engine.journal import Journal
-from dataflex.engine.ledger import Ledger
+from dataflex.engine.ledger import Ledger, NotFiniteError
 from dataflex.engine.proportions import as_proportions, row_shares
 from dataflex.errors import UserError
 
@@ -52,6 +52,15 @@ def test_ledger_keeps_what_methods_look_at_apart() -> None:
         assert step.excess[index] == pytest.approx(excess[mine].sum(0).numpy())
         assert np.array_equal(step.router_counts[index], counts[mine].sum(0).numpy())
     assert ledger.close_interval()[3].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_ledger_refuses_losses_that_are_not_finite(bad: float) -> None:
+    ledger = Ledger(3)
+    ledger.record(torch.tensor([0, 1, 2]), torch.tensor([1.5, bad, 0.25]), torch.ones(3))
+    with pytest.raises(NotFiniteError) as told:
+        ledger.close_step(np.full(3, 1 / 3), asked=False)
+    assert (told.value.domains, told.value.ranks) == ([1], [0])
 
 
 def test_journal_rewinds_to_a_checkpoint(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,9 +15,6 @@ from safetensors.torch import load_file
 
 from dataflex.host.prepare import check
 from dataflex.host.train import train
-
-from ..conftest import SIZES
-from ..models import KINDS_OF_EXPERTS, with_experts
 
 SELECTION: dict[str, Any] = {
     "stage": "sft",
@@ -35,29 +31,6 @@ SELECTION: dict[str, Any] = {
     "num_train_epochs": 1,
 }
 """Keys of a run that selects for a validation set of ten of the pool's rows, in two subtasks."""
-EXPERTS = {
-    "head_dim": 16,
-    "moe_intermediate_size": 16,
-    "shared_expert_intermediate_size": 16,
-    "num_experts": 4,
-    "num_local_experts": 4,
-}
-
-
-@pytest.fixture(scope="session")
-def experts(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of untrained mixture-of-experts models, by architecture, with the tiny model's tokenizer."""
-    from transformers import AutoConfig
-
-    like = AutoConfig.from_pretrained(tiny / "model")
-    tokens = {key: getattr(like, key) for key in ("vocab_size", "eos_token_id", "pad_token_id")}
-    folders = {}
-    for kind in KINDS_OF_EXPERTS:
-        folders[kind] = tmp_path_factory.mktemp(kind)
-        with_experts(kind, **tokens, **SIZES, **EXPERTS).save_pretrained(folders[kind])
-        for file in (tiny / "model").glob("*token*"):
-            shutil.copy(file, folders[kind])
-    return folders
 
 
 class Run:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dataflex.engine.checkpoints import seal
 from dataflex.errors import UserError
 from dataflex.host.resume import resume_point, set_aside_later
 
@@ -65,7 +66,7 @@ def test_a_run_that_diverges_says_so(run: Callable[..., Run], tiny: Path, tmp_pa
     weights = load_file(broken / "model.safetensors")
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UserError, match=r"loss is not finite .* lower learning_rate"):
+    with pytest.raises(UserError, match=r"is not finite in domain .* lower learning_rate"):
         run(**RUNS[name], model_name_or_path=str(broken))
 
 
@@ -140,22 +141,16 @@ def test_checkpoints_of_the_model_alone_are_no_place_to_go_on_from(run: Callable
 
 
 def test_resume_from_checkpoint_is_obeyed(tmp_path: Path) -> None:
-    for step, files in ((5, ("trainer_state.json", "dataflex/state.json")), (9, ("trainer_state.json",))):
-        for name in files:
-            file = tmp_path / f"checkpoint-{step}" / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("{}")
     five, nine = tmp_path / "checkpoint-5", tmp_path / "checkpoint-9"
+    for folder in (five, nine):
+        (folder / "dataflex").mkdir(parents=True)
+        (folder / "trainer_state.json").write_text("{}")
+    seal(five, resumable=True)
     assert resume_point(None, tmp_path, overwrite=False) == five
     assert resume_point(None, tmp_path, overwrite=True) is None
     assert resume_point(False, tmp_path, overwrite=False) is None
     assert resume_point(True, tmp_path, overwrite=False) == five
     assert resume_point(str(five), tmp_path, overwrite=False) == five
-    # Killed while the trainer's last file was written.
-    (nine / "dataflex").mkdir()
-    (nine / "dataflex/state.json").write_text("{}")
-    (nine / "trainer_state.json").write_text('{"global_step": 9, "log_hist')
-    assert resume_point(None, tmp_path, overwrite=False) == five
     for missing in (str(nine), str(tmp_path / "checkpoint-7")):
         with pytest.raises(UserError, match="not a complete checkpoint"):
             resume_point(missing, tmp_path, overwrite=False)
@@ -177,22 +172,16 @@ def test_a_checkpoint_may_start_a_run_elsewhere(run: Callable[..., Run]) -> None
 
 
 LATE = """
-import json, os, time
-from pathlib import Path
-from transformers import Trainer, TrainerState
+import os, time
+from transformers import Trainer
 
-save_rng, save_state = Trainer._save_rng_state, TrainerState.save_to_json
+save_rng = Trainer._save_rng_state
 
 def late(self, folder):
     time.sleep(2 * int(os.environ["RANK"]))
     save_rng(self, folder)
 
-def noting(self, file):
-    there = sorted(path.name for path in Path(file).parent.glob("rng_state*"))
-    Path(file).with_name("there.json").write_text(json.dumps(there))
-    save_state(self, file)
-
-Trainer._save_rng_state, TrainerState.save_to_json = late, noting
+Trainer._save_rng_state = late
 
 def choose(context, n):
     return context.rng("choose").permutation(context.facts.total_rows)[:n]
@@ -212,8 +201,8 @@ def test_a_checkpoint_is_whole_when_the_slowest_rank_has_written(
         "component_params": {"path": "late:choose"},
     }
     done = torchrun(**keys, update_step=2, update_times=1, save_strategy="steps", save_steps=2)
-    there = json.loads((done.folder / "checkpoint-2" / "there.json").read_text())
-    assert there == ["rng_state_0.pth", "rng_state_1.pth"]
+    seal = json.loads((done.folder / "checkpoint-2" / "dataflex" / "complete.json").read_text())
+    assert {"rng_state_0.pth", "rng_state_1.pth"} <= set(seal["files"])
 
 
 @pytest.mark.slow
@@ -238,3 +227,26 @@ def test_overwriting_starts_anew(run: Callable[..., Run]) -> None:
     again = run(**RUNS["mix"], output_dir=str(first.folder), overwrite_output_dir=True)
     assert again.lines("ledger.jsonl") == lines
     assert json.loads((again.folder / "manifest.json").read_text())["resumed"] == 0
+
+
+def test_weights_that_are_not_finite_are_not_saved(run: Callable[..., Run], config: dict[str, Any]) -> None:
+    keys = RUNS["mix"] | {"save_strategy": "steps", "save_steps": 1, "learning_rate": 1e39}
+    folder = Path(config["output_dir"]).with_name("ruined")
+    with pytest.raises(UserError, match="step 1 has made weights that are not finite, which are not saved"):
+        run(**keys, output_dir=str(folder))
+    assert not list(folder.glob("checkpoint-*"))
+
+
+def test_the_trainers_log_is_that_of_one_run(run: Callable[..., Run]) -> None:
+    """Its sums between two logs are not in the Trainer's own state; here a checkpoint falls between logs."""
+    keys = RUNS["mix"] | {"logging_steps": 4, "save_strategy": "steps", "save_steps": 6}
+    whole = run(**keys)
+    cut = whole.folder.with_name("cut")
+    shutil.copytree(whole.folder, cut)
+    shutil.rmtree(cut / "checkpoint-11")
+    resumed = run(**keys, output_dir=str(cut))
+    assert resumed.losses == whole.losses
+    means = [
+        json.loads((one / "train_results.json").read_text())["train_loss"] for one in (whole.folder, cut)
+    ]
+    assert means[0] == means[1]

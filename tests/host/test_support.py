@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dataflex.engine.schedule import Kind
 from dataflex.errors import UserError
 from dataflex.host.support import SETTINGS, markdown, support
 from dataflex.registry import components
 
+from ..registered import EVERY, keys_of, params_of
 from .conftest import SELECTION, Run
-from .test_every_component import ALL, KEYS, OWN_PARAMS
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs/support.md"
 KEYS_OF: dict[str, dict[str, Any]] = {
@@ -23,8 +24,16 @@ KEYS_OF: dict[str, dict[str, Any]] = {
     "experts, LoRA": {"finetuning_type": "lora"},
 }
 """Keys of the settings that change what a method measures with, and that a processor can run."""
+SCHEDULES: dict[Kind, dict[str, Any]] = {
+    "select": SELECTION,
+    # Decided anew at every step, over both data sets.
+    "mix": {"train_type": "dynamic_mix", "warmup_step": 2, "update_step": 1, "train_step": 8},
+    "weight": {"train_type": "dynamic_weight", "warmup_step": 2, "train_step": 8},
+}
 REFUSALS = cache(support)
-ONE_OF_A_KIND = sorted({(kind, components()[kind][name].needs): (kind, name) for kind, name in ALL}.values())
+ONE_OF_A_KIND = sorted(
+    {(kind, components()[kind][name].needs): (kind, name) for kind, name in EVERY}.values()
+)
 """A method for each set of needs: methods with the same needs are given the same."""
 
 
@@ -36,7 +45,7 @@ def test_the_document_shows_what_the_checks_say() -> None:
 def test_every_method_is_asked_about_every_setting() -> None:
     found = support()
     names = [setting.name for setting in SETTINGS]
-    assert {(kind, name) for kind, methods in found.items() for name in methods} == set(ALL)
+    assert {(kind, name) for kind, methods in found.items() for name in methods} == set(EVERY)
     assert all(list(cells) == names for methods in found.values() for cells in methods.values())
     assert found["select"]["loss"]["Liger"].startswith("enable_liger_kernel: true")
     assert found["mix"]["odm"]["packing"] == ""
@@ -51,14 +60,11 @@ def test_a_run_bears_the_table_out(
     run: Callable[..., Run], tiny: Path, experts: dict[str, Path], kind: Any, name: str, setting: str
 ) -> None:
     """Two decisions are made and trained on where the table says yes; else nothing is loaded."""
-    params = OWN_PARAMS.get(name, components()[kind][name].example)
-    model = tiny / "model"
-    if setting.startswith("experts") or name == "dynamic_moe":
-        model = experts["qwen3_moe"]
-    if "reference_model_path" in params:
-        params = params | {"reference_model_path": str(model), "reference_losses": "live"}
+    on_experts = setting.startswith("experts")
+    params = params_of(kind, name, str(experts["qwen3_moe"] if on_experts else tiny / "model"))
     rows = {key: value for key, value in SELECTION.items() if not key.startswith(("update", "warmup"))}
-    keys = rows | KEYS[kind] | {"component_name": name, "component_params": params, "finetuning_type": "full"}
+    keys = rows | {"finetuning_type": "full"} | SCHEDULES[kind]
+    keys |= keys_of(kind, name, params, tiny, experts["qwen3_moe"])
     if kind == "mix":
         # Packing without seeing one another is for fine-tuning alone.
         several = (
@@ -67,7 +73,9 @@ def test_a_run_bears_the_table_out(
             else {"stage": "pt", "dataset": "docs,code"}
         )
         keys |= several
-    keys |= {"model_name_or_path": str(model)} | KEYS_OF[setting]
+    if on_experts:
+        keys["model_name_or_path"] = str(experts["qwen3_moe"])
+    keys |= KEYS_OF[setting]
     if REFUSALS()[kind][name][setting]:
         with pytest.raises(UserError):
             run(**keys)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ..host.conftest import Run, experts  # noqa: F401
+from ..host.conftest import Run
 from .jobs import jobs
 
 ROOT = Path(__file__).parents[2]
@@ -57,9 +57,7 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def trained(
-    tiny: Path,
-    experts: dict[str, Path],  # noqa: F811
-    tmp_path_factory: pytest.TempPathFactory,
+    tiny: Path, experts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Trained]:
     """Train all jobs under a strategy, ``single`` or one of ``STRATEGIES``, on CPUs or GPUs."""
 

@@ -11,13 +11,13 @@ import numpy as np
 from dataflex.registry import components
 
 from ..host.conftest import SELECTION
-from ..host.test_every_component import ALL, KEYS, OWN_PARAMS
+from ..registered import EVERY, keys_of, params_of
 
 STRATEGIES = ("ddp", "zero1", "zero2", "zero3", "fsdp2")
 
-_MIX = KEYS["mix"] | {"train_step": 6}
+_MIX = {"train_type": "dynamic_mix", "warmup_step": 2, "update_step": 1, "train_step": 6}
 _SELECT = SELECTION | {"finetuning_type": "full", "update_times": 1}
-_WEIGHT = KEYS["weight"] | {"train_step": 6}
+_WEIGHT = {"train_type": "dynamic_weight", "warmup_step": 2, "train_step": 6}
 # Trained two steps before the first decision, so that Adam has moments.
 _KEYS: dict[str, dict[str, Any]] = {"select": _SELECT, "mix": _MIX, "weight": _WEIGHT}
 
@@ -81,22 +81,17 @@ def jobs(
         # DeepSpeed finds out by itself, and is not started where this is said.
         del base["use_cpu"]
     found: dict[str, dict[str, Any]] = {}
-    for kind, name in ALL:
-        params = dict(OWN_PARAMS.get(name, components()[kind][name].example))
-        keys = _KEYS[kind] | {"component_name": name, "component_params": params}
+    for kind, name in EVERY:
+        params = params_of(kind, name, str(tiny / "model"))
+        keys = _KEYS[kind] | keys_of(kind, name, params, tiny, experts)
         if "reference_model_path" in params:
-            keys["component_params"] = params | {"reference_model_path": str(tiny / "model")}
             for losses in ("live", "cached"):
-                own = keys["component_params"] | {"reference_losses": losses}
+                own = params | {"reference_losses": losses}
                 cache = {"reference_cache": str(folder / "cache")} if losses == "cached" else {}
                 found[f"{name}-{losses}"] = base | keys | {"component_params": own | cache}
             continue
         if kind == "select":
             keys["update_times"] = components()[kind][name].least_updates
-        if name == "adapt":
-            keys["eval_dataset"] = "docs"
-        if name == "dynamic_moe":
-            keys["model_name_or_path"] = str(experts)
         found[name if f"{kind}-{name}" not in _twice() else f"{kind}-{name}"] = base | keys
     found |= {name: base | keys for name, keys in VARIANTS.items()}
     picked = str(folder / "less" / "selections" / "step-000003.npy")
@@ -112,8 +107,8 @@ def recorded(context: Any, n: int, file: str) -> Any:
 
 def _twice() -> set[str]:
     """Return kind and name of components whose name belongs to several kinds."""
-    names = [name for _, name in ALL]
-    return {f"{kind}-{name}" for kind, name in ALL if names.count(name) > 1}
+    names = [name for _, name in EVERY]
+    return {f"{kind}-{name}" for kind, name in EVERY if names.count(name) > 1}
 
 
 def deepspeed(stage: int) -> dict[str, Any]:
