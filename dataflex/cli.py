@@ -96,6 +96,7 @@ def plan(
     ranks: Annotated[
         int | None, typer.Option(min=1, help="Processes that will train; else as `train` would start here.")
     ] = None,
+    memory: Annotated[bool, typer.Option("--memory", help="Predict the memory of a process, too.")] = False,
 ) -> None:
     """Show phases, steps, samples, tokens and epochs of a run before a model loads."""
     from dataflex.config_file import read_config
@@ -110,7 +111,7 @@ def plan(
         checked = check(values, planned_ranks=ranks or planned_ranks(os.environ))
         if checked.args.finetuning.stage not in ("pt", "sft"):
             raise UserError(f"plan knows the stages pt and sft, not {checked.args.finetuning.stage}")
-        content = run_plan(prepare(checked))
+        content = run_plan(prepare(checked), memory=memory)
     print(json.dumps(content, indent=2)) if as_json else print_plan(content)
 
 

@@ -14,7 +14,7 @@ from dataflex.host.arguments import HostArguments
 from dataflex.host.reference import check_reference
 from dataflex.signals.routers import router_classes
 
-_ADAM = ("adamw_torch", "adamw_torch_fused", "adamw_torch_xla")
+ADAM = ("adamw_torch", "adamw_torch_fused", "adamw_torch_xla")
 """Optimizers of the Trainer that keep Adam's moments at full precision."""
 
 
@@ -129,7 +129,7 @@ def _splits_samples(training: Any) -> bool:
 
 def _keeps_moments(training: Any, finetuning: Any) -> bool:
     others = ("use_galore", "use_apollo", "use_badam", "use_adam_mini", "use_muon")
-    return training.optim.value in _ADAM and not any(getattr(finetuning, key, False) for key in others)
+    return training.optim.value in ADAM and not any(getattr(finetuning, key, False) for key in others)
 
 
 def check_host(args: HostArguments) -> None:

@@ -6,6 +6,8 @@ import math
 from typing import Any, cast
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from dataflex.arrays import FloatArray
 from dataflex.engine.context import Context
@@ -18,8 +20,8 @@ from dataflex.errors import UserError
 from dataflex.host.prepare import Prepared
 
 
-def run_plan(prepared: Prepared) -> dict[str, Any]:
-    """Return the plan of a run as JSON types.
+def run_plan(prepared: Prepared, *, memory: bool = False) -> dict[str, Any]:
+    """Return the plan of a run as JSON types; with ``memory``, in bytes, too.
 
     ``cycle`` tells how often a selection goes through its schedule. Tokens and epochs are those of the
     initial data; ``decided_later`` names the decisions that will change them.
@@ -31,7 +33,7 @@ def run_plan(prepared: Prepared) -> dict[str, Any]:
         if kind != "weight"
     }
     weight = prepared.decisions.get("weight")
-    return {
+    plan = {
         "train_type": prepared.checked.own.train_type or ("decisions" if prepared.decisions else "static"),
         "decisions": {kind: decision.name for kind, decision in prepared.decisions.items()},
         "total_steps": facts.total_steps,
@@ -42,6 +44,20 @@ def run_plan(prepared: Prepared) -> dict[str, Any]:
         "phases": phases,
         "domains": _domains(facts, _known_proportions(prepared)),
         "decided_later": [kind for kind, d in prepared.decisions.items() if not d.component.constant],
+    }
+    return plan | ({"memory": _memory(prepared)} if memory else {})
+
+
+def _memory(prepared: Prepared) -> dict[str, Any]:
+    from dataflex.host.memory import predict_memory
+
+    found = predict_memory(prepared)
+    peaks = found.peaks(prepared.checked.ranks).items()
+    return {
+        "weights": found.weights,
+        "gradients": found.gradients,
+        "moments": found.moments,
+        "peaks": {name: {"training_step": step, "selection": passes} for name, (step, passes) in peaks},
     }
 
 
@@ -122,9 +138,6 @@ def _domains(facts: Facts, proportions: FloatArray | None) -> list[dict[str, Any
 
 def print_plan(plan: dict[str, Any]) -> None:
     """Print a plan for people."""
-    from rich.console import Console
-    from rich.table import Table
-
     console = Console()
     who = ", ".join(f"{kind}: {name}" for kind, name in plan["decisions"].items()) or "LLaMA-Factory alone"
     console.print(
@@ -166,7 +179,21 @@ def print_plan(plan: dict[str, Any]) -> None:
             f"{domain['epochs']:.3f}",
         )
     console.print(table)
+    if "memory" in plan:
+        console.print(_memory_table(plan["memory"]))
     if set(plan["decided_later"]) & {"select", "mix"}:
         console.print(
             "Shares, tokens and epochs are those of the initial data; the decisions will change them."
         )
+
+
+def _memory_table(memory: dict[str, Any]) -> Table:
+    table = Table("memory of a process, GB", "training step", "selection")
+    for name, peak in memory["peaks"].items():
+        selection = peak["selection"]
+        table.add_row(
+            name, f"{peak['training_step'] / 1e9:.2f}", "" if selection is None else f"{selection / 1e9:.2f}"
+        )
+    parts = ", ".join(f"{part} {memory[part] / 1e9:.2f}" for part in ("weights", "gradients", "moments"))
+    table.caption = f"{parts}; tensors alone, the process itself takes about 1 GB besides"
+    return table

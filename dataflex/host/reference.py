@@ -134,7 +134,7 @@ def _gathered_by_layer(model: Any, training: Any) -> Any:
     given = training.hf_deepspeed_config.config["zero_optimization"]
     zero = {"stage": 3} | {key: given[key] for key in ("offload_param",) if key in given}
     precision = {"bf16": {"enabled": training.bf16}, "fp16": {"enabled": training.fp16}}
-    engine = deepspeed.initialize(  # type: ignore[attr-defined]
+    engine = deepspeed.initialize(
         model=model, config={"train_micro_batch_size_per_gpu": 1, "zero_optimization": zero} | precision
     )[0]
     engine.eval()

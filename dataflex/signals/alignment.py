@@ -19,7 +19,7 @@ from dataflex.signals.adam import Moments, MomentsOf, adam_step
 from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.gradients import SampleGradients
 from dataflex.signals.losses import sum_of_mean_losses
-from dataflex.signals.passes import Rows, my_batches, refuse_gaps, round_of, token_batches
+from dataflex.signals.passes import Batch, Rows, my_batches, refuse_gaps, round_of, token_batches
 from dataflex.signals.products import full_precision
 from dataflex.signals.store import GradientStore
 
@@ -144,20 +144,42 @@ def alignment(
     for places, counts in my_batches(batches, "Measuring the pool's gradients"):
         batch_rows = chosen[places]
         batch = rows.batch(batch_rows.tolist())
-        shape = tuple(batch["labels"].shape)
-        reduction = _Reduction(len(places), targets, features, moments)
-        engine.run(partial(sum_of_mean_losses, model, batch), shape, len(places), reduction)
+        found, projected = batch_alignments(engine, model, batch, targets, features, moments)
         if not counts:
             continue
-        found = reduction.alignments().cpu()
+        found = found.cpu()
         found[torch.from_numpy(rows.supervised[batch_rows] == 0)] = torch.nan
         scores[places] = found
         seen[places] += 1
         if store is not None:
-            assert reduction.projected is not None
-            store.write(batch_rows, reduction.projected)
+            assert projected is not None
+            store.write(batch_rows, projected)
     refuse_gaps(sum_over_ranks(seen))
     return sum_over_ranks(scores).numpy()
+
+
+def batch_alignments(
+    engine: SampleGradients,
+    model: nn.Module,
+    batch: Batch,
+    targets: Targets,
+    features: GradientFeatures,
+    moments: MomentsOf | None,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return what ``alignment`` does for the rows of one batch, and their projected features, if any.
+
+    Args:
+        engine: of the model.
+        model: see ``alignment``.
+        batch: taken apart.
+        targets: see ``alignment``.
+        features: see ``alignment``.
+        moments: see ``alignment``.
+    """
+    samples, positions = batch["labels"].shape
+    reduction = _Reduction(samples, targets, features, moments)
+    engine.run(partial(sum_of_mean_losses, model, batch), (samples, positions), samples, reduction)
+    return reduction.alignments(), reduction.projected
 
 
 def group_alignment(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from dataflex.signals.passes import IGNORED
 
@@ -64,4 +65,6 @@ class _CrossEntropy(torch.autograd.Function):
 def _parts(logits: torch.Tensor) -> list[slice]:
     elements = _ELEMENTS_ON_CPU if logits.device.type == "cpu" else _ELEMENTS
     rows = max(1, elements // max(1, logits.shape[1]))
-    return [slice(start, start + rows) for start in range(0, len(logits), rows)]
+    parts = [slice(start, start + rows) for start in range(0, len(logits), rows)]
+    # Of tensors without numbers only the memory is of interest, and all parts take the same.
+    return parts[:1] if isinstance(logits, FakeTensor) else parts

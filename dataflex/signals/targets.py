@@ -57,7 +57,7 @@ def validation_targets(
     Raises:
         UserError: a group without a row whose gradient is finite and not zero.
     """
-    batches = _small(token_batches(rows.lengths, batch_tokens), model)
+    batches = small(token_batches(rows.lengths, batch_tokens), model)
 
     def turns() -> Iterator[_Turn]:
         for samples, counts in my_batches(batches, "Measuring the validation gradients"):
@@ -92,7 +92,7 @@ def policy_targets(
     prompts, each = advantages.shape
     tokens = rows.lengths.reshape(prompts, each).max(1) * each
     telling = np.flatnonzero(advantages.any(axis=1))
-    batches = _small([telling[b].tolist() for b in token_batches(tokens[telling], batch_tokens)], model)
+    batches = small([telling[b].tolist() for b in token_batches(tokens[telling], batch_tokens)], model)
 
     def parts_of(samples: list[int]) -> int:
         return min(each, max(1, -(-int(tokens[samples].max()) * len(samples) // batch_tokens)))
@@ -122,23 +122,44 @@ def _shape(batch: Batch) -> tuple[int, int]:
     return rows, positions
 
 
-def _small(batches: list[list[int]], model: nn.Module) -> list[list[int]]:
-    """Cut batches so that the gradients of one can be held."""
+def small(batches: list[list[int]], model: nn.Module) -> list[list[int]]:
+    """Cut batches so that the gradients of one can be held; a single row's always are."""
     most = max(1, HELD_ELEMENTS // sum(elements(parameter) for _, parameter in trainable(model)))
     return [batch[start : start + most] for batch in batches for start in range(0, len(batch), most)]
 
 
-def _hold(
+def hold(
     held: list[torch.Tensor],
     projection: Projection | None,
     parameter: int,
     chunk: slice,
     gradients: torch.Tensor,
 ) -> None:
+    """Keep the gradients of some samples in ``held``, one tensor a parameter or one with a projection."""
     if projection is None:
         held[parameter][chunk] += gradients
     else:
         held[0][chunk] += projection.apply(parameter, gradients)
+
+
+def add_units(
+    directions: list[torch.Tensor], gradients: list[torch.Tensor], group: torch.Tensor
+) -> torch.Tensor:
+    """Add the unit gradients of samples to their groups' directions; tell which are finite and not zero.
+
+    Args:
+        directions: one tensor a parameter, shape ``(groups, elements)``; changed in place.
+        gradients: likewise, shape ``(samples, elements)``.
+        group: of each sample.
+    """
+    norms = torch.stack([part.double().square().sum(1) for part in gradients]).sum(0).sqrt()
+    good = torch.isfinite(norms) & (norms > 0)
+    # A product with 0, 1 / norm in the group's row: sums by index have no fixed order on a GPU.
+    scale = torch.where(good, 1 / norms, 0).float()
+    members = torch.nn.functional.one_hot(group, len(directions[0])).T * scale
+    for direction, part in zip(directions, gradients, strict=True):
+        direction += members @ torch.nan_to_num(part, posinf=0, neginf=0)
+    return good
 
 
 def _mean_directions(
@@ -158,21 +179,14 @@ def _mean_directions(
     held: list[torch.Tensor] = []
     for turn in turns:
         held = held or [torch.zeros(len(turn.samples), width, device=device) for width in widths]
-        engine.run(turn.loss, turn.shape, len(turn.samples), partial(_hold, held, projection))
+        engine.run(turn.loss, turn.shape, len(turn.samples), partial(hold, held, projection))
         if not turn.last:
             continue
-        complete, held = held, []
-        if not turn.counts:
-            continue
-        norms = torch.stack([part.double().square().sum(1) for part in complete]).sum(0).sqrt()
-        good = torch.isfinite(norms) & (norms > 0)
-        group = torch.from_numpy(groups[turn.samples]).to(device)
-        used += torch.bincount(torch.where(good, group, count).cpu(), minlength=count + 1)
-        # A product with 0, 1 / norm in the group's row: sums by index have no fixed order on a GPU.
-        scale = torch.where(good, 1 / norms, 0).float()
-        members = torch.nn.functional.one_hot(group, count).T * scale
-        for direction, part in zip(directions, complete, strict=True):
-            direction += members @ torch.nan_to_num(part, posinf=0, neginf=0)
+        if turn.counts:
+            group = torch.from_numpy(groups[turn.samples]).to(device)
+            good = add_units(directions, held, group)
+            used += torch.bincount(torch.where(good, group, count).cpu(), minlength=count + 1)
+        held = []
     used = sum_over_ranks(used)
     counts = used[:-1]
     if not counts.all():

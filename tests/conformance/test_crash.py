@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from laptop.equality import assert_same_run
 from safetensors import safe_open
 
 import dataflex
@@ -18,7 +19,6 @@ from dataflex.engine.schedule import Kind
 
 from ..registered import EVERY
 from .cases import run_of
-from .equality import assert_same_run
 from .faults import STEPS, Fault, Place
 from .harness import Box
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from laptop.equality import assert_same_run
 
 from dataflex.engine.checkpoints import checkpoints_of, is_complete
 
 from .cases import run_of
-from .equality import assert_same_run
 from .faults import MESSAGE, Fault
 from .harness import PATIENCE, Box, Ended
 

@@ -1,10 +1,14 @@
 """Properties of the data order: nothing lost, nothing repeated, shares kept, any position at once."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataflex.arrays import IntArray
+from dataflex.engine.feed import _RankBatches
 from dataflex.engine.order import Order, largest_remainder, permute
 
 sizes = st.lists(st.integers(1, 40), min_size=1, max_size=6)
@@ -102,23 +106,52 @@ def test_a_mixture_change_keeps_each_domains_place_and_a_new_pool_starts_anew() 
     assert sorted(order.rows(150, 5).tolist()) == [7, 9, 11, 13, 15]
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3, 64])
-def test_the_union_over_ranks_is_the_global_order(ranks: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every rank asks for its own micro-batches; together they are the step's rows, in any split."""
-    from dataflex.engine import feed
+@given(
+    ranks=st.integers(1, 64),
+    micro_batch=st.integers(1, 4),
+    accumulation=st.integers(1, 3),
+    rows=st.lists(st.integers(1, 300), min_size=1, max_size=5),
+    data=st.data(),
+)
+@settings(deadline=None)
+def test_the_union_over_ranks_is_the_global_order(
+    ranks: int, micro_batch: int, accumulation: int, rows: list[int], data: st.DataObject
+) -> None:
+    """Every rank asks for its own micro-batches; together they are the step's rows, each once, in any split.
 
+    Over a change of the mixture too: within an epoch of its domain no row is lost or repeated, and what was
+    drawn of a domain is what was asked for, within a row at the end of a phase.
+    """
+    batch = ranks * micro_batch * accumulation
     order = Order(seed=6)
-    order.begin(0, 3 * 384, [0.7, 0.3], ranges([500, 400]))
-    micro_batch = 384 // (2 * ranks)
-    by_rank = []
-    for rank in range(ranks):
-        monkeypatch.setattr(feed, "world", lambda rank=rank: (rank, ranks))
-        batches = feed._RankBatches(lambda step: order.rows(step * 384, 384), 0, 3, micro_batch, 2)
-        by_rank.append(list(batches))
-    assert all(len(batch) == micro_batch for batches in by_rank for batch in batches)
-    for step in range(3):
-        union = [row for batches in by_rank for batch in batches[2 * step : 2 * step + 2] for row in batch]
-        assert sorted(union) == sorted(order.rows(step * 384, 384).tolist())
+    strata, given_shares = ranges(rows), st.lists(st.floats(0.05, 1), min_size=len(rows), max_size=len(rows))
+    mixes = [np.array(data.draw(given_shares)) for _ in range(2)]
+    drawn: list[IntArray] = []
+    owed = np.zeros(len(rows))
+    for mix, first, stop in ((mixes[0], 0, 2), (mixes[1], 2, 3)):
+        order.begin(first * batch, stop * batch, mix, None if first else strata)
+        of_step = {step: order.rows(step * batch, batch) for step in range(first, stop)}
+        by_rank = []
+        for rank in range(ranks):
+            with mock.patch("dataflex.engine.feed.world", return_value=(rank, ranks)):
+                served = _RankBatches(of_step.__getitem__, first, stop, micro_batch, accumulation)
+                by_rank.append(list(served))
+        assert all(len(own) == micro_batch for batches in by_rank for own in batches)
+        for step in range(first, stop):
+            own = slice((step - first) * accumulation, (step - first + 1) * accumulation)
+            union = np.array([row for batches in by_rank for part in batches[own] for row in part])
+            drawn.append(of_step[step])
+            assert sorted(union.tolist()) == sorted(drawn[-1].tolist())
+            owed += mix / mix.sum() * batch - [np.isin(union, stratum).sum() for stratum in strata]
+            assert (np.abs(owed) < 2).all()
+        assert (np.abs(owed) < 1 + 1e-9).all()
+    every = np.concatenate(drawn)
+    for stratum, n in zip(strata, rows, strict=True):
+        mine = every[np.isin(every, stratum)]
+        for start in range(0, len(mine), n):
+            epoch = mine[start : start + n]
+            assert len(set(epoch.tolist())) == len(epoch)
+            assert len(epoch) < n or sorted(epoch.tolist()) == list(stratum)
 
 
 def test_seeds_change_the_order_and_state_restores_it() -> None:

@@ -1,0 +1,227 @@
+"""How much memory a run's tensors take at the most, found out before any weight is loaded.
+
+The model is built as LLaMA-Factory builds it, but of fake tensors, which have shapes and no numbers. A
+micro-batch of the longest rows is trained on, and for a method that takes gradients of rows, batches of the
+validation set and of the pool are measured, all by the code of the run itself; what lives at once is counted.
+
+Not counted are the interpreter and its libraries (about a gigabyte), what an operation takes for itself while
+it runs, and what an allocator keeps in reserve.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from dataflex.arrays import IntArray
+from dataflex.engine.context import Context
+from dataflex.engine.signals import Signals
+from dataflex.host.capabilities import ADAM
+from dataflex.host.prepare import Prepared
+from dataflex.selectors._influence import InfluenceSelector
+from dataflex.signals.adam import Moments, MomentsOf
+from dataflex.signals.alignment import batch_alignments
+from dataflex.signals.features import Targets
+from dataflex.signals.gradients import SampleGradients, trainable
+from dataflex.signals.live_bytes import LiveBytes
+from dataflex.signals.losses import sum_of_mean_losses, token_losses
+from dataflex.signals.passes import Batch, token_batches
+from dataflex.signals.targets import add_units, hold, small
+from dataflex.signals.untouched import untouched
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of tensors, of a process that holds everything."""
+
+    weights: int
+    gradients: int
+    moments: int
+    """Of Adam; those of other optimizers are not counted."""
+    layer: int
+    """Of the largest block or single parameter: what a partitioned model gathers at a time."""
+    training: int
+    """Peak of a training step."""
+    selection: int | None
+    """Peak of a selection's passes over gradients of rows; none without one."""
+
+    def peaks(self, ranks: int) -> dict[str, tuple[int, int | None]]:
+        """Return the peaks of a training step and of a selection in each of some processes, by strategy.
+
+        What a strategy partitions is divided; its own buffers are not counted, but for the copy of the
+        gradients that data parallelism reduces.
+        """
+        rest = self.training - self.weights - self.gradients - self.moments
+        passes = None if self.selection is None else self.selection - self.weights - self.moments
+        parts = {"one process": (self.weights, self.gradients, self.moments)}
+        if ranks > 1:
+            weights, gradients, moments = self.weights, self.gradients, self.moments // ranks
+            parts = {
+                "data parallelism": (weights, 2 * gradients, self.moments),
+                "ZeRO-1": (weights, gradients, moments),
+                "ZeRO-2": (weights, gradients // ranks, moments),
+                "ZeRO-3, FSDP2": (weights // ranks + self.layer, gradients // ranks, moments),
+            }
+        return {
+            name: (sum(kept) + rest, None if passes is None else kept[0] + kept[2] + passes)
+            for name, kept in parts.items()
+        }
+
+
+def predict_memory(prepared: Prepared) -> Memory:
+    """Count the memory of a run that is planned; see above."""
+    args, lengths = prepared.checked.args, prepared.domains.lengths
+    rows = args.training.per_device_train_batch_size
+    longest = int(lengths.max())
+    live = LiveBytes()
+    with FakeTensorMode(allow_non_fake_inputs=True), live:
+        model = _model(prepared)
+        weights, parameters = live.now, trainable(model)
+        adam = args.training.optim.value in ADAM
+        moments = [(torch.zeros_like(p), torch.zeros_like(p)) for _, p in parameters if adam]
+        kept = live.now
+        _train(model, _reference(prepared), _batch(prepared, rows, longest))
+        training = live.peak
+        model.zero_grad()
+        selector, selection = _selector(prepared), None
+        if selector is not None:
+            live.begin()
+            with untouched(model, backward=True):
+                _measure(prepared, selector, model, _moments_of(moments), rows * longest)
+            selection = live.peak
+    return Memory(
+        weights,
+        sum(map(_bytes, (p for _, p in parameters))),
+        kept - weights,
+        _layer(model),
+        training,
+        selection,
+    )
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _layer(model: nn.Module) -> int:
+    blocks = [block for module in model.modules() if isinstance(module, nn.ModuleList) for block in module]
+    single = [_bytes(parameter) for parameter in model.parameters()]
+    return max([*single, *(sum(map(_bytes, block.parameters())) for block in blocks)])
+
+
+def _model(prepared: Prepared) -> nn.Module:
+    from llamafactory.model import load_model
+
+    args = prepared.checked.args
+    own = copy.copy(args.model)
+    # Made from its configuration: no file of weights is read.
+    own.train_from_scratch = True
+    with torch.device("meta"):
+        model = load_model(prepared.tokenizer_module["tokenizer"], own, args.finetuning, is_trainable=True)
+    _make_tensors(model)
+    return _in_half(model) if prepared.checked.config.get("bf16") else model
+
+
+def _make_tensors(model: nn.Module) -> None:
+    """Give a model without storage fake tensors; parameters that were one stay one."""
+    made: dict[int, torch.Tensor] = {}
+    for module in model.modules():
+        for own in (module._parameters, module._buffers):
+            for name, old in own.items():
+                if old is None:
+                    continue
+                if id(old) not in made:
+                    new = torch.empty(old.shape, dtype=old.dtype)
+                    trained = old.requires_grad
+                    made[id(old)] = nn.Parameter(new, trained) if isinstance(old, nn.Parameter) else new
+                own[name] = made[id(old)]  # type: ignore[assignment]
+
+
+def _in_half(model: nn.Module) -> nn.Module:
+    """Let a model compute as accelerate lets it: in bf16, with outputs in fp32."""
+    from accelerate.utils import convert_outputs_to_fp32
+
+    model.forward = convert_outputs_to_fp32(  # type: ignore[method-assign]
+        torch.autocast("cpu", torch.bfloat16)(model.forward)
+    )
+    return model
+
+
+def _reference(prepared: Prepared) -> nn.Module | None:
+    """Return the model beside the one in training, if its losses are computed at every step."""
+    frozen = prepared.reference
+    return frozen.load() if frozen is not None and frozen.source.losses == "live" else None
+
+
+def _train(model: nn.Module, reference: nn.Module | None, batch: Batch) -> None:
+    labels = batch.pop("labels")
+    model.train()
+    outputs = model(**batch)
+    losses, _ = token_losses(outputs.logits, labels)
+    if reference is not None:
+        with torch.no_grad():
+            token_losses(reference(**batch).logits, labels)
+    losses.sum().backward()
+
+
+def _selector(prepared: Prepared) -> InfluenceSelector | None:
+    decision = prepared.decisions.get("select")
+    component = decision.component if decision else None
+    return component if isinstance(component, InfluenceSelector) else None
+
+
+def _moments_of(moments: list[tuple[torch.Tensor, torch.Tensor]]) -> MomentsOf:
+    def of(index: int) -> Moments:
+        first, second = moments[index]
+        return Moments(first.float().flatten(), second.float().flatten(), 1, (0.9, 0.999), 1e-8)
+
+    return of
+
+
+def _measure(
+    prepared: Prepared, selector: InfluenceSelector, model: nn.Module, moments: MomentsOf, tokens: int
+) -> None:
+    """Aim at the validation set and measure the pool: the batches of the longest rows, and of most rows."""
+    validation = prepared.domains.validation
+    assert validation is not None
+    context = Context(prepared.facts, step=0, update=0, signals=cast(Signals, None))
+    features, groups = selector.features(context), int(selector.groups(context).max()) + 1
+    engine = SampleGradients(model)
+    projection = features.projection
+    widths = engine.elements if projection is None else [projection.dimension]
+    directions = [torch.zeros(groups, width) for width in widths]
+    lengths = np.array([len(validation[number]["input_ids"]) for number in range(len(validation))])
+    for rows, longest in _extremes(lengths, small(token_batches(lengths, tokens), model)):
+        held = [torch.zeros(rows, width) for width in widths]
+        loss = partial(sum_of_mean_losses, model, _batch(prepared, rows, longest))
+        engine.run(loss, _shape(prepared, rows, longest), rows, partial(hold, held, projection))
+        add_units(directions, held, torch.zeros(rows, dtype=torch.int64))
+        del held
+    targets = Targets(directions, [1] * groups, 0)
+    of = moments if features.gradient == "adam" else None
+    for rows, longest in _extremes(prepared.domains.lengths, token_batches(prepared.domains.lengths, tokens)):
+        batch_alignments(engine, model, _batch(prepared, rows, longest), targets, features, of)
+
+
+def _extremes(lengths: IntArray, batches: list[list[int]]) -> list[tuple[int, int]]:
+    """Return rows and longest row of the batches with the longest rows and with most of them."""
+    shapes = [(len(batch), int(lengths[batch].max())) for batch in (batches[0], max(batches, key=len))]
+    return list(dict.fromkeys(shapes))
+
+
+def _shape(prepared: Prepared, rows: int, longest: int) -> tuple[int, int]:
+    # LLaMA-Factory's collator of fine-tuning rounds up.
+    multiple = 8 if prepared.checked.args.finetuning.stage == "sft" else 1
+    return rows, -(-longest // multiple) * multiple
+
+
+def _batch(prepared: Prepared, rows: int, longest: int) -> Batch:
+    ones = torch.ones(_shape(prepared, rows, longest), dtype=torch.int64)
+    return {"input_ids": ones, "attention_mask": ones.clone(), "labels": ones.clone()}

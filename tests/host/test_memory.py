@@ -1,0 +1,82 @@
+"""The predicted memory of a run against what PyTorch's allocator handed out in it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch._C._profiler import _EventType
+
+from dataflex.host.memory import Memory, predict_memory
+from dataflex.host.plan import run_plan
+from dataflex.host.prepare import check, prepare
+from dataflex.host.train import train
+
+from .conftest import SELECTION
+
+MIX = {"train_type": "dynamic_mix", "component_name": "odm", "update_step": 1, "train_step": 3}
+LESS = SELECTION | {"component_name": "less", "update_times": 1}
+RUNS: dict[str, dict[str, Any]] = {
+    "pre-training": MIX | {"cutoff_len": 128, "per_device_train_batch_size": 4},
+    "without checkpointing": MIX | {"disable_gradient_checkpointing": True},
+    "several micro-batches": MIX | {"gradient_accumulation_steps": 4},
+    "less": LESS | {"finetuning_type": "full"},
+    "less, subtasks": LESS
+    | {"finetuning_type": "full", "component_params": {"validation_subtask": "subject"}},
+    "less, adapters": LESS | {"per_device_train_batch_size": 8},
+    "less, projected": LESS | {"component_params": {"backend": "projected", "proj_dim": 256}},
+}
+
+
+def allocated(config: dict[str, Any]) -> int:
+    """Return the peak of the bytes that are allocated in a run."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profiler:
+        train(check(config))
+    events = list(profiler.profiler.kineto_results.experimental_event_tree())
+    sizes = []
+    while events:
+        event = events.pop()
+        events += event.children
+        if event.tag == _EventType.Allocation:
+            sizes.append((event.start_time_ns, event.extra_fields.alloc_size))
+    now = peak = 0
+    for _, size in sorted(sizes):
+        now += size
+        peak = max(peak, now)
+    return peak
+
+
+def predicted(config: dict[str, Any]) -> Memory:
+    return predict_memory(prepare(check(config, planned_ranks=1)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_the_prediction_is_what_a_run_takes(config: dict[str, Any], name: str) -> None:
+    config |= RUNS[name]
+    found = predicted(config)
+    peak = max(found.training, found.selection or 0)
+    assert peak == pytest.approx(allocated(config), rel=0.1)
+
+
+def test_what_is_partitioned_is_divided() -> None:
+    memory = Memory(weights=100, gradients=100, moments=200, layer=30, training=500, selection=390)
+    assert memory.peaks(1) == {"one process": (500, 390)}
+    assert memory.peaks(4) == {
+        "data parallelism": (600, 390),
+        "ZeRO-1": (350, 240),
+        "ZeRO-2": (275, 240),
+        "ZeRO-3, FSDP2": (230, 195),
+    }
+
+
+def test_the_plan_tells_the_memory(config: dict[str, Any]) -> None:
+    plan = run_plan(prepare(check(config | MIX, planned_ranks=2)), memory=True)
+    assert json.loads(json.dumps(plan)) == plan
+    assert next(iter(plan["memory"]["peaks"])) == "data parallelism"
+    saved = Path(config["model_name_or_path"]) / "model.safetensors"
+    # The file has a header besides.
+    assert plan["memory"]["weights"] == pytest.approx(saved.stat().st_size, rel=0.05)
