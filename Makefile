@@ -12,9 +12,10 @@ EFFICIENCY := PYTHONPATH=reproductions:. $(BIN)/python -m efficiency
 UPSTREAM := runs/efficiency/upstream
 MEASURED ?= runs/efficiency/results
 BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream $(UPSTREAM))
+ROWS ?= $(TEXT)
 TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.jsonl) runs/efficiency/corpus/instructions.jsonl)
 
-.PHONY: demo test test-crash study review lint format efficiency efficiency-corpus efficiency-upstream clean help
+.PHONY: demo test test-crash laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +32,10 @@ test: $(VENV)/installed ## set up, then lint, format check, types and tests
 
 test-crash: $(VENV)/installed ## kill every method's runs at every step, in every pass and every file (hours)
 	$(BIN)/pytest tests/conformance -m crash
+
+laptop-smoke: $(VENV)/installed $(TEXT) ## SmolLM2-135M selects with LESS, is killed six times and ends in the same bits
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e .[laptop]
+	PYTHONPATH=reproductions:. $(BIN)/python -m laptop --data $(ROWS)
 
 study: $(VENV)/installed ## the demo grid with six seeds, to runs/study
 	$(SNAKEMAKE) --configfile workflow/config/study.yaml

@@ -11,9 +11,9 @@ it runs, and what an allocator keeps in reserve.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from dataflex.signals.gradients import SampleGradients, trainable
 from dataflex.signals.live_bytes import LiveBytes
 from dataflex.signals.losses import sum_of_mean_losses, token_losses
 from dataflex.signals.passes import Batch, token_batches
+from dataflex.signals.projection import BLOCK, KEPT_BYTES, Projection
 from dataflex.signals.targets import add_units, hold, small
 from dataflex.signals.untouched import untouched
 
@@ -87,7 +88,11 @@ def predict_memory(prepared: Prepared) -> Memory:
         adam = args.training.optim.value in ADAM
         moments = [(torch.zeros_like(p), torch.zeros_like(p)) for _, p in parameters if adam]
         kept = live.now
-        _train(model, _reference(prepared), _batch(prepared, rows, longest))
+        reference = _reference(prepared)
+        # From the second micro-batch on gradients are there already.
+        for _ in range(min(2, args.training.gradient_accumulation_steps)):
+            _train(model, reference, _batch(prepared, rows, longest, int(lengths.min())))
+        del reference
         training = live.peak
         model.zero_grad()
         selector, selection = _selector(prepared), None
@@ -133,6 +138,7 @@ def _make_tensors(model: nn.Module) -> None:
     """Give a model without storage fake tensors; parameters that were one stay one."""
     made: dict[int, torch.Tensor] = {}
     for module in model.modules():
+        own: Any
         for own in (module._parameters, module._buffers):
             for name, old in own.items():
                 if old is None:
@@ -141,14 +147,14 @@ def _make_tensors(model: nn.Module) -> None:
                     new = torch.empty(old.shape, dtype=old.dtype)
                     trained = old.requires_grad
                     made[id(old)] = nn.Parameter(new, trained) if isinstance(old, nn.Parameter) else new
-                own[name] = made[id(old)]  # type: ignore[assignment]
+                own[name] = made[id(old)]
 
 
 def _in_half(model: nn.Module) -> nn.Module:
     """Let a model compute as accelerate lets it: in bf16, with outputs in fp32."""
     from accelerate.utils import convert_outputs_to_fp32
 
-    model.forward = convert_outputs_to_fp32(  # type: ignore[method-assign]
+    model.forward = convert_outputs_to_fp32(
         torch.autocast("cpu", torch.bfloat16)(model.forward)
     )
     return model
@@ -161,14 +167,18 @@ def _reference(prepared: Prepared) -> nn.Module | None:
 
 
 def _train(model: nn.Module, reference: nn.Module | None, batch: Batch) -> None:
-    labels = batch.pop("labels")
     model.train()
-    outputs = model(**batch)
-    losses, _ = token_losses(outputs.logits, labels)
+    _loss(model, reference, batch).backward()
+
+
+def _loss(model: nn.Module, reference: nn.Module | None, batch: Batch) -> torch.Tensor:
+    """Return a loss whose graph holds no more than that of a training step."""
+    labels = batch.pop("labels")
+    losses, _ = token_losses(model(**batch).logits, labels)
     if reference is not None:
         with torch.no_grad():
             token_losses(reference(**batch).logits, labels)
-    losses.sum().backward()
+    return losses.sum()
 
 
 def _selector(prepared: Prepared) -> InfluenceSelector | None:
@@ -194,26 +204,48 @@ def _measure(
     context = Context(prepared.facts, step=0, update=0, signals=cast(Signals, None))
     features, groups = selector.features(context), int(selector.groups(context).max()) + 1
     engine = SampleGradients(model)
-    projection = features.projection
+    projection = features.projection and cast(Projection, _MemoryOf(features.projection))
+    features = replace(features, projection=projection)
     widths = engine.elements if projection is None else [projection.dimension]
     directions = [torch.zeros(groups, width) for width in widths]
     lengths = np.array([len(validation[number]["input_ids"]) for number in range(len(validation))])
-    for rows, longest in _extremes(lengths, small(token_batches(lengths, tokens), model)):
+    for rows, longest, shortest in _extremes(lengths, small(token_batches(lengths, tokens), model)):
         held = [torch.zeros(rows, width) for width in widths]
-        loss = partial(sum_of_mean_losses, model, _batch(prepared, rows, longest))
+        loss = partial(sum_of_mean_losses, model, _batch(prepared, rows, longest, shortest))
         engine.run(loss, _shape(prepared, rows, longest), rows, partial(hold, held, projection))
         add_units(directions, held, torch.zeros(rows, dtype=torch.int64))
         del held
     targets = Targets(directions, [1] * groups, 0)
     of = moments if features.gradient == "adam" else None
-    for rows, longest in _extremes(prepared.domains.lengths, token_batches(prepared.domains.lengths, tokens)):
-        batch_alignments(engine, model, _batch(prepared, rows, longest), targets, features, of)
+    pool = prepared.domains.lengths
+    for rows, longest, shortest in _extremes(pool, token_batches(pool, tokens)):
+        batch_alignments(engine, model, _batch(prepared, rows, longest, shortest), targets, features, of)
 
 
-def _extremes(lengths: IntArray, batches: list[list[int]]) -> list[tuple[int, int]]:
-    """Return rows and longest row of the batches with the longest rows and with most of them."""
-    shapes = [(len(batch), int(lengths[batch].max())) for batch in (batches[0], max(batches, key=len))]
-    return list(dict.fromkeys(shapes))
+class _MemoryOf:
+    """A projection that takes what one takes and makes nothing: fake tensors can't be sparse."""
+
+    def __init__(self, projection: Projection) -> None:
+        self._projection, self.dimension = projection, projection.dimension
+        self._kept: dict[int, torch.Tensor] = {}
+
+    def apply(self, parameter: int, gradients: torch.Tensor) -> torch.Tensor:
+        """See ``Projection.apply``."""
+        entries = gradients.shape[1]
+        if self._projection.kind == "dense":
+            torch.empty(min(entries * self.dimension, BLOCK))
+        elif sum(map(_bytes, self._kept.values())) + 8 * entries <= KEPT_BYTES:
+            # A place and a sign for every element.
+            self._kept.setdefault(parameter, torch.empty(2 * entries))
+        else:
+            torch.empty(2 * min(entries, BLOCK))
+        return gradients.new_zeros(len(gradients), self.dimension)
+
+
+def _extremes(lengths: IntArray, batches: list[list[int]]) -> list[tuple[int, int, int]]:
+    """Return rows, longest and shortest row of the batches with the longest rows and with most of them."""
+    found = [lengths[batch] for batch in (batches[0], max(batches, key=len))]
+    return list(dict.fromkeys((len(own), int(own.max()), int(own.min())) for own in found))
 
 
 def _shape(prepared: Prepared, rows: int, longest: int) -> tuple[int, int]:
@@ -222,6 +254,9 @@ def _shape(prepared: Prepared, rows: int, longest: int) -> tuple[int, int]:
     return rows, -(-longest // multiple) * multiple
 
 
-def _batch(prepared: Prepared, rows: int, longest: int) -> Batch:
-    ones = torch.ones(_shape(prepared, rows, longest), dtype=torch.int64)
-    return {"input_ids": ones, "attention_mask": ones.clone(), "labels": ones.clone()}
+def _batch(prepared: Prepared, rows: int, longest: int, shortest: int) -> Batch:
+    shape = _shape(prepared, rows, longest)
+    ids, labels = (torch.ones(shape, dtype=torch.int64) for _ in range(2))
+    # Without padding the model makes no mask of its own.
+    mask = torch.ones(shape, dtype=torch.int64) if shortest < shape[1] else None
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}

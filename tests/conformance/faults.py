@@ -87,12 +87,12 @@ class Places:
 
     def install(self) -> None:
         """Put the places around the functions of this process."""
-        from dataflex.engine import trainer
+        from dataflex.engine import data_side, trainer
         from dataflex.signals import passes
 
         self._around(trainer.DynamicTrainer, "get_batch_samples", before="step")
         self._around(trainer.DynamicTrainer, "training_step", before="micro-batch")
-        self._around(trainer._DataSide, "on_step_end", before="update", after="end")
+        self._around(data_side.DataSide, "on_step_end", before="update", after="end")
         trainer.token_losses = self._losses(trainer.token_losses)
         passes.track = self._counted(passes.track)  # type: ignore[assignment]
         self._watch_files()

@@ -18,7 +18,7 @@ from .conftest import SELECTION
 MIX = {"train_type": "dynamic_mix", "component_name": "odm", "update_step": 1, "train_step": 3}
 LESS = SELECTION | {"component_name": "less", "update_times": 1}
 RUNS: dict[str, dict[str, Any]] = {
-    "pre-training": MIX | {"cutoff_len": 128, "per_device_train_batch_size": 4},
+    "pre-training": MIX | {"cutoff_len": 64, "per_device_train_batch_size": 4},
     "without checkpointing": MIX | {"disable_gradient_checkpointing": True},
     "several micro-batches": MIX | {"gradient_accumulation_steps": 4},
     "less": LESS | {"finetuning_type": "full"},
@@ -36,17 +36,16 @@ def allocated(config: dict[str, Any]) -> int:
     ) as profiler:
         train(check(config))
     events = list(profiler.profiler.kineto_results.experimental_event_tree())
-    sizes = []
+    found = []
     while events:
         event = events.pop()
         events += event.children
         if event.tag == _EventType.Allocation:
-            sizes.append((event.start_time_ns, event.extra_fields.alloc_size))
-    now = peak = 0
-    for _, size in sorted(sizes):
-        now += size
-        peak = max(peak, now)
-    return peak
+            fields = event.extra_fields
+            found.append((event.start_time_ns, fields.alloc_size, fields.total_allocated))
+    # The count goes on from run to run of this process.
+    _, size, total = min(found)
+    return max(total for _, _, total in found) - (total - size)
 
 
 def predicted(config: dict[str, Any]) -> Memory:
@@ -59,7 +58,8 @@ def test_the_prediction_is_what_a_run_takes(config: dict[str, Any], name: str) -
     config |= RUNS[name]
     found = predicted(config)
     peak = max(found.training, found.selection or 0)
-    assert peak == pytest.approx(allocated(config), rel=0.1)
+    # Saved weights are mapped, not allocated.
+    assert peak == pytest.approx(found.weights + allocated(config), rel=0.1)
 
 
 def test_what_is_partitioned_is_divided() -> None:
