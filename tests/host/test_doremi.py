@@ -394,7 +394,7 @@ def test_a_killed_job_gives_the_same_numbers(config: Config, tmp_path: Path, par
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     cut = [*command, str(tmp_path / "cut.yaml")]
     below = "main" if part == "main" else f"round1/{part}"
-    mark = folders["cut"] / below / "checkpoint-2" / "trainer_state.json"
+    mark = folders["cut"] / below / "checkpoint-2" / "dataflex" / "complete.json"
     with subprocess.Popen(cut, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         while not mark.is_file() and running.poll() is None:
             time.sleep(0.02)
