@@ -24,7 +24,8 @@ from dataflex.collectives import store
 from dataflex.errors import UserError
 
 _FAILED = "dataflex/failed"
-_HEARD = "dataflex/heard"
+_HEARD = "dataflex/heard/"
+"""Begins the key by which a rank says that it knows of the failure; its number follows."""
 _LOOK = 0.5
 """Seconds between two looks into the store."""
 _OWN_END = 3.0
@@ -41,7 +42,8 @@ Report = Callable[[UserError], bool]
 def ending_together(report: Report) -> Iterator[None]:
     """Run a block as one of several ranks: an exception of any rank ends this process, with its message.
 
-    The exit status is 2 for a ``UserError``, else 1. With one process exceptions pass as they are.
+    The exit status is 2 for a ``UserError``, else 1. With one process exceptions pass as they are,
+    and so they do before the process group is made: until then only a launcher can tell the others.
 
     Args:
         report: hands a user's mistake to whoever started this process; tells whether there is one.
@@ -92,7 +94,7 @@ class _Listener(threading.Thread):
                 shared = shared.clone() if hasattr(shared, "clone") else shared
             if shared is not None and shared.check([_FAILED]):
                 self.heard = json.loads(shared.get(_FAILED))
-                shared.add(_HEARD, 1)
+                shared.set(f"{_HEARD}{dist.get_rank()}", "")
                 return
 
 
@@ -107,7 +109,7 @@ def _fail(error: Exception, heard: dict[str, Any] | None, report: Report) -> int
     else:
         with suppress(RuntimeError):  # without the store's host there is nobody to tell
             first = json.loads(store().compare_set(_FAILED, "", json.dumps(own)))
-            store().add(_HEARD, 1)
+            store().set(f"{_HEARD}{dist.get_rank()}", "")
     if first != own:
         _tell(first, report)
         return _status(first)
@@ -115,7 +117,8 @@ def _fail(error: Exception, heard: dict[str, Any] | None, report: Report) -> int
     _tell_own(error, report)
     with suppress(RuntimeError):
         stop = time.monotonic() + _HEARING
-        while store().add(_HEARD, 0) < dist.get_world_size() and time.monotonic() < stop:
+        every = [f"{_HEARD}{rank}" for rank in range(dist.get_world_size())]
+        while not store().check(every) and time.monotonic() < stop:
             time.sleep(0.05)
     return _status(own)
 

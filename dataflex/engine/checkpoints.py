@@ -7,9 +7,12 @@ have written theirs. What a killed process or a full disk leaves behind has no s
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
+
+from dataflex.errors import UserError
 
 FOLDER = "dataflex"
 """Holds the data side, and the seal, of a checkpoint."""
@@ -17,13 +20,21 @@ _SEAL = f"{FOLDER}/complete.json"
 
 
 def step_of(checkpoint: Path) -> int:
-    """Return the optimizer steps that a checkpoint was made after."""
-    return int(checkpoint.name.rsplit("-", 1)[1])
+    """Return the optimizer steps that a checkpoint was made after, by its name.
+
+    Raises:
+        UserError: the folder is not named as the Trainer names checkpoints, or ``set_aside_later`` those that
+            it puts aside.
+    """
+    named = re.fullmatch(r"(?:abandoned-)?checkpoint-(\d+)(?:-\d+)?", checkpoint.name)
+    if named is None:
+        raise UserError(f"{checkpoint} can't be gone on from: its name must be checkpoint-<step>")
+    return int(named[1])
 
 
 def checkpoints_of(run_dir: Path) -> list[Path]:
     """Return the checkpoints of a run, whole or not, earlier ones first."""
-    found = [path for path in run_dir.glob("checkpoint-*") if path.name.rsplit("-", 1)[1].isdigit()]
+    found = [path for path in run_dir.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
     return sorted(found, key=step_of)
 
 
@@ -71,6 +82,8 @@ def unseal(checkpoint: Path) -> None:
 def remove_old(run_dir: Path, limit: int | None, best: str | None) -> None:
     """Remove the oldest checkpoints beyond a number, and what is left of those whose removal was cut short.
 
+    The newest that a run can go on from is kept in any case.
+
     Args:
         run_dir: the run directory; its newest checkpoint is sealed.
         limit: number of checkpoints to keep; none or zero keeps all.
@@ -80,6 +93,7 @@ def remove_old(run_dir: Path, limit: int | None, best: str | None) -> None:
         return
     every = checkpoints_of(run_dir)
     kept = {every[-1]} | {path for path in every if best is not None and path == Path(best)}
+    kept |= set(list(filter(is_resumable, every))[-1:])
     for checkpoint in reversed(every):
         if len(kept) < limit and is_complete(checkpoint):
             kept.add(checkpoint)

@@ -140,8 +140,12 @@ class Conductor:
         phase = decision.schedule.phase_at(step)
         asked = phase.steps * self.facts.batch_rows
         context = decision.context(self.facts, step, signals)
-        answer = agreed(lambda: selector.select(context, asked))
-        ids = answers.selected_rows(answer, decision.name, selector, asked, self.facts)
+
+        def chosen() -> IntArray:
+            answer = selector.select(context, asked)
+            return answers.selected_rows(answer, decision.name, selector, asked, self.facts)
+
+        ids = agreed(chosen)
         ids = from_first_rank(torch.from_numpy(ids)).numpy()
         self.recipe = replace(self.recipe, pool=ids)
         if "per_sample_loss" in selector.requirements():

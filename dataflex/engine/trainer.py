@@ -130,7 +130,7 @@ class DynamicTrainer(_Base):
             tokenizer=self.processing_class,
             pool=pool,
             pool_data=rows,
-            twins=cache(lambda: twins(rows, self.conductor.row_tokens)),
+            twins=cache(lambda: twins(rows)),
             validation=held_out,
             validation_data=validation,
             end_tokens=end_tokens,

@@ -11,8 +11,11 @@ it runs, and what an allocator keeps in reserve.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +28,7 @@ from dataflex.engine.context import Context
 from dataflex.engine.signals import Signals
 from dataflex.host.capabilities import ADAM
 from dataflex.host.prepare import Prepared
+from dataflex.host.reference import whole_model
 from dataflex.selectors._influence import InfluenceSelector
 from dataflex.signals.adam import Moments, MomentsOf
 from dataflex.signals.alignment import batch_alignments
@@ -43,6 +47,8 @@ class Memory:
     """Bytes of tensors, of a process that holds everything."""
 
     weights: int
+    reference: int
+    """Weights of a reference model that stays beside the one in training."""
     gradients: int
     moments: int
     """Of Adam; those of other optimizers are not counted."""
@@ -50,6 +56,8 @@ class Memory:
     """Of the largest block or single parameter: what a partitioned model gathers at a time."""
     training: int
     """Peak of a training step."""
+    passing: int
+    """The same if no gradient were kept."""
     selection: int | None
     """Peak of a selection's passes over gradients of rows; none without one."""
 
@@ -59,20 +67,21 @@ class Memory:
         What a strategy partitions is divided; its own buffers are not counted, but for the copy of the
         gradients that data parallelism reduces.
         """
-        rest = self.training - self.weights - self.gradients - self.moments
-        passes = None if self.selection is None else self.selection - self.weights - self.moments
-        parts = {"one process": (self.weights, self.gradients, self.moments)}
-        if ranks > 1:
-            weights, gradients, moments = self.weights, self.gradients, self.moments // ranks
-            parts = {
-                "data parallelism": (weights, 2 * gradients, self.moments),
-                "ZeRO-1": (weights, gradients, moments),
-                "ZeRO-2": (weights, gradients // ranks, moments),
-                "ZeRO-3, FSDP2": (weights // ranks + self.layer, gradients // ranks, moments),
-            }
+        if ranks == 1:
+            return {"one process": (self.training, self.selection)}
+        moments = self.moments - self.moments // ranks
+        """Of these and the next a process is spared so much."""
+        weights = self.weights + self.reference - (self.weights + self.reference) // ranks - self.layer
+        with_part = self.passing + self.gradients // ranks
+        spared = {
+            "data parallelism": (self.training + self.gradients, 0),
+            "ZeRO-1": (self.training - moments, moments),
+            "ZeRO-2": (with_part - moments, moments),
+            "ZeRO-3, FSDP2": (with_part - moments - weights, moments + weights),
+        }
         return {
-            name: (sum(kept) + rest, None if passes is None else kept[0] + kept[2] + passes)
-            for name, kept in parts.items()
+            name: (step, None if self.selection is None else self.selection - less)
+            for name, (step, less) in spared.items()
         }
 
 
@@ -80,19 +89,22 @@ def predict_memory(prepared: Prepared) -> Memory:
     """Count the memory of a run that is planned; see above."""
     args, lengths = prepared.checked.args, prepared.domains.lengths
     rows = args.training.per_device_train_batch_size
-    longest = int(lengths.max())
+    longest, shortest = int(lengths.max()), int(lengths.min())
     live = LiveBytes()
     with FakeTensorMode(allow_non_fake_inputs=True), live:
         model = _model(prepared)
         weights, parameters = live.now, trainable(model)
+        reference = _reference(prepared)
+        models = live.now
         adam = args.training.optim.value in ADAM
         moments = [(torch.zeros_like(p), torch.zeros_like(p)) for _, p in parameters if adam]
         kept = live.now
-        reference = _reference(prepared)
+        with _gradients_dropped(parameters):
+            _train(model, reference, _batch(prepared, rows, longest, shortest))
+        passing = live.peak
         # From the second micro-batch on gradients are there already.
         for _ in range(min(2, args.training.gradient_accumulation_steps)):
-            _train(model, reference, _batch(prepared, rows, longest, int(lengths.min())))
-        del reference
+            _train(model, reference, _batch(prepared, rows, longest, shortest))
         training = live.peak
         model.zero_grad()
         selector, selection = _selector(prepared), None
@@ -102,13 +114,30 @@ def predict_memory(prepared: Prepared) -> Memory:
                 _measure(prepared, selector, model, _moments_of(moments), rows * longest)
             selection = live.peak
     return Memory(
-        weights,
-        sum(map(_bytes, (p for _, p in parameters))),
-        kept - weights,
-        _layer(model),
-        training,
-        selection,
+        weights=weights,
+        reference=models - weights,
+        gradients=sum(_bytes(parameter) for _, parameter in parameters),
+        moments=kept - models,
+        layer=_layer(model),
+        training=training,
+        passing=passing,
+        selection=selection,
     )
+
+
+@contextmanager
+def _gradients_dropped(parameters: Sequence[tuple[str, nn.Parameter]]) -> Iterator[None]:
+    """Let no gradient outlive its making, as where it is handed on to the process that keeps it."""
+
+    def drop(parameter: torch.Tensor) -> None:
+        parameter.grad = None
+
+    handles = [parameter.register_post_accumulate_grad_hook(drop) for _, parameter in parameters]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _bytes(tensor: torch.Tensor) -> int:
@@ -154,16 +183,22 @@ def _in_half(model: nn.Module) -> nn.Module:
     """Let a model compute as accelerate lets it: in bf16, with outputs in fp32."""
     from accelerate.utils import convert_outputs_to_fp32
 
-    model.forward = convert_outputs_to_fp32(
-        torch.autocast("cpu", torch.bfloat16)(model.forward)
-    )
+    model.forward = convert_outputs_to_fp32(torch.autocast("cpu", torch.bfloat16)(model.forward))
     return model
 
 
 def _reference(prepared: Prepared) -> nn.Module | None:
     """Return the model beside the one in training, if its losses are computed at every step."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     frozen = prepared.reference
-    return frozen.load() if frozen is not None and frozen.source.losses == "live" else None
+    if frozen is None or frozen.source.losses != "live":
+        return None
+    config = AutoConfig.from_pretrained(whole_model(Path(frozen.source.model)))
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    _make_tensors(model.eval().requires_grad_(False))
+    return _in_half(model) if prepared.checked.config.get("bf16") else model
 
 
 def _train(model: nn.Module, reference: nn.Module | None, batch: Batch) -> None:

@@ -73,7 +73,7 @@ def _arguments(model_args: Any, folder: Path) -> Any:
     arguments = copy.copy(model_args)
     arguments.model_name_or_path, arguments.adapter_name_or_path = str(folder), None
     if (folder / "adapter_config.json").is_file():
-        arguments.model_name_or_path = str(_base(folder))
+        arguments.model_name_or_path = str(whole_model(folder))
         arguments.adapter_name_or_path = [str(folder)]
     # The run's own model may begin with random weights; this one never does.
     arguments.train_from_scratch = False
@@ -81,9 +81,10 @@ def _arguments(model_args: Any, folder: Path) -> Any:
     return arguments
 
 
-def _base(adapter: Path) -> Path:
-    """Return the model below an adapter: a folder, or the name of one on the hub."""
-    return Path(json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"])
+def whole_model(folder: Path) -> Path:
+    """Return a folder with a model, or of one with an adapter the model below it, or its name on the hub."""
+    adapter = folder / "adapter_config.json"
+    return Path(json.loads(adapter.read_text())["base_model_name_or_path"]) if adapter.is_file() else folder
 
 
 def _refuse_other_tokens(source: ReferenceSource, arguments: Any, template_of: Any, tokenizer: Any) -> None:
@@ -146,7 +147,7 @@ def _identity(folder: Path, args: HostArguments) -> str:
     digest = hashlib.sha256(f"{args.model.compute_dtype} {args.training.bf16} {args.training.fp16}".encode())
     folders = [folder]
     if (folder / "adapter_config.json").is_file():
-        folders.append(_base(folder))
+        folders.append(whole_model(folder))
     for file in sorted({path for one in folders for pattern in _CONTENT for path in one.glob(pattern)}):
         with file.open("rb") as content:
             digest.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())

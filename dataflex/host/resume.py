@@ -14,20 +14,24 @@ from dataflex.engine.checkpoints import checkpoints_of, is_complete, is_resumabl
 from dataflex.errors import UserError
 
 
-def resume_point(given: Any, output_dir: Path, *, overwrite: bool) -> Path | None:
+def resume_point(given: Any, output_dir: Path, *, overwrite: bool, total_steps: int) -> Path | None:
     """Return the checkpoint to go on from, or none to begin anew.
 
     Args:
         given: the configuration's ``resume_from_checkpoint``. None: the newest complete checkpoint of
-            ``output_dir`` if there is one, as LLaMA-Factory does; false: none; true: the newest, which must
-            exist; else a checkpoint's folder.
+            ``output_dir`` that a run can go on from if there is one, as LLaMA-Factory does; false: none;
+            true: the newest, which must exist; else a checkpoint's folder.
         output_dir: the run directory.
         overwrite: the configuration's ``overwrite_output_dir``; it keeps None from looking.
+        total_steps: of the run; the checkpoint behind the last one is gone on from in any case.
 
     Raises:
-        UserError: the checkpoint that was asked for is missing or not complete, or ranks see different ones.
+        UserError: the checkpoint that was asked for is missing or not complete, all that there are hold the
+            model alone, as ``save_only_model: true`` leaves it, or ranks see different ones.
     """
     found = _found(given, output_dir, overwrite=overwrite)
+    if found is not None and step_of(found) < total_steps:
+        found = _to_go_on_from(found, anywhere=not _is_path(given))
     steps = concatenate_ranks(torch.tensor([-1 if found is None else step_of(found)])).tolist()
     if len(set(steps)) > 1:
         raise UserError(
@@ -40,7 +44,7 @@ def resume_point(given: Any, output_dir: Path, *, overwrite: bool) -> Path | Non
 def _found(given: Any, output_dir: Path, *, overwrite: bool) -> Path | None:
     if given is False or (isinstance(given, str) and given.lower() == "false"):
         return None
-    if isinstance(given, str) and given.lower() != "true":
+    if _is_path(given):
         if not is_complete(Path(given)):
             raise UserError(f"resume_from_checkpoint: {given} is not a complete checkpoint of a dynamic run")
         return Path(given)
@@ -52,28 +56,38 @@ def _found(given: Any, output_dir: Path, *, overwrite: bool) -> Path | None:
     return newest
 
 
-def refuse_model_alone(checkpoint: Path) -> None:
-    """Refuse to go on from a checkpoint without the states of the optimizer and of random numbers.
+def _is_path(given: Any) -> bool:
+    return isinstance(given, str) and given.lower() != "true"
 
-    The Trainer would go on without them, to another end than the run that never stopped.
+
+def _to_go_on_from(checkpoint: Path, *, anywhere: bool) -> Path:
+    """Return this checkpoint, or an earlier one beside it, that holds optimizer and random states too.
+
+    Without them the Trainer would go on as well, to another end than the run that never stopped.
+    """
+    earlier = [path for path in checkpoints_of(checkpoint.parent) if step_of(path) < step_of(checkpoint)]
+    for one in [checkpoint, *(reversed(earlier) if anywhere else ())]:
+        if is_resumable(one):
+            return one
+    raise UserError(
+        f"{checkpoint} holds the model alone, as save_only_model: true leaves it: the run can't go on "
+        "from it; choose another output_dir, or set overwrite_output_dir: true to start anew"
+    )
+
+
+def refuse_other_sharding(checkpoint: Path, training: Any) -> None:
+    """Refuse a checkpoint with the optimizer in another form than this run reads, before a model loads.
 
     Raises:
-        UserError: it was saved with ``save_only_model: true``.
+        UserError: it was written by DeepSpeed on another number of processes, or with DeepSpeed or FSDP where
+            this run has none, or the other way round.
     """
-    if not is_resumable(checkpoint):
+    by_fsdp = any((checkpoint / name).exists() for name in ("optimizer.bin", "optimizer_0"))
+    if bool(training.fsdp) != by_fsdp:
+        one, other = ("without", "with") if training.fsdp else ("with", "without")
         raise UserError(
-            f"{checkpoint} holds the model alone, as save_only_model: true leaves it: the run can't go on "
-            "from it; choose another output_dir, or set overwrite_output_dir: true to start anew"
+            f"{checkpoint} was saved {one} fsdp, this run is {other} it: change the key fsdp back"
         )
-
-
-def refuse_other_ranks(checkpoint: Path, training: Any) -> None:
-    """Refuse a checkpoint that DeepSpeed would not read, before a model loads.
-
-    Raises:
-        UserError: it was written on another number of processes, or without DeepSpeed, or with it where this
-            run has none.
-    """
     files = checkpoint.glob("global_step*/*zero_pp_rank_*_optim_states.pt")
     ranks = len({file.name for file in files})
     if bool(training.deepspeed) != any(checkpoint.glob("global_step*")):

@@ -15,8 +15,7 @@ from dataflex.host.builders import generation_options, make_trainer
 from dataflex.host.prepare import Checked, Prepared, prepare
 from dataflex.host.resume import (
     allow_cpu_resume,
-    refuse_model_alone,
-    refuse_other_ranks,
+    refuse_other_sharding,
     resume_point,
     set_aside_later,
 )
@@ -36,16 +35,15 @@ def train(checked: Checked) -> None:
         checked.config.get("resume_from_checkpoint"),
         checked.output_dir,
         overwrite=bool(getattr(training, "overwrite_output_dir", False)),
+        total_steps=prepared.facts.total_steps,
     )
     if resume_from is not None:
         state.refuse_other_run(resume_from, prepared.facts, prepared.decisions)
-        refuse_other_ranks(resume_from, training)
+        refuse_other_sharding(resume_from, training)
     finished = resume_from is not None and step_of(resume_from) >= prepared.facts.total_steps
     if finished and is_completed(checked.output_dir):
         print(f"{checked.output_dir} is complete: nothing to do")
         return
-    if resume_from is not None and not finished:
-        refuse_model_alone(resume_from)
     allow_cpu_resume(training)
     model = load_model(tokenizer, args.model, args.finetuning, is_trainable=True)
     if "frozen_routers" in checked.needs:

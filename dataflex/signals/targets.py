@@ -196,5 +196,7 @@ def _mean_directions(
             "that training has not diverged"
         )
     share = 1 / counts.to(device).float().unsqueeze(1)
-    directions = [sum_over_ranks(part) * share for part in directions]
+    for index in range(len(directions)):
+        # One after the other: they are as large as the trained parameters, once a group.
+        directions[index] = sum_over_ranks(directions[index]).mul_(share)
     return Targets(directions, counts.tolist(), int(used[-1]))

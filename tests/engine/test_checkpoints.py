@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dataflex.engine.checkpoints import is_complete, remove_old, seal, unseal
+from dataflex.engine.checkpoints import is_complete, remove_old, seal, step_of, unseal
 from dataflex.errors import UserError
 from dataflex.host.resume import resume_point, set_aside_later
 
@@ -26,10 +26,10 @@ def test_a_file_that_is_short_or_missing_makes_it_incomplete(tmp_path: Path, nam
     checkpoint(tmp_path, 3)
     for damage in (lambda file: file.write_text(file.read_text()[:-1]), Path.unlink):
         newest = checkpoint(tmp_path, 6)
-        assert resume_point(None, tmp_path, overwrite=False) == newest
+        assert resume_point(None, tmp_path, overwrite=False, total_steps=20) == newest
         damage(newest / name)
         assert not is_complete(newest)
-        assert resume_point(None, tmp_path, overwrite=False) == tmp_path / "checkpoint-3"
+        assert resume_point(None, tmp_path, overwrite=False, total_steps=20) == tmp_path / "checkpoint-3"
 
 
 @pytest.mark.parametrize("content", ["", '{"files": {"model.saf', "[]", '{"files": null}', "{}"])
@@ -52,11 +52,24 @@ def test_a_model_alone_is_kept_but_not_resumed_from(tmp_path: Path) -> None:
     checkpoint(tmp_path, 3)
     for step in (6, 9):
         seal(checkpoint(tmp_path, step), resumable=False)
-    assert resume_point(None, tmp_path, overwrite=False) == tmp_path / "checkpoint-3"
+    assert resume_point(None, tmp_path, overwrite=False, total_steps=20) == tmp_path / "checkpoint-3"
     with pytest.raises(UserError, match="save_only_model"):
-        resume_point(str(tmp_path / "checkpoint-9"), tmp_path, overwrite=False)
+        resume_point(str(tmp_path / "checkpoint-9"), tmp_path, overwrite=False, total_steps=20)
+    # After the last step there is nothing to go on with.
+    assert resume_point(None, tmp_path, overwrite=False, total_steps=9) == tmp_path / "checkpoint-9"
     remove_old(tmp_path, 2, None)
-    assert names(tmp_path) == ["checkpoint-6", "checkpoint-9"]
+    assert names(tmp_path) == ["checkpoint-3", "checkpoint-9"]
+    remove_old(tmp_path, 1, None)
+    assert names(tmp_path) == ["checkpoint-3", "checkpoint-9"]
+
+
+def test_folders_of_other_names_are_no_checkpoints(tmp_path: Path) -> None:
+    aside = checkpoint(tmp_path, 3).rename(tmp_path / "abandoned-checkpoint-3-2")
+    best = checkpoint(tmp_path, 4).rename(tmp_path / "best")
+    assert step_of(aside) == 3
+    assert resume_point(None, tmp_path, overwrite=False, total_steps=20) is None
+    with pytest.raises(UserError, match="its name must be checkpoint-<step>"):
+        resume_point(str(best), tmp_path, overwrite=False, total_steps=20)
 
 
 def names(run: Path) -> list[str]:
@@ -103,4 +116,4 @@ def test_of_what_was_never_whole_one_is_left(tmp_path: Path) -> None:
         "abandoned-checkpoint-9-2",
     ]
     shutil.rmtree(three)
-    assert resume_point(None, tmp_path, overwrite=False) is None
+    assert resume_point(None, tmp_path, overwrite=False, total_steps=20) is None

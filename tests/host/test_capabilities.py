@@ -11,7 +11,7 @@ import pytest
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments
 from dataflex.host.capabilities import check_host, check_needs
-from dataflex.host.resume import refuse_other_ranks
+from dataflex.host.resume import refuse_other_sharding
 from dataflex.registry import components
 
 
@@ -113,9 +113,9 @@ def test_checkpoints_that_deepspeed_would_not_read(
     for name in files:
         (tmp_path / "global_step4").mkdir(exist_ok=True)
         (tmp_path / "global_step4" / name).touch()
-    training = SimpleNamespace(deepspeed=deepspeed, world_size=ranks)
+    training = SimpleNamespace(deepspeed=deepspeed, fsdp=[], world_size=ranks)
     if message is None:
-        refuse_other_ranks(tmp_path, training)
+        refuse_other_sharding(tmp_path, training)
         return
     with pytest.raises(UserError, match=message):
-        refuse_other_ranks(tmp_path, training)
+        refuse_other_sharding(tmp_path, training)

@@ -21,6 +21,7 @@ LESS = SELECTION | {"component_name": "less", "update_times": 1}
 RUNS: dict[str, dict[str, Any]] = {
     "pre-training": MIX | {"cutoff_len": 64, "per_device_train_batch_size": 4},
     "without checkpointing": MIX | {"disable_gradient_checkpointing": True},
+    "a reference model beside it": MIX | {"component_name": "doremi"},
     "several micro-batches": MIX | {"gradient_accumulation_steps": 4},
     "less": LESS | {"finetuning_type": "full"},
     "less, subtasks": LESS
@@ -58,21 +59,33 @@ def predicted(config: dict[str, Any]) -> Memory:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
-def test_the_prediction_is_what_a_run_takes(config: dict[str, Any], name: str) -> None:
+def test_the_prediction_is_what_a_run_takes(config: dict[str, Any], tiny: Path, name: str) -> None:
     config |= RUNS[name]
+    if config["component_name"] == "doremi":
+        config["component_params"] = {"reference_model_path": str(tiny / "model"), "reference_losses": "live"}
     found = predicted(config)
     peak = max(found.training, found.selection or 0)
     assert peak == pytest.approx(allocated(config), rel=0.1)
 
 
 def test_what_is_partitioned_is_divided() -> None:
-    memory = Memory(weights=100, gradients=100, moments=200, layer=30, training=500, selection=390)
-    assert memory.peaks(1) == {"one process": (500, 390)}
+    memory = Memory(
+        weights=100,
+        reference=60,
+        gradients=100,
+        moments=200,
+        layer=30,
+        training=600,
+        passing=550,
+        selection=490,
+    )
+    assert memory.peaks(1) == {"one process": (600, 490)}
     assert memory.peaks(4) == {
-        "data parallelism": (600, 390),
-        "ZeRO-1": (350, 240),
-        "ZeRO-2": (275, 240),
-        "ZeRO-3, FSDP2": (230, 195),
+        "data parallelism": (700, 490),
+        # A quarter of the moments, then of the gradients, then of both models and a layer.
+        "ZeRO-1": (600 - 150, 490 - 150),
+        "ZeRO-2": (550 + 25 - 150, 490 - 150),
+        "ZeRO-3, FSDP2": (550 + 25 - 150 - 90, 490 - 150 - 90),
     }
 
 

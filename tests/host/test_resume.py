@@ -146,16 +146,16 @@ def test_resume_from_checkpoint_is_obeyed(tmp_path: Path) -> None:
         (folder / "dataflex").mkdir(parents=True)
         (folder / "trainer_state.json").write_text("{}")
     seal(five, resumable=True)
-    assert resume_point(None, tmp_path, overwrite=False) == five
-    assert resume_point(None, tmp_path, overwrite=True) is None
-    assert resume_point(False, tmp_path, overwrite=False) is None
-    assert resume_point(True, tmp_path, overwrite=False) == five
-    assert resume_point(str(five), tmp_path, overwrite=False) == five
+    assert resume_point(None, tmp_path, overwrite=False, total_steps=20) == five
+    assert resume_point(None, tmp_path, overwrite=True, total_steps=20) is None
+    assert resume_point(False, tmp_path, overwrite=False, total_steps=20) is None
+    assert resume_point(True, tmp_path, overwrite=False, total_steps=20) == five
+    assert resume_point(str(five), tmp_path, overwrite=False, total_steps=20) == five
     for missing in (str(nine), str(tmp_path / "checkpoint-7")):
         with pytest.raises(UserError, match="not a complete checkpoint"):
-            resume_point(missing, tmp_path, overwrite=False)
+            resume_point(missing, tmp_path, overwrite=False, total_steps=20)
     with pytest.raises(UserError, match="holds no complete checkpoint"):
-        resume_point(True, tmp_path / "elsewhere", overwrite=False)
+        resume_point(True, tmp_path / "elsewhere", overwrite=False, total_steps=20)
     set_aside_later(tmp_path, five)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["abandoned-checkpoint-9", "checkpoint-5"]
     # Resumed from the same step of another folder: what lies here is of another past.

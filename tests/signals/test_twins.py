@@ -7,10 +7,13 @@ from dataflex.signals.twins import as_the_first, twins
 
 
 def test_rows_of_the_same_tokens_and_labels_are_twins() -> None:
-    tokens = [[1, 2, 3], [4], [1, 2, 3], [1, 2], [1, 2, 3], [4]]
-    found = twins(datasets.Dataset.from_dict({"input_ids": tokens}), np.array([2, 0, 2, 1, 1, 0]))
+    tokens = [[1, 2, 3], [4], [1, 2, 3], [1, 2], [1, 2, 3], [4], [1, 2, 3]]
+    alone = twins(datasets.Dataset.from_dict({"input_ids": tokens}))
+    assert len(set(alone.tolist())) == 3
+    labels = [[-100, 2, 3], [4], [-100, 2, 3], [1, 2], [-100, -100, 3], [4], [-100, 2, -100]]
+    found = twins(datasets.Dataset.from_dict({"input_ids": tokens, "labels": labels}))
     same = found[:, None] == found
-    expected = np.eye(6, dtype=bool)
+    expected = np.eye(7, dtype=bool)
     for one, other in ((0, 2), (1, 5)):
         expected[one, other] = expected[other, one] = True
     np.testing.assert_array_equal(same, expected)
