@@ -105,4 +105,7 @@ def close(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> None:
         return
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
     known = ~np.isnan(expected)
-    assert np.linalg.norm((found - expected)[known]) <= 1e-5 * np.linalg.norm(expected[known])
+    off = (found - expected)[known]
+    # Differences of losses are exact to a few last digits of the losses, whose own differ by no more.
+    few_digits = 4 * np.spacing(np.float32(8))
+    assert np.linalg.norm(off) <= 1e-5 * np.linalg.norm(expected[known]) or np.abs(off).max() <= few_digits
