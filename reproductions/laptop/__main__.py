@@ -13,6 +13,7 @@ from rich.table import Table
 
 from dataflex.errors import UserError
 from laptop.equality import differences
+from laptop.memory import compare
 from laptop.model import get_model
 from laptop.runs import (
     Start,
@@ -60,6 +61,8 @@ def smoke(
                 for kill in [*kills, None]:
                     status.update(f"{run}: until {kill[0] if kill else 'the end'}")
                     shown.append((run, start(output / run, config, kill)))
+            status.update("memory: predicted and taken")
+            memory = compare(output / "memory", config)
     except UserError as error:
         print(f"laptop: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
@@ -67,6 +70,11 @@ def smoke(
     for run, one in shown:
         table.add_row(run, one.end, f"{one.seconds:.0f}", f"{one.peak / 1e9:.2f}")
     console.print(table)
+    predicted, measured = memory["predicted"], memory["measured"]
+    console.print(
+        f"memory of tensors: {predicted / 1e9:.2f} GB predicted, {measured / 1e9:.2f} GB taken "
+        f"({predicted / measured - 1:+.0%})"
+    )
     found = differences(output / "undisturbed" / "run", output / "killed" / "run")
     console.print("both runs ended in the same bits" if not found else "these differ: " + ", ".join(found))
     raise typer.Exit(bool(found))
