@@ -77,7 +77,8 @@ def same(found: Any, expected: Any, tolerance: float = 1e-5) -> None:
     if isinstance(expected, dict):
         assert found.keys() == expected.keys()
         for key in expected:
-            same(found[key], expected[key], 1e-3 if key.startswith("weight_") else tolerance)
+            of_weights = key.startswith("weight_") or key == "effective_samples"
+            same(found[key], expected[key], 1e-3 if of_weights else tolerance)
     elif isinstance(expected, list):
         assert len(found) == len(expected)
         for mine, theirs in zip(found, expected, strict=True):
