@@ -16,6 +16,7 @@ from efficiency import order as order_benchmark
 from efficiency import steps as steps_benchmark
 from efficiency import tables as result_tables
 from efficiency import tsds as tsds_benchmark
+from efficiency.sides import Report
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -37,6 +38,12 @@ RESULTS = Path("runs/efficiency/results")
 THREADS = os.cpu_count() or 1
 
 
+def _fail_if_ours_did(report: Report) -> None:
+    """Another side may fail: that is a result."""
+    if any(failure["side"] == "library" for failure in report.failures):
+        raise typer.Exit(1)
+
+
 @app.command()
 def less(
     data: Data = DATA,
@@ -53,7 +60,7 @@ def less(
     threads: Threads = THREADS,
 ) -> None:
     """Time LESS scoring beside plain forward and backward passes."""
-    less_benchmark.run(
+    report = less_benchmark.run(
         data,
         model,
         output,
@@ -68,6 +75,7 @@ def less(
         upstream_projects=upstream_projects,
         threads=threads,
     )
+    _fail_if_ours_did(report)
 
 
 @app.command()
@@ -81,7 +89,7 @@ def loss(
     threads: Threads = THREADS,
 ) -> None:
     """Time Loss scoring beside plain forward passes."""
-    loss_benchmark.run(
+    report = loss_benchmark.run(
         data,
         model,
         output,
@@ -91,6 +99,7 @@ def loss(
         upstream_repeats=min(repeats, 5),
         threads=threads,
     )
+    _fail_if_ours_did(report)
 
 
 @app.command()
@@ -104,7 +113,7 @@ def neighbours(
     threads: Threads = THREADS,
 ) -> None:
     """Time nearest neighbours beside a blocked matrix product, and count those that are missed."""
-    neighbours_benchmark.run(
+    report = neighbours_benchmark.run(
         output,
         pools=pool,
         queries=queries,
@@ -113,6 +122,7 @@ def neighbours(
         upstream_venv=upstream,
         threads=threads,
     )
+    _fail_if_ours_did(report)
 
 
 @app.command()
@@ -126,7 +136,7 @@ def tsds(
     threads: Threads = THREADS,
 ) -> None:
     """Time TSDS from vectors to probabilities."""
-    tsds_benchmark.run(
+    report = tsds_benchmark.run(
         output,
         pools=pool,
         queries=queries,
@@ -135,6 +145,7 @@ def tsds(
         authors=authors,
         threads=threads,
     )
+    _fail_if_ours_did(report)
 
 
 @app.command()
@@ -148,9 +159,10 @@ def corpus(
     output: Output = RESULTS,
 ) -> None:
     """Time the build of a generated corpus by number of processes, with its memory."""
-    corpus_benchmark.run(
+    report = corpus_benchmark.run(
         source, tokenizer, output, gigabytes=gigabytes, workers=workers, repeats=repeats, folder=folder
     )
+    _fail_if_ours_did(report)
 
 
 @app.command()
@@ -162,7 +174,8 @@ def order(
     output: Output = RESULTS,
 ) -> None:
     """Time the draw of a step's rows at random places of a run."""
-    order_benchmark.run(output, rows=rows, domains=domains, batch=batch, repeats=repeats)
+    report = order_benchmark.run(output, rows=rows, domains=domains, batch=batch, repeats=repeats)
+    _fail_if_ours_did(report)
 
 
 @app.command()
@@ -179,7 +192,7 @@ def steps(
     threads: Threads = THREADS,
 ) -> None:
     """Time optimizer steps of mixers and weighters beside LLaMA-Factory's own, one step each in turn."""
-    steps_benchmark.run(
+    report = steps_benchmark.run(
         corpus,
         model,
         output,
@@ -191,6 +204,7 @@ def steps(
         upstream_venv=upstream,
         threads=threads,
     )
+    _fail_if_ours_did(report)
 
 
 @app.command()

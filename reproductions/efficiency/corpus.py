@@ -33,7 +33,9 @@ def run(
         folder: for the corpus and what is built from it; none takes the system's own for such files.
     """
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        text = Path(name) / "text"
+        # Workers start elsewhere.
+        here = Path(name).resolve()
+        text = here / "text"
         with console.status("generating text"):
             size = generate(sources, text, round(gigabytes * 1e9))
         files = sum(path.stat().st_size for path in text.iterdir())
@@ -44,9 +46,13 @@ def run(
             "budget": budget,
         }
         report = Report("corpus", about)
-        bench = Bench(report, Path(name), 1, "corpus")
-        options = {"text": str(text), "tokenizer": str(Path(tokenizer).resolve()), "built": f"{name}/built"}
-        options["budget"] = str(budget)
+        bench = Bench(report, here, 1, "corpus")
+        options = {
+            "text": str(text),
+            "tokenizer": str(Path(tokenizer).resolve()),
+            "built": str(here / "built"),
+            "budget": str(budget),
+        }
         bench.time(library(), {"reading": repeats}, {"workers": 1}, options=options)
         for turn in range(repeats):
             for count in workers if turn % 2 == 0 else reversed(workers):

@@ -190,6 +190,7 @@ def ask(python: str, worker: str, job: Job, folder: Path, paths: list[Path], opt
         paths: put in front of the process's module path.
         optimised: run without assertions.
     """
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     request, answer = folder / "job.json", folder / "answer.json"
     request.write_text(json.dumps(vars(job)))
