@@ -14,7 +14,7 @@ and losses weighted, in training only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +126,7 @@ class DynamicTrainer(_Base):
         return Bench(
             model=self.model,
             optimizer=lambda: self.optimizer,
-            autocast=self.accelerator.autocast,
+            autocast=self._autocast,
             tokenizer=self.processing_class,
             pool=pool,
             pool_data=rows,
@@ -140,13 +140,22 @@ class DynamicTrainer(_Base):
             loading_whole=lambda: loading_whole(self.args),
         )
 
+    def _autocast(self) -> AbstractContextManager[Any]:
+        """Return the run's mixed precision.
+
+        accelerate's own way looks its state up, which forgets until the model is prepared that FSDP was asked
+        for: a rank that measures before would then train alone.
+        """
+        if not self.accelerator.native_amp:
+            return nullcontext()
+        half = torch.bfloat16 if self.accelerator.mixed_precision == "bf16" else torch.float16
+        return torch.autocast(self.args.device.type, half)
+
     def _make_reference(self, frozen: FrozenModel) -> Reference:
         bench = self._bench
         # Random states must not depend on whether a cache was there already.
         with untouched(self.model):
-            return make_reference(
-                frozen, bench.pool, bench.pool_data, bench.batch_tokens, self.accelerator.autocast
-            )
+            return make_reference(frozen, bench.pool, bench.pool_data, bench.batch_tokens, self._autocast)
 
     def end_weighing(self) -> None:
         """Show the step's samples to the weighter."""
