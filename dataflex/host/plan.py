@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from dataflex.arrays import FloatArray
@@ -188,12 +189,10 @@ def print_plan(plan: dict[str, Any]) -> None:
 
 
 def _memory_table(memory: dict[str, Any]) -> Table:
-    table = Table("memory of a process, GB", "training step", "selection")
+    table = Table("memory of a process", "training step", "selection")
     for name, peak in memory["peaks"].items():
         selection = peak["selection"]
-        table.add_row(
-            name, f"{peak['training_step'] / 1e9:.2f}", "" if selection is None else f"{selection / 1e9:.2f}"
-        )
-    parts = ", ".join(f"{part} {memory[part] / 1e9:.2f}" for part in ("weights", "gradients", "moments"))
+        table.add_row(name, decimal(peak["training_step"]), "" if selection is None else decimal(selection))
+    parts = ", ".join(f"{part} {decimal(memory[part])}" for part in ("weights", "gradients", "moments"))
     table.caption = f"{parts}; tensors alone, the process itself takes about 1 GB besides"
     return table
