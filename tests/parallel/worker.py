@@ -56,16 +56,18 @@ def shard_with_fsdp2() -> None:
         weights = {name: part.full_tensor() if hasattr(part, "full_tensor") else part for name, part in parts}
         if not self.args.should_save:
             return
-        name = "model.safetensors"
         if hasattr(self.model, "peft_config"):
             from peft import get_peft_model_state_dict
 
-            weights, name = get_peft_model_state_dict(self.model, weights), "adapter_model.safetensors"
+            adapter = get_peft_model_state_dict(self.model, weights)
             self.model.peft_config["default"].save_pretrained(folder)
-        # Tied to the embeddings, which a model's file holds once.
-        save_file(
-            {key: part.contiguous() for key, part in weights.items() if "lm_head" not in key}, folder / name
-        )
+            save_file(
+                {key: part.contiguous() for key, part in adapter.items()},
+                folder / "adapter_model.safetensors",
+            )
+            return
+        # Fused experts are taken apart again, as in a model's own file.
+        self.model.save_pretrained(folder, state_dict=weights)
 
     # Its own way does not come to an end on CPUs.
     Trainer.save_model = save  # type: ignore[method-assign]
