@@ -28,6 +28,7 @@ ALLOWED = {
         "signals",
         "corpus",
         "arrays",
+        "collectives",
         "config",
         "registry",
         "errors",
