@@ -74,9 +74,10 @@ def _type_name(annotation: Any, metadata: Iterable[Any] = ()) -> str:
 _BOUNDS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
 _NEEDS: dict[Need, str] = {
     "per_sample_loss": "the losses of samples",
-    "per_sample_gradient": "the gradients of samples; not under deepspeed, fsdp or fp16",
+    "per_sample_gradient": "the gradients of samples; not under fp16 or version 1 of fsdp",
     "adam_moments": "Adam's moments: optim: adamw_torch",
-    "reference_model": "a reference model; not under fsdp",
+    "reference_model": "a reference model",
+    "saved_weights": "weights of saved checkpoints; not under deepspeed or fsdp",
     "validation_set": "a validation set: name one in eval_dataset",
     "generation": "answers of the model: stage: sft",
     "embeddings": "vectors of the rows, from a model or from files",
