@@ -64,6 +64,8 @@ def ending_together(report: Report) -> Iterator[None]:
         sys.exit(status)
     finally:
         listener.over.set()
+        # A thread that is within the store while the interpreter ends would abort the process.
+        listener.join(timeout=_OWN_END)
 
 
 class _Listener(threading.Thread):

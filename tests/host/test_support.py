@@ -63,8 +63,8 @@ def test_a_run_bears_the_table_out(
     on_experts = setting.startswith("experts")
     params = params_of(kind, name, str(experts["qwen3_moe"] if on_experts else tiny / "model"))
     rows = {key: value for key, value in SELECTION.items() if not key.startswith(("update", "warmup"))}
-    keys = rows | {"finetuning_type": "full"} | SCHEDULES[kind]
-    keys |= keys_of(kind, name, params, tiny, experts["qwen3_moe"])
+    keys = rows | SCHEDULES[kind] | keys_of(kind, name, params, tiny, experts["qwen3_moe"])
+    keys |= {"finetuning_type": "full", "eval_dataset": "target"}
     if kind == "mix":
         # Packing without seeing one another is for fine-tuning alone.
         several = (

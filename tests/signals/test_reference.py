@@ -226,7 +226,9 @@ def test_losses_that_cannot_be_written(tmp_path: Path, tokens: Tokens) -> None:
     (file,) = tmp_path.rglob("part-*.npy")
     file.unlink()
     (file / "below").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"reference_cache: .*can't be written .*name another folder"):
+    with pytest.raises(
+        UserError, match=r"reference_cache: .*can't be written .*name a folder on another disk"
+    ):
         cached(tmp_path, Loads(), tokens)
 
 
