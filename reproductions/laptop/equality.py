@@ -64,11 +64,19 @@ def _of_checkpoints(one: Path, other: Path) -> list[str]:
             continue
         elif name.name == "complete.json":
             same = _sizes(mine) == _sizes(theirs)
+        elif name.name == "adapter_config.json":
+            same = _adapter(mine) == _adapter(theirs)
         else:
             same = mine.read_bytes() == theirs.read_bytes()
         if not same:
             found.append(str(name))
     return found
+
+
+def _adapter(file: Path) -> dict[str, Any]:
+    """Return an adapter's configuration; peft keeps its layers in a set, whose order is each process's own."""
+    content = dict(json.loads(file.read_text()))
+    return content | {"target_modules": sorted(content["target_modules"])}
 
 
 def _sizes(seal: Path) -> dict[str, int]:
