@@ -74,7 +74,7 @@ def _of_checkpoints(one: Path, other: Path) -> list[str]:
 
 
 def _adapter(file: Path) -> dict[str, Any]:
-    """Return an adapter's configuration; peft keeps its layers in a set, in an order of each process's own."""
+    """Return an adapter's configuration; peft keeps its layers in a set, in each process in another order."""
     content = dict(json.loads(file.read_text()))
     return content | {"target_modules": sorted(content["target_modules"])}
 
