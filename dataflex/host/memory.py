@@ -69,19 +69,20 @@ class Memory:
         """
         if ranks == 1:
             return {"one process": (self.training, self.selection)}
-        moments = self.moments - self.moments // ranks
-        """Of these and the next a process is spared so much."""
-        weights = self.weights + self.reference - (self.weights + self.reference) // ranks - self.layer
+        models = self.weights + self.reference
+        spared_moments = self.moments - self.moments // ranks
+        spared_models = models - models // ranks - self.layer
         with_part = self.passing + self.gradients // ranks
-        spared = {
+        # The peak of a step before moments and models are divided, and what a process is then spared.
+        strategies = {
             "data parallelism": (self.training + self.gradients, 0),
-            "ZeRO-1": (self.training - moments, moments),
-            "ZeRO-2": (with_part - moments, moments),
-            "ZeRO-3, FSDP2": (with_part - moments - weights, moments + weights),
+            "ZeRO-1": (self.training, spared_moments),
+            "ZeRO-2": (with_part, spared_moments),
+            "ZeRO-3, FSDP2": (with_part, spared_moments + spared_models),
         }
         return {
-            name: (step, None if self.selection is None else self.selection - less)
-            for name, (step, less) in spared.items()
+            name: (step - spared, None if self.selection is None else self.selection - spared)
+            for name, (step, spared) in strategies.items()
         }
 
 

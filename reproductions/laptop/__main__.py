@@ -45,7 +45,7 @@ def smoke(
     output: Annotated[Path, typer.Option(help="Folder of the two runs; emptied first.")] = Path(
         "runs/laptop/runs"
     ),
-    pool: Annotated[int, typer.Option(min=20, help="Rows to select from.")] = 40,
+    pool: Annotated[int, typer.Option(min=20, help="Rows to select from.")] = 20,
     validation: Annotated[int, typer.Option(min=1, help="Rows to select for.")] = 4,
 ) -> None:
     """Train twice: once undisturbed, once killed in six places; fail unless both end in the same bits."""
