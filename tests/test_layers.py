@@ -20,6 +20,7 @@ ALLOWED = {
     "corpus": {"corpus", "arrays", "errors"},
     "evaluation": {"evaluation", "corpus", "errors"},
     "evidence": {"evidence", "engine", "errors"},
+    "grid": {"grid", "errors"},
     "host": {
         "host",
         "selectors",

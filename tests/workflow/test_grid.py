@@ -2,10 +2,10 @@ import copy
 import re
 from pathlib import Path
 
-import grid as grids
 import pytest
 import yaml
 
+from dataflex import grid as grids
 from dataflex.config import components_of, split
 from dataflex.corpus.planted import CLASSES, Design
 from dataflex.engine.schedule import make_schedule

@@ -1,12 +1,12 @@
 import copy
 from pathlib import Path
 
-import grid as grids
 import pytest
 import yaml
-from simplex import centroids
 
+from dataflex import grid as grids
 from dataflex.corpus.markov import DOMAINS, TARGET
+from dataflex.grid.simplex import centroids
 
 REPRODUCTIONS = Path(__file__).resolve().parent.parent.parent / "reproductions"
 

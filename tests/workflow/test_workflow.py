@@ -8,9 +8,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import grid as grids
 import pytest
 import yaml
+
+from dataflex import grid as grids
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

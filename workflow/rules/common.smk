@@ -8,12 +8,12 @@ from pathlib import Path
 
 from snakemake.utils import validate
 
+from dataflex import grid as grids
+from dataflex.evidence.results import FILES
+
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
-import grid as grids
 import warm
 from settings import typed
-
-from dataflex.evidence.results import FILES
 
 config.update(typed(config))
 validate(config, str(Path(workflow.basedir) / "schemas" / "config.schema.yaml"), set_default=False)

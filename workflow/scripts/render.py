@@ -7,8 +7,9 @@ import json
 import os
 from pathlib import Path
 
-import grid as grids
 import yaml
+
+from dataflex import grid as grids
 
 
 def main() -> None:

@@ -1,0 +1,43 @@
+"""Where a grid's corpora, models and runs lie below the rung's folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from dataflex.grid.cells import Cell, experiment_spec
+
+DRAWN = ("planted", "markov")
+"""Sources of a corpus of which every seed draws its own."""
+SEED = re.compile(r"/seed(\d+)$")
+
+
+def corpus_name(grid: Mapping[str, Any], cell: Cell) -> str:
+    """Name of the corpus that the cell trains and is evaluated on; of a drawn one each seed has its own."""
+    name = str(experiment_spec(grid, cell)["scales"][cell.scale]["corpus"])
+    return f"{name}/seed{cell.seed}" if grid["corpora"][name]["source"] in DRAWN else name
+
+
+def corpus_spec(grid: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The grid's entry of a corpus, with the seed where its name has one."""
+    seed = SEED.search(name)
+    spec = dict(grid["corpora"][SEED.sub("", name)])
+    return {**spec, "seed": int(seed[1])} if seed else spec
+
+
+def run_dir(root: str, cell: Cell) -> str:
+    """The cell's run directory below the rung's folder ``root``."""
+    return f"{root}/train/{cell.path}"
+
+
+def corpus_dir(grid: Mapping[str, Any], root: str, name: str) -> str:
+    """Folder of a corpus: its own one when it was made elsewhere, else one below ``root``."""
+    spec = corpus_spec(grid, name)
+    return str(spec["path"]) if spec["source"] == "directory" else f"{root}/{name}"
+
+
+def model_path(grid: Mapping[str, Any], root: str, model: str) -> str:
+    """Where a model is loaded from: a hub name or path, or the folder that the ``model`` rule fills."""
+    spec = grid["models"][model]
+    return f"{root}/models/{model}" if "build" in spec else str(spec["name_or_path"])
