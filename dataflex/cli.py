@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from dataflex.corpus.commands import app as corpus_app
-from dataflex.errors import UserError
+from dataflex.engine.interruption import Interruption
+from dataflex.errors import Interrupted, UserError
 from dataflex.evaluation.commands import evaluate, held_out
 from dataflex.evidence.commands import check as check_results
 
@@ -39,10 +40,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def train(config: ConfigFile, overrides: Overrides = None) -> None:
     """Train a model; train_type decides how (static is LLaMA-Factory itself)."""
-    _train(config, overrides or [])
+    with Interruption.of(os.environ) as interruption:
+        _train(config, overrides or [], interruption)
 
 
-def _train(config: Path, overrides: list[str]) -> None:
+def _train(config: Path, overrides: list[str], interruption: Interruption) -> None:
     from dataflex.config import components_of, split
     from dataflex.config_file import read_config
 
@@ -54,7 +56,7 @@ def _train(config: Path, overrides: list[str]) -> None:
 
     devices = launch.device_count()
     if launch.wants_workers(os.environ, devices):
-        status = launch.launch([str(config), *overrides], devices)
+        status = launch.launch([str(config), *overrides], devices, interruption)
         if status:
             raise typer.Exit(status)
         return
@@ -67,9 +69,9 @@ def _train(config: Path, overrides: list[str]) -> None:
     with ending_together(launch.report_to_launcher):
         checked = check(values)
         if own.is_dynamic:
-            train_dynamic(checked)
+            train_dynamic(checked, interruption)
         else:
-            static.train(checked)
+            static.train(checked, interruption)
 
 
 @app.command()
@@ -85,7 +87,13 @@ def doremi(
     job = Job(read_config(config, overrides or []))
     last = part_named(until)
     job.check()
-    job.run(lambda file: _train(file, []), last)
+    with Interruption.of(os.environ) as interruption:
+
+        def train_part(file: Path) -> None:
+            interruption.refuse_to_begin(f"the part {file.stem}")
+            _train(file, [], interruption)
+
+        job.run(train_part, last)
 
 
 @app.command()
@@ -188,7 +196,7 @@ def version() -> None:
 
 
 def main() -> Any:
-    """Entry point. A user's mistake is one line on stderr and exit status 2."""
+    """Entry point. A user's mistake is one line on stderr and exit status 2; a run that was stopped, 75."""
     if len(sys.argv) > 1 and sys.argv[1] in HOST_COMMANDS:
         from llamafactory.cli import main as host_main
 
@@ -201,6 +209,14 @@ def main() -> Any:
         if not report_to_launcher(error):
             print(f"dataflex-cli: {error}", file=sys.stderr)
         sys.exit(2)
+    except Interrupted as stop:
+        from dataflex.host.launch import is_first, report_interruption
+
+        if report_interruption(stop):
+            sys.exit(0)
+        if str(stop) and is_first(os.environ):
+            print(f"dataflex-cli: {stop}", file=sys.stderr)
+        sys.exit(stop.code)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,12 @@ def wait_for_ranks() -> None:
         dist.barrier()
 
 
+def leave_ranks() -> None:
+    """End the process group, if there is one: this process comes to no other any more."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def store() -> Any:
     """Return the store of the process group, which works beside collective operations."""
     return dist.distributed_c10d._get_default_store()

@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend, and how it quotes others."""
+"""The exception that is the user's to mend, how it quotes others, and the one that is no mistake."""
 
 
 class UserError(Exception):
@@ -16,3 +16,19 @@ def one_line(error: BaseException) -> str:
 
 class LoneError(UserError):
     """A mistake that this rank alone knows of: it must not enter another collective operation."""
+
+
+class Interrupted(SystemExit):
+    """A run has stopped as it was asked to, and can go on; what does not know of this exception lets it pass.
+
+    The exit status is 75, the system's EX_TEMPFAIL: try again.
+
+    Args:
+        message: one line for whoever started the run.
+    """
+
+    code: int
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = 75

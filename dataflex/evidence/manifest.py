@@ -116,6 +116,12 @@ class Manifest:
             self.content[LEARNED] = learned_proportions
         self._write(run_dir)
 
+    def interrupt(self, run_dir: Path, wall_seconds: float) -> None:
+        """Mark the run as stopped in order, to be gone on with; its last stretch took so long."""
+        self.content["stretches"][-1]["wall_seconds"] = round(wall_seconds, 3)
+        self.content["status"] = "interrupted"
+        self._write(run_dir)
+
     def _write(self, run_dir: Path) -> None:
         write_atomically(run_dir / "manifest.json", json.dumps(self.content, indent=2) + "\n")
 

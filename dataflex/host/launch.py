@@ -10,9 +10,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dataflex.errors import UserError
+from dataflex.engine.interruption import STOP_FILE, Interruption
+from dataflex.errors import Interrupted, UserError
 
 _MESSAGE_FILE = "DATAFLEX_USER_ERROR"
+_INTERRUPTED_FILE = "DATAFLEX_INTERRUPTED"
+_LOOK = 0.5
+"""Seconds between two looks whether the workers have to be asked to stop."""
 
 
 def is_worker(env: Mapping[str, str]) -> bool:
@@ -66,7 +70,7 @@ def torchrun_command(
     nodes = env.get("NNODES", "1")
     address = env.get("MASTER_ADDR", "127.0.0.1")
     port = env.get("MASTER_PORT", str(free_port))
-    command = [sys.executable, "-m", "torch.distributed.run"]
+    command = [sys.executable, "-m", "dataflex.host.agent"]
     command += ["--nproc-per-node", env.get("NPROC_PER_NODE", str(max(devices, 1)))]
     if "RDZV_ID" in env:
         if "MIN_NNODES" in env and "MAX_NNODES" in env:
@@ -79,26 +83,55 @@ def torchrun_command(
     return [*command, "-m", "dataflex.cli", "train", *arguments]
 
 
-def launch(arguments: Sequence[str], devices: int) -> int:
+def launch(arguments: Sequence[str], devices: int, interruption: Interruption) -> int:
     """Run the workers and return their exit status.
+
+    Args:
+        arguments: of ``dataflex-cli train``.
+        devices: processes, see ``torchrun_command``.
+        interruption: what asks this process to stop asks the workers.
 
     Raises:
         UserError: a worker met one; it is told once instead of by every process.
+        Interrupted: the workers have stopped in order, of all nodes.
     """
     from llamafactory.extras.misc import find_available_port
 
     with tempfile.TemporaryDirectory() as folder:
-        message = Path(folder) / "message"
+        message, interrupted, stop = (Path(folder) / name for name in ("message", "interrupted", "stop"))
         command = torchrun_command(os.environ, devices, find_available_port(), arguments)
-        env = {**os.environ, _MESSAGE_FILE: str(message)}
+        env = {
+            **os.environ,
+            _MESSAGE_FILE: str(message),
+            _INTERRUPTED_FILE: str(interrupted),
+            STOP_FILE: str(stop),
+        }
         if _enabled(os.environ, "OPTIM_TORCH", "1"):
             # LLaMA-Factory's own settings for several GPUs.
             env["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
             env["TORCH_NCCL_AVOID_RECORD_STREAMS"] = "1"
-        status = subprocess.run(command, env=env, check=False).returncode
+        status = _run(command, env, interruption, stop)
         if message.is_file():
             raise UserError(message.read_text())
+        if interrupted.is_file():
+            raise Interrupted(interrupted.read_text())
+        if status < 0:
+            interruption.refuse_to_begin("training began")
     return status
+
+
+def _run(command: Sequence[str], env: Mapping[str, str], interruption: Interruption, stop: Path) -> int:
+    with subprocess.Popen(command, env=env) as process:
+        try:
+            while process.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_LOOK)
+                if interruption.reason is not None and not stop.exists():
+                    stop.write_text(interruption.reason)
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode
 
 
 def report_to_launcher(error: UserError) -> bool:
@@ -111,3 +144,21 @@ def report_to_launcher(error: UserError) -> bool:
     with suppress(FileExistsError), Path(os.environ[_MESSAGE_FILE]).open("x") as file:
         file.write(str(error))
     return True
+
+
+def report_interruption(stop: Interrupted) -> bool:
+    """Tell the launcher that this worker has stopped in order; tell whether there is one.
+
+    The worker is to end well then: torchrun would end, or start again, the others of one that does not.
+    """
+    if not is_worker(os.environ) or _INTERRUPTED_FILE not in os.environ:
+        return False
+    with Path(os.environ[_INTERRUPTED_FILE]).open("a") as file:
+        if is_first(os.environ):
+            file.write(str(stop))
+    return True
+
+
+def is_first(env: Mapping[str, str]) -> bool:
+    """Tell whether this process is the first of all, which speaks for them."""
+    return env.get("RANK", "0") == "0"

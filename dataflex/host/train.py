@@ -6,9 +6,13 @@ import math
 import time
 from typing import Any
 
+from dataflex.collectives import leave_ranks
 from dataflex.engine import state
 from dataflex.engine.checkpoints import step_of
 from dataflex.engine.conductor import Conductor
+from dataflex.engine.interruption import Interruption
+from dataflex.engine.stopping import StopAtStepEnd
+from dataflex.errors import Interrupted
 from dataflex.evidence.manifest import Manifest, is_completed
 from dataflex.host.arguments import HostArguments
 from dataflex.host.builders import generation_options, make_trainer
@@ -22,8 +26,16 @@ from dataflex.host.resume import (
 from dataflex.signals.routers import freeze_routers
 
 
-def train(checked: Checked) -> None:
-    """Train as configured and leave a run directory that explains itself."""
+def train(checked: Checked, interruption: Interruption | None = None) -> None:
+    """Train as configured and leave a run directory that explains itself.
+
+    Args:
+        checked: the configuration.
+        interruption: what may ask the run to stop before its end.
+
+    Raises:
+        Interrupted: it has; a checkpoint is saved.
+    """
     from llamafactory.model import load_model
 
     started = time.monotonic()
@@ -55,7 +67,15 @@ def train(checked: Checked) -> None:
         manifest.start(run_dir, from_step=step_of(resume_from) if resume_from else 0)
     conductor = Conductor(prepared.facts, prepared.decisions, prepared.domains.row_tokens, run_dir)
     trainer = make_trainer(prepared, model, conductor, resume_from)
-    result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    if interruption is not None:
+        trainer.add_callback(StopAtStepEnd(interruption))
+    try:
+        result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    except Interrupted:
+        if run_dir is not None:
+            manifest.interrupt(run_dir, time.monotonic() - started)
+        leave_ranks()
+        raise
     trainer.save_model()
     if not finished:
         trainer.log_metrics("train", result.metrics)
@@ -111,9 +131,7 @@ def _evaluate(trainer: Any, prepared: Prepared) -> None:
 
 
 def _close(trainer: Any, args: HostArguments) -> None:
-    import torch.distributed as dist
     from llamafactory.train.trainer_utils import create_modelcard_and_push
 
     create_modelcard_and_push(trainer, args.model, args.data, args.training, args.finetuning)
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    leave_ranks()

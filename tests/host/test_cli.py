@@ -362,7 +362,7 @@ def test_several_devices_start_torchrun() -> None:
     assert not wants_workers({"LOCAL_RANK": "0", "FORCE_TORCHRUN": "1"}, devices=4)
     command = torchrun_command({"NNODES": "2", "NODE_RANK": "1", "MASTER_PORT": "99"}, 4, 1, ["a.yaml"])
     assert " ".join(command[1:]) == (
-        "-m torch.distributed.run --nproc-per-node 4 --nnodes 2 --node-rank 1 --master-addr 127.0.0.1 "
+        "-m dataflex.host.agent --nproc-per-node 4 --nnodes 2 --node-rank 1 --master-addr 127.0.0.1 "
         "--master-port 99 -m dataflex.cli train a.yaml"
     )
     elastic = torchrun_command({"RDZV_ID": "7", "MIN_NNODES": "1", "MAX_NNODES": "3"}, 2, 5, ["a.yaml"])
