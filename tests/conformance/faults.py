@@ -41,9 +41,9 @@ class Fault:
     nth: int = 1
     from_step: int = 0
     rank: int = 0
-    does: Literal["die", "raise", "mistake", "fill", "nan"] = "die"
-    """die: kill -9; raise: an exception with a message; mistake: a ``UserError`` with it; fill: the disk is
-    full; nan: losses are."""
+    does: Literal["die", "stop", "raise", "mistake", "fill", "nan"] = "die"
+    """die: kill -9; stop: SIGTERM, with which the step goes on to its end; raise: an exception with a message;
+    mistake: a ``UserError`` with it; fill: the disk is full; nan: losses are."""
     below: str = ""
     """Count only changes and writes of paths that hold this."""
 
@@ -79,6 +79,9 @@ class Places:
         assert self._fault is not None
         if self._fault.does == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self._fault.does == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         if self._fault.does == "fill":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         if self._fault.does == "mistake":
