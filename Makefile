@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); echo $$((n < 2 ? n : 2)))
-SNAKEMAKE := PYTHONPATH=workflow/plugins $(BIN)/snakemake --cores $(JOBS) --logger cells
+SNAKEMAKE := $(BIN)/snakemake --cores $(JOBS) --logger cells
+SLURM_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge
 CODE := dataflex paper_figures workflow tests
 
 EFFICIENCY := PYTHONPATH=reproductions:. $(BIN)/python -m efficiency
@@ -15,7 +16,7 @@ BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream 
 ROWS ?= $(TEXT)
 TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.jsonl) runs/efficiency/corpus/instructions.jsonl)
 
-.PHONY: demo test test-crash laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
+.PHONY: demo test test-crash test-slurm laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +33,14 @@ test: $(VENV)/installed ## set up, then lint, format check, types and tests
 
 test-crash: $(VENV)/installed ## kill every method's runs at every step, in every pass and every file (hours)
 	$(BIN)/pytest tests/conformance -m crash
+
+test-slurm: $(VENV)/installed ## a Slurm of two nodes on this machine: every kind of job, and a drill of faults
+	@command -v slurmctld >/dev/null || test -x /usr/sbin/slurmctld || { \
+	  echo "installing $(SLURM_PACKAGES)"; \
+	  { test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -qq -y --no-install-recommends $(SLURM_PACKAGES) >/dev/null; } || { \
+	  echo "error: Slurm is missing: as root, apt-get install $(SLURM_PACKAGES)" >&2; exit 77; }; }
+	$(BIN)/pytest tests/slurm -m $(if $(SHORT),"slurm and not drill","slurm")
 
 laptop-smoke: $(VENV)/installed $(TEXT) ## SmolLM2-135M selects with LESS, is killed six times and ends in the same bits
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e .[laptop]
@@ -82,10 +91,10 @@ clean: ## remove the demo's and the study's files, not the environment
 	rm -rf runs/demo runs/study .snakemake
 
 # The stamp is written last, so that an interrupted installation is started again.
-$(VENV)/installed: constraints.txt pyproject.toml
+$(VENV)/installed: constraints.txt pyproject.toml workflow/plugins/pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found; install Python 3.11 or newer" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V); name another: make PYTHON=python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[suite,deepspeed,embeddings,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[suite,deepspeed,embeddings,dev]' --editable workflow/plugins
 	touch $@

@@ -12,6 +12,7 @@ from dataflex import grid as grids
 from dataflex.evidence.results import FILES
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+import alone
 import warm
 from settings import typed
 
@@ -52,8 +53,14 @@ WARM = bool(GRID.get("warm")) and sys.platform == "linux"
 CLI = f"{shlex.quote(sys.executable)} -S {shlex.quote(warm.__file__)}" if WARM else "dataflex-cli"
 
 
-def start_warm():
-    """Start the server that the jobs are forked from; it ends with this process."""
+def begin():
+    """Be the only workflow on this folder, say what it is about, start the server that jobs are forked from."""
+    try:
+        alone.claim(Path(R) / "workflow.lock")
+    except BlockingIOError as error:
+        raise WorkflowError(str(error)) from None
+    chosen = {key: config[key] for key in ("grid", "seeds", "experiments", "methods")}
+    (Path(R) / "grid.json").write_text(json.dumps(chosen, indent=2) + "\n")
     if WARM:
         warm.start(Path(R) / "logs" / "warm.log")
 
@@ -99,6 +106,15 @@ def asked(job, key):
 
     def value(wildcards):
         return grids.resources(GRID, cell_of(wildcards), job)[key]
+
+    return value
+
+
+def more_memory(job):
+    """Memory of a train or evaluate job: half as much again at every further attempt."""
+
+    def value(wildcards, attempt):
+        return grids.resources(GRID, cell_of(wildcards), job)["mem_mb"] * (1 + attempt) // 2
 
     return value
 

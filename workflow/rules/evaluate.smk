@@ -27,13 +27,16 @@ rule evaluate:
         folder=f"{R}/results/{{experiment}}/{{cell}}",
         base=base_model,
         options=lambda w: as_options(grids.experiment_spec(GRID, cell_of(w)).get("evaluate", {})),
+        held=f"{R}/attempts/evaluate/{{experiment}}/{{cell}}",
+        scripts=SCRIPTS,
     threads: asked("evaluate", "threads")
     resources:
         gres=gres("evaluate"),
         nodes=asked("evaluate", "nodes"),
         runtime=asked("evaluate", "runtime"),
-        mem_mb=asked("evaluate", "mem_mb"),
+        mem_mb=more_memory("evaluate"),
     shell:
+        "python {params.scripts}/hold.py --lock {params.held}.lock --attempts {params.held}.jsonl -- "
         "{CLI} evaluate {params.run} --corpus {params.corpus} --output {params.folder} "
         "{params.base} {params.options} > {log} 2>&1"
 
@@ -75,7 +78,7 @@ rule measure:
     threads: asked("evaluate", "threads")
     resources:
         runtime=asked("evaluate", "runtime"),
-        mem_mb=asked("evaluate", "mem_mb"),
+        mem_mb=more_memory("evaluate"),
     shell:
         "( {CLI} held-out {params.run} --corpus {params.corpus} --output {params.folder}; "
         "python {params.scripts}/account.py {params.run} --corpus {params.corpus} --output {params.folder} "

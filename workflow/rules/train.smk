@@ -11,17 +11,6 @@ def starting_point(wildcards):
     return found
 
 
-def launcher(wildcards):
-    """One process a node on several nodes (torchrun's variables from Slurm's), else nothing."""
-    if grids.resources(GRID, cell_of(wildcards), "train")["nodes"] == 1:
-        return ""
-    return (
-        "export MASTER_ADDR=$(scontrol show hostnames $SLURM_JOB_NODELIST | head -n1) "
-        "MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000)) NNODES=$SLURM_JOB_NUM_NODES FORCE_TORCHRUN=1; "
-        "srun --overlap --ntasks-per-node=1 env -u SLURM_CPU_BIND bash -c 'NODE_RANK=$SLURM_NODEID exec \"$0\" \"$@\"' "
-    )
-
-
 rule render:
     input:
         corpus_ready,
@@ -50,7 +39,10 @@ rule train:
         f"{R}/logs/train/{{experiment}}/{{cell}}.log",
     params:
         folder=lambda w: grids.run_dir(R, cell_of(w)),
-        launcher=launcher,
+        attempts=f"{R}/attempts/train/{{experiment}}/{{cell}}.jsonl",
+        extensions=f"{R}/cache/extensions",
+        nodes=asked("train", "nodes"),
+        processes=lambda w: max(1, grids.resources(GRID, cell_of(w), "train")["gpus"]),
         scripts=SCRIPTS,
     # Others wait for some runs. Of the rest, short ones that end in a mark fill up what is left of the processors.
     priority: lambda w: 10 if cell_of(w).path in SERVES else grids.priority(GRID, cell_of(w))
@@ -59,9 +51,9 @@ rule train:
         gres=gres("train"),
         nodes=asked("train", "nodes"),
         runtime=asked("train", "runtime"),
-        mem_mb=asked("train", "mem_mb"),
+        mem_mb=more_memory("train"),
     shell:
-        "( python {params.scripts}/prepare.py {params.folder} --config {input.config} "
-        "--inputs {input.corpus} {input.start}; "
-        "{params.launcher}{CLI} train {input.config}; "
-        "python {params.scripts}/seal.py run {params.folder} --output {output} ) > {log} 2>&1"
+        "trap '' TERM USR2; python {params.scripts}/train.py {params.folder} --config {input.config} "
+        "--inputs {input.corpus} {input.start} --output {output} --attempts {params.attempts} "
+        "--extensions {params.extensions} --nodes {params.nodes} --processes {params.processes} -- {CLI} train "
+        "> {log} 2>&1"

@@ -7,7 +7,6 @@ records what the run was started with; another stamp clears the directory.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -35,18 +34,3 @@ def prepare(folder: Path, stamp: str) -> bool:
     temporary.write_text(stamp + "\n")
     os.replace(temporary, stamp_file)
     return cleared
-
-
-def main() -> None:
-    """Command line: ``prepare.py RUN_DIR --config CONFIG --inputs SENTINEL...``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--inputs", type=Path, nargs="*", default=[])
-    arguments = parser.parse_args()
-    if prepare(arguments.folder, stamp_of(arguments.config, arguments.inputs)):
-        print(f"{arguments.folder}: started anew, because its config or inputs have changed")
-
-
-if __name__ == "__main__":
-    main()

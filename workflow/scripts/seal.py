@@ -115,6 +115,14 @@ KINDS: dict[str, Callable[[Path, Sequence[str]], dict[str, Any]]] = {
 }
 
 
+def write(content: dict[str, Any], folder: Path, output: Path) -> None:
+    """Write the sentinel of what lies in a folder, whole or not at all."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(output.name + ".tmp")
+    temporary.write_text(json.dumps({"folder": str(folder), **content}, indent=2, sort_keys=True) + "\n")
+    os.replace(temporary, output)
+
+
 def main() -> None:
     """Command line: ``seal.py corpus|markov|planted|model|run FOLDER --output SENTINEL``."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -128,12 +136,7 @@ def main() -> None:
     except NotReadyError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = arguments.output.with_name(arguments.output.name + ".tmp")
-    temporary.write_text(
-        json.dumps({"folder": str(arguments.folder), **content}, indent=2, sort_keys=True) + "\n"
-    )
-    os.replace(temporary, arguments.output)
+    write(content, arguments.folder, arguments.output)
 
 
 if __name__ == "__main__":

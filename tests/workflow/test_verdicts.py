@@ -1,0 +1,159 @@
+from itertools import product
+
+import pytest
+from snakemake_executor_plugin_slurm_cells import records
+from snakemake_executor_plugin_slurm_cells.verdicts import (
+    Said,
+    Verdict,
+    is_permanent,
+    parse,
+    settled,
+    verdict,
+    word_about,
+)
+
+PATIENCE = 100.0
+STATES = [
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "COMPLETING",
+    "CONFIGURING",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "PENDING",
+    "PREEMPTED",
+    "REQUEUED",
+    "REQUEUE_HOLD",
+    "RESIZING",
+    "REVOKED",
+    "RUNNING",
+    "SIGNALING",
+    "SPECIAL_EXIT",
+    "STAGE_OUT",
+    "STOPPED",
+    "SUSPENDED",
+    "TIMEOUT",
+    "UNKNOWN",
+]
+
+
+def judge(queue=None, accounts=None, silent=0.0):
+    said = [
+        Said(*word) if isinstance(word, tuple) else Said(word) if word else None for word in (queue, accounts)
+    ]
+    return verdict(*said, silent, PATIENCE)
+
+
+@pytest.mark.parametrize(("queue", "accounts"), list(product([None, *STATES], [None, *STATES])))
+def test_only_completed_is_success_and_nothing_waits_for_ever(queue, accounts):
+    now, late = judge(queue, accounts), judge(queue, accounts, PATIENCE)
+    if Verdict.SUCCEEDED in (now, late):
+        assert queue == "COMPLETED" or (queue in (None, "UNKNOWN") and accounts == "COMPLETED")
+    # Only what the queue itself calls alive may go on for longer than the patience.
+    if late is Verdict.WAIT:
+        assert settled(Said(queue))
+
+
+@pytest.mark.parametrize(
+    ("queue", "accounts", "silent", "expected"),
+    [
+        ("RUNNING", "PREEMPTED", 0, Verdict.WAIT),  # it was put back and runs again; the accounts lag
+        ("PENDING", "NODE_FAIL", 1e9, Verdict.WAIT),
+        (None, "PREEMPTED", 0, Verdict.WAIT),  # it may come back
+        (None, "PREEMPTED", PATIENCE, Verdict.FAILED),  # preemption by cancelling: it will not
+        ("NODE_FAIL", None, PATIENCE, Verdict.FAILED),
+        (None, None, 0, Verdict.WAIT),  # submitted a moment ago
+        (None, None, PATIENCE, Verdict.VANISHED),  # accounts are not kept, the controller has forgotten it
+        ("UNKNOWN", "UNKNOWN", PATIENCE, Verdict.VANISHED),  # not a success
+        (None, "COMPLETED", 0, Verdict.SUCCEEDED),
+        (None, "RUNNING", PATIENCE, Verdict.VANISHED),  # a controller that lost its state
+        ("CANCELLED by 0", None, 0, Verdict.FAILED),
+        ("OUT_OF_MEMORY", None, 0, Verdict.FAILED),
+        (("PENDING", "launch failed requeued held"), None, 0, Verdict.STUCK),
+        (("PENDING", "Resources"), None, 1e9, Verdict.WAIT),
+        ("REQUEUE_HOLD", None, 0, Verdict.STUCK),
+    ],
+)
+def test_faults(queue, accounts, silent, expected):
+    assert judge(queue, accounts, silent) is expected
+
+
+def test_lines_of_both_commands():
+    words = parse("12|RUNNING|None\n13_4|CANCELLED by 0|\n\n14|PENDING|(Resources)\nnonsense\n")
+    assert words == {
+        "12": Said("RUNNING", "None"),
+        "13_4": Said("CANCELLED by 0"),
+        "14": Said("PENDING", "Resources"),
+    }
+    assert word_about("13_4", words).word == "CANCELLED"
+    assert word_about("12_1", words) == Said("RUNNING", "None")
+    assert word_about("99", words) is None
+
+
+@pytest.mark.parametrize(
+    ("refusal", "permanent"),
+    [
+        (
+            "sbatch: error: Batch job submission failed: Invalid account or account/partition combination",
+            True,
+        ),
+        ("sbatch: error: invalid partition specified: gpux", True),
+        ("sbatch: error: Batch job submission failed: Requested node configuration is not available", True),
+        ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", False),
+        ("sbatch: error: Batch job submission failed: Unable to contact slurm controller", False),
+        ("sbatch: error: QOSMaxSubmitJobPerUserLimit", False),
+        ("slurm_load_jobs error: Resource temporarily unavailable", False),
+    ],
+)
+def test_what_waiting_mends(refusal, permanent):
+    assert is_permanent(refusal) is permanent
+
+
+def test_places_beside_the_log():
+    assert (
+        str(records.place("runs/p/logs/train/a/b.seed1.log", "jobs", ".json"))
+        == "runs/p/jobs/train/a/b.seed1.json"
+    )
+    assert records.place("elsewhere/b.log", "jobs", ".json") is None
+    assert records.place(None, "jobs", ".json") is None
+
+
+def test_a_record_is_read_back_and_half_of_one_is_none(tmp_path):
+    file = tmp_path / "jobs" / "x.json"
+    assert records.read(file) is None
+    records.write(file, "12_3", "log")
+    assert records.read(file)["slurm_job"] == "12_3"
+    file.write_text(file.read_text()[:10])
+    assert records.read(file) is None
+
+
+START = '{"event": "start"}\n'
+
+
+def end(status, checkpoint):
+    step = "null" if checkpoint is None else checkpoint
+    return f'{START}{{"event": "end", "status": {status}, "checkpoint": {step}}}\n'
+
+
+@pytest.mark.parametrize(
+    ("events", "goes_on"),
+    [
+        ("", False),
+        (end(75, 20), True),
+        (end(75, 20) + end(75, 40), True),
+        (end(75, 20) + end(75, 20), False),  # no step was made: it would never end
+        (end(75, 20) + end(1, 20), False),
+        (end(1, 20) + end(75, 40), True),
+        (end(75, 20) + START, False),  # killed without a word
+        (end(75, 20) + START + '{"event": "e', False),
+        (end(75, None), True),
+    ],
+)
+def test_only_an_interruption_with_progress_goes_on(tmp_path, events, goes_on):
+    file = tmp_path / "attempts.jsonl"
+    file.write_text(events)
+    assert records.goes_on(records.ends(file)) is goes_on
+    assert records.ends(tmp_path / "none") == []

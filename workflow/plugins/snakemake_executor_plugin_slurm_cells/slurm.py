@@ -1,0 +1,40 @@
+"""Slurm's commands: ask what became of jobs, cancel one."""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+from collections.abc import Collection
+
+from snakemake_executor_plugin_slurm_cells.verdicts import Said, parse
+
+TIMEOUT = 60
+
+
+def queue() -> dict[str, Said] | None:
+    """What the queue knows of this user's jobs, ended ones as long as it remembers them; None: no answer."""
+    words = ["squeue", "--noheader", "--array", "--states=all", "--user", getpass.getuser()]
+    answer = _ask([*words, "--format=%i|%T|%r"])
+    return None if answer is None else parse(answer)
+
+
+def accounts(jobs: Collection[str]) -> dict[str, Said]:
+    """What the accounting database knows of jobs: nothing where none is kept or it does not answer."""
+    if not jobs:
+        return {}
+    words = ["sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,State,Reason"]
+    answer = _ask([*words, "--jobs", ",".join(sorted(jobs))])
+    return parse(answer or "")
+
+
+def cancel(job: str) -> None:
+    """Cancel a job; one that is gone is no error."""
+    _ask(["scancel", job])
+
+
+def _ask(words: list[str]) -> str | None:
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

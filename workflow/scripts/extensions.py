@@ -1,0 +1,43 @@
+"""A folder of compiled extensions for one run alone.
+
+PyTorch compiles what DeepSpeed needs at its first use, behind a lock file that a killed process leaves and
+that every later process waits for, without end. So each run has a folder of its own, cleared when the run
+begins and filled with what an earlier one has built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+def prepare(own: Path, shared: Path) -> dict[str, str]:
+    """Clear a run's folder, fill it from the shared one; the variable that names it to PyTorch."""
+    shutil.rmtree(own, ignore_errors=True)
+    built = shared / _environment()
+    if built.is_dir():
+        shutil.copytree(built, own, ignore=shutil.ignore_patterns("lock"))
+    return {"TORCH_EXTENSIONS_DIR": str(own.absolute())}
+
+
+def publish(own: Path, shared: Path) -> None:
+    """Hand what a run has built to later ones, if they have nothing yet, and remove the run's folder."""
+    built = shared / _environment()
+    if own.is_dir() and not built.exists() and not any(own.rglob("lock")):
+        shared.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # another run was faster
+            os.rename(own, built)
+    shutil.rmtree(own, ignore_errors=True)
+
+
+def _environment() -> str:
+    """What compiled code depends on: another machine or version builds its own."""
+    versions = []
+    for name in ("torch", "deepspeed"):
+        with contextlib.suppress(PackageNotFoundError):
+            versions.append(f"{name}{version(name)}")
+    return "-".join([platform.machine(), f"py{platform.python_version()}", *versions])

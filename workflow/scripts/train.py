@@ -1,0 +1,104 @@
+"""Train one cell: as its only writer, from its last checkpoint, its validated sentinel written last."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import extensions
+import seal
+from hold import Hold, as_exit_status
+from prepare import prepare, stamp_of
+
+
+def spread(command: Sequence[str], nodes: int, processes: int) -> tuple[list[str], dict[str, str]]:
+    """The command as it is started, and LLaMA-Factory's variables for torchrun.
+
+    Args:
+        nodes: of the present Slurm job; on each of several the command is started once, and they meet on the
+            first.
+        processes: on a node, one for each of its GPUs.
+    """
+    environment = {}
+    if nodes * processes > 1:
+        environment |= {"FORCE_TORCHRUN": "1", "NNODES": str(nodes), "NPROC_PER_NODE": str(processes)}
+    if nodes == 1:
+        return list(command), environment
+    job = os.environ["SLURM_JOB_ID"]
+    first = _ask(
+        "scontrol", "show", "hostnames", _ask("squeue", "--noheader", "--jobs", job, "--format=%N").strip()
+    )
+    said = _ask("scontrol", "show", "node", "--oneliner", first.split()[0]).split()
+    environment |= {
+        "MASTER_ADDR": next(word.partition("=")[2] for word in said if word.startswith("NodeAddr=")),
+        "MASTER_PORT": str(20000 + int(job) % 20000),
+    }
+    # The step that this process runs in has one node, and says so to every step within it.
+    of_the_job = ["env", "-u", "SLURM_NNODES", "-u", "SLURM_JOB_NUM_NODES"]
+    once_a_node = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    ranked = ["sh", "-c", 'NODE_RANK=$SLURM_PROCID exec "$@"', "sh"]
+    return [*of_the_job, *once_a_node, *ranked, *command], environment
+
+
+def time_limit(environment: Mapping[str, str]) -> dict[str, str]:
+    """When Slurm will end this job, as a variable for the run, which saves a checkpoint before it."""
+    job = environment.get("SLURM_JOB_ID")
+    if job is None or "SLURM_JOB_END_TIME" in environment:
+        return {}
+    try:
+        end = _ask("squeue", "--noheader", "--jobs", job, "--format=%e").strip()
+        return {"SLURM_JOB_END_TIME": str(int(datetime.fromisoformat(end).timestamp()))}
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return {}
+
+
+def _ask(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def main() -> None:
+    """Command line: ``train.py RUN_DIR --config FILE --inputs FILE... --output FILE ... -- COMMAND...``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--inputs", type=Path, nargs="*", default=[], help="sentinels of what it builds on")
+    parser.add_argument("--output", type=Path, required=True, help="the sentinel")
+    parser.add_argument("--attempts", type=Path, required=True, help="file of the attempts")
+    parser.add_argument("--extensions", type=Path, required=True, help="folder of what runs have compiled")
+    parser.add_argument("--nodes", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1, help="on a node")
+    parser.add_argument("command", nargs="+", help="what trains, to which the config is handed")
+    arguments = parser.parse_args()
+    folder = arguments.folder
+    with Hold(folder.with_name(folder.name + ".lock"), arguments.attempts, folder) as hold:
+        # Snakemake removed the sentinel before this job began: now it is the other writer's.
+        if hold.waited and arguments.output.is_file():
+            hold.status = 0
+            sys.exit(0)
+        if prepare(folder, stamp_of(arguments.config, arguments.inputs)):
+            print(f"{folder}: started anew, because its config or inputs have changed", flush=True)
+        words = [*arguments.command, str(arguments.config)]
+        command, environment = spread(words, arguments.nodes, arguments.processes)
+        own = folder.with_name(folder.name + ".extensions")
+        compiled = extensions.prepare(own, arguments.extensions)
+        if hold.run(command, {**compiled, **environment, **time_limit(os.environ)}):
+            print(f"error: {hold.reason}", file=sys.stderr)
+            sys.exit(as_exit_status(hold.status))
+        extensions.publish(own, arguments.extensions)
+        hold.status = 1
+        try:
+            seal.write(seal.run(folder, ()), folder, arguments.output)
+        except seal.NotReadyError as error:
+            hold.reason = str(error)
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        hold.status = 0
+
+
+if __name__ == "__main__":
+    main()
