@@ -58,11 +58,24 @@ class Progress:
 
 @dataclass(frozen=True)
 class Point:
-    """A line of the trainer's log: step, seconds since the start, input tokens so far."""
+    """A line of the trainer's log.
+
+    Attributes:
+        step: the last one.
+        seconds: since the start.
+        tokens: input tokens so far, if they are counted.
+        trained: whether it has a training loss; others follow an evaluation, or the last step.
+    """
 
     step: int
     seconds: float
-    tokens: float | None
+    tokens: float | None = None
+    trained: bool = True
+
+    def comes_before(self, other: Point) -> bool:
+        """Whether it can be of the same start as a later line."""
+        again = self.step == other.step and self.trained and other.trained
+        return self.seconds <= other.seconds and self.step <= other.step and not again
 
 
 def read_progress(run_dir: Path, since: float | None = None) -> Progress:
@@ -130,13 +143,13 @@ def last_stretch(points: Sequence[Point], begins_at: int | None = None) -> list[
     """
     stretch: list[Point] = []
     for point in reversed(points):
-        if stretch and (point.seconds > stretch[0].seconds or point.step > stretch[0].step):
+        if stretch and not point.comes_before(stretch[0]):
             break
         if begins_at is not None and point.step <= begins_at:
             break
         stretch.insert(0, point)
     if len(stretch) == 1 and begins_at is not None:
-        stretch.insert(0, Point(begins_at, 0.0, None))
+        stretch.insert(0, Point(begins_at, 0.0))
     return stretch
 
 
@@ -161,7 +174,7 @@ def _point(line: dict[str, Any]) -> Point | None:
     if tokens and throughput:
         # The same time without the rounding to whole seconds.
         elapsed = tokens / throughput
-    return Point(int(step), elapsed, tokens)
+    return Point(int(step), elapsed, tokens, trained=number(line.get("loss")) is not None)
 
 
 def _speed(window: Sequence[Point], ledger: _Ledger) -> tuple[float | None, Tokens | None]:

@@ -149,16 +149,19 @@ def _tally(cells: Sequence[CellState]) -> str:
 def _about_the_rest(view: Overview) -> Iterable[str]:
     if view.note:
         yield view.note
+    parts = []
     for kind, ready in (("corpora", view.corpora), ("models", view.models)):
         missing = [name for name, is_ready in ready.items() if not is_ready]
         if ready:
-            there = f"{kind}: {len(ready) - len(missing)} of {len(ready)} ready"
-            yield there + (f", not yet {', '.join(missing)}" if missing else "")
+            there = f"{len(ready) - len(missing)} of {len(ready)} {kind} ready"
+            parts.append(there + (f" (not yet {', '.join(missing)})" if missing else ""))
+    if parts:
+        yield ", ".join(parts)
 
 
 def _row(cell: CellState, name: str, row: Row, widths: list[int], name_width: int) -> list[Text]:
     """A cell's line; a name that is too long for its column has a line of its own."""
-    linked = Text(GAP + name, style=_link(cell.run_dir), no_wrap=True)
+    linked = Text(name, style=_link(cell.run_dir), no_wrap=True)
     numbers = Text(_aligned(row, widths), no_wrap=True)
     style = Style.parse(STYLES[cell.state]) + _link(_log(cell))
     numbers.stylize(style, len(GAP), len(GAP) + len(cell.state))
