@@ -42,7 +42,7 @@ class Overview:
     @property
     def finished(self) -> bool:
         """Whether every cell is trained and evaluated."""
-        return all(cell.finished for cell in self.cells)
+        return bool(self.cells) and all(cell.finished for cell in self.cells)
 
     def counts(self) -> dict[str, int]:
         """Sums over all cells."""
@@ -65,7 +65,7 @@ class Overview:
         """
         left = [cell for cell in self.cells if not cell.trained]
         if not left:
-            return None, "every cell is trained"
+            return None, "every cell is trained" if self.cells else "there is no cell"
         idle = sum(cell.state != "training" for cell in left)
         if idle:
             return None, f"no estimate for the whole: {idle} {_cells(idle)} not training"

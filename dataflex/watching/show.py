@@ -32,6 +32,8 @@ LIVELY = ("queued", "training", "evaluating", *STOPPED)
 GAP = "  "
 LEAST_ROOM = 12
 """Columns that names have however narrow it is."""
+DISPENSABLE = ("tokens/s", "loss", "restarts")
+"""Columns that go, in this order, where names would have less."""
 Row = tuple[str, ...]
 
 
@@ -112,13 +114,18 @@ def render(view: Overview, width: int, *, brief: bool = False) -> RenderableType
     lines: list[RenderableType] = [Text(f"{view.root}: {summary(view)}", style="bold")]
     lines += [Text(line, style="dim") for line in _about_the_rest(view)]
     listed = [cell for cell in view.cells if not brief or cell.state in LIVELY]
-    columns = {
-        name: value
+    columns = [
+        name
         for name, value in COLUMNS.items()
         if name == "state" or any(value(cell) not in ("-", "-/-") for cell in listed)
-    }
-    rows = {cell.cell.path: tuple(value(cell) for value in columns.values()) for cell in listed}
-    widths = [max([len(name), *(len(row[i]) for row in rows.values())]) for i, name in enumerate(columns)]
+    ]
+    texts = {name: [COLUMNS[name](cell) for cell in listed] for name in columns}
+    sizes = {name: max(map(len, [name, *texts[name]])) for name in columns}
+    for name in DISPENSABLE:
+        if name in columns and _room(width, [sizes[name] for name in columns]) < LEAST_ROOM:
+            columns.remove(name)
+    widths = [sizes[name] for name in columns]
+    rows = {cell.cell.path: tuple(texts[name][i] for name in columns) for i, cell in enumerate(listed)}
     blocks = [list(cells) for _, cells in groupby(view.cells, key=lambda cell: cell.cell.experiment)]
     names: dict[str, str] = {}
     headings: list[str] = []
@@ -126,8 +133,8 @@ def render(view: Overview, width: int, *, brief: bool = False) -> RenderableType
         short, shared = short_names([cell.cell.name for cell in cells])
         names |= {cell.cell.path: GAP + name for cell, name in zip(cells, short, strict=True)}
         headings.append(cells[0].cell.experiment + (f" ({shared})" if shared else ""))
-    room = max(width - sum(widths) - len(GAP) * len(widths), LEAST_ROOM)
-    name_width = min(max((len(names[path]) for path in rows), default=0), room)
+    longest = max((len(names[path]) for path in rows), default=0)
+    name_width = min(longest, max(_room(width, widths), LEAST_ROOM))
     if rows:
         lines.append(Text(" " * name_width + _aligned(tuple(columns), widths), style="dim", no_wrap=True))
     for heading, cells in zip(headings, blocks, strict=True):
@@ -139,6 +146,11 @@ def render(view: Overview, width: int, *, brief: bool = False) -> RenderableType
     if any(cell.progress.tokens == "input" for cell in listed):
         lines.append(Text("* input tokens; elsewhere the tokens that are learned from", style="dim"))
     return Group(*lines)
+
+
+def _room(width: int, widths: Sequence[int]) -> int:
+    """What columns of these widths leave for the names."""
+    return width - sum(widths) - len(GAP) * len(widths)
 
 
 def _tally(cells: Sequence[CellState]) -> str:
@@ -161,7 +173,8 @@ def _about_the_rest(view: Overview) -> Iterable[str]:
 
 def _row(cell: CellState, name: str, row: Row, widths: list[int], name_width: int) -> list[Text]:
     """A cell's line; a name that is too long for its column has a line of its own."""
-    linked = Text(name, style=_link(cell.run_dir), no_wrap=True)
+    linked = Text(name, no_wrap=True)
+    linked.stylize(_link(cell.run_dir), len(GAP))
     numbers = Text(_aligned(row, widths), no_wrap=True)
     style = Style.parse(STYLES[cell.state]) + _link(_log(cell))
     numbers.stylize(style, len(GAP), len(GAP) + len(cell.state))
@@ -185,7 +198,9 @@ def _notes(cell: CellState) -> list[RenderableType]:
     if not cell.finished and cell.attempts[:-1]:
         notes.append(f"last restart: {cell.why_restarted()[-1]}")
     indent = 2 * len(GAP)
-    lines: list[RenderableType] = [Padding(Text(note, style="dim"), (0, 0, 0, indent)) for note in notes]
+    lines: list[RenderableType] = [
+        Padding(Text(note, style="dim"), (0, 0, 0, indent), expand=False) for note in notes
+    ]
     log = _log(cell)
     if cell.state in LIVELY and log is not None:
         # In one piece, so that it can be copied.

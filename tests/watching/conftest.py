@@ -33,8 +33,8 @@ GRID: dict[str, Any] = {
             "methods": {
                 "natural": {"config": {"train_type": "dynamic_mix", "component_name": "static"}},
                 "uniform": {"config": {"train_type": "dynamic_mix", "component_name": "static"}},
-                "proxy": {"report": False, "needs": {"reference": {"method": "natural"}}},
-                "doremi": {"needs": {"proxy": {"method": "proxy"}}},
+                "proxy": {"config": {}, "report": False, "needs": {"reference": {"method": "natural"}}},
+                "doremi": {"config": {}, "needs": {"proxy": {"method": "proxy"}}},
             },
         },
     },
@@ -140,11 +140,34 @@ def write_trainer_log(run_dir: Path, *lines: Mapping[str, Any], written: float |
 
 
 @pytest.fixture
-def rung(tmp_path: Path) -> Rung:
-    """An empty rung of the grid above, with its ``grid.json``."""
+def rung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rung:
+    """An empty rung of the grid above, with its ``grid.json``, in the present folder."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "reproductions").mkdir()
-    (tmp_path / "reproductions/little.yaml").write_text(yaml.safe_dump(GRID))
-    rung = Rung(tmp_path / "runs/little", time.time())
+    (tmp_path / "reproductions/little.yaml").write_text(yaml.safe_dump(GRID, sort_keys=False))
+    rung = Rung(Path("runs/little"), time.time())
     asked = {"grid": "reproductions/little.yaml", "seeds": None, "experiments": None, "methods": None}
     rung.write("grid.json", asked)
+    return rung
+
+
+@pytest.fixture
+def busy(rung: Rung) -> Rung:
+    """A rung in which one cell is evaluated, one trains after a restart, one has failed and one waits."""
+    rung.ready()
+    rung.done("natural")
+    rung.results("natural")
+    start = {"event": "start", "host": "node1", "slurm_job": "7"}
+    end = {"event": "end", "time": 300, "reason": None}
+    rung.events(
+        "uniform", start | {"time": 900}, end | {"status": 75, "reason": "time limit"}, start | {"time": 200}
+    )
+    rung.lock("uniform", silent=3)
+    rung.log("uniform", "training\n")
+    lines = [trainer_line(step, 500, step) for step in (100, 200)]
+    write_trainer_log(rung.run_dir("uniform"), *lines, written=rung.now)
+    write_ledger(rung.run_dir("uniform"), {step: [(5.25, 870_000)] for step in (100, 200)})
+    rung.events("proxy", start | {"time": 400}, end | {"status": 1})
+    rung.log("proxy", "error: [Errno 28] No space left on device: 'checkpoint-200/model.safetensors'\n")
+    rung.checkpoint("proxy", 100)
     return rung
