@@ -12,7 +12,7 @@ from dataflex.watching.show import compact, render, short_names, summary
 
 from .conftest import SUFFIX, Rung
 
-LONG = "static_of_every_domain_but_the_one_that_nobody_would_want_to_have_in_it_at_all"
+LONG = "static_of_every_domain_but_the_one_that_nobody_wants_to_have_in_it"
 
 
 def lines(view: Overview, width: int, *, brief: bool = False) -> list[str]:
