@@ -189,6 +189,11 @@ class _Job:
         last = self.attempts[-1] if self.attempts else Attempt(None, None, None)
         return Lock(last.host, last.slurm_job, max(0.0, self.now - max(written or 0.0, last.last_heard)))
 
+    def with_last_words(self, outcome: str) -> str:
+        """An outcome, and what the job's log says last, or Slurm's if that says nothing."""
+        said = next((words for log in self.logs if (words := last_words(log))), None)
+        return f"{outcome}: {said}" if said else outcome
+
     def came_to(self) -> tuple[State, str | None] | None:
         """State that the last attempt left behind, and why; None where there is nothing to go on from."""
         if self.lock is not None and self.lock.alive:
@@ -200,7 +205,7 @@ class _Job:
             if last.status == INTERRUPTED:
                 return "interrupted", last.outcome()
             if last.status != 0:
-                return "failed", _failure(last, self.logs[0])
+                return "failed", last.outcome() if last.reason else self.with_last_words(last.outcome())
             return None
         return ("lost", self.lock.loss()) if self.lock is not None else None
 
@@ -214,8 +219,7 @@ def _training(job: _Job, *, waiting: bool) -> tuple[State, str | None]:
     if job.attempts:
         if job.now - job.attempts[-1].last_heard <= STALE:
             return "training", "it has ended well and is validated"
-        said = last_words(job.logs[0])
-        return "failed", "it ended well, but there is no sentinel" + (f": {said}" if said else "")
+        return "failed", job.with_last_words("it ended well, but there is no sentinel")
     return ("waiting" if waiting else "ready"), None
 
 
@@ -232,10 +236,3 @@ def _evaluation(root: Path, cell: ExpectedCell, job: _Job) -> tuple[State, str |
     if state == "queued":
         return "trained", "its evaluation is queued"
     return state, f"evaluation: {reason}" if reason else None
-
-
-def _failure(last: Attempt, log: Path) -> str:
-    if last.reason:
-        return last.outcome()
-    said = last_words(log)
-    return f"{last.outcome()}: {said}" if said else last.outcome()

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-TAIL = 256 * 1024
+TAIL = 64 * 1024
 """Bytes that are read of a file that grows with its run."""
 COMPLAINTS = ("error:", "dataflex-cli:")
 """How the lines begin in which a job's scripts and ``dataflex-cli`` say what is wrong."""

@@ -95,6 +95,12 @@ def failed(rung: Rung) -> None:
     rung.log("natural", "step 1\nerror: the corpus has no domain 'wiki'\nbye\n")
 
 
+def failed_before_its_own_log(rung: Rung) -> None:
+    rung.job("natural", submitted=700, slurm_job="7")
+    end(rung, 1)
+    rung.write("slurm.log", "slurmstepd: error: no such container\n")
+
+
 def failed_with_a_stale_lock(rung: Rung) -> None:
     end(rung, 2, "exit")
     rung.lock("natural", silent=500)
@@ -163,6 +169,7 @@ STATES: list[tuple[Callable[[Rung], None], str, str | None]] = [
     (lost_without_a_lock, "lost", "no heartbeat for 10 min 00 s on node1 (job 7)"),
     (lost_job, "lost", "no heartbeat for 5 min 00 s on node1 (job 7)"),
     (failed, "failed", "exit status 1 on node1: error: the corpus has no domain 'wiki'"),
+    (failed_before_its_own_log, "failed", "exit status 1 on node1: slurmstepd: error: no such container"),
     (failed_with_a_stale_lock, "failed", "exit status 2 on node1: exit"),
     (
         ended_without_a_sentinel,
