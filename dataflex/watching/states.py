@@ -218,7 +218,7 @@ def _training(job: _Job, *, waiting: bool) -> tuple[State, str | None]:
         return came_to
     if job.attempts:
         if job.now - job.attempts[-1].last_heard <= STALE:
-            return "training", "it has ended well and is validated"
+            return "training", "it has ended well and is being validated"
         return "failed", job.with_last_words("it ended well, but there is no sentinel")
     return ("waiting" if waiting else "ready"), None
 

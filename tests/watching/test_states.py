@@ -161,7 +161,7 @@ STATES: list[tuple[Callable[[Rung], None], str, str | None]] = [
     (queued_again, "queued", None),
     (training, "training", None),
     (training_in_a_job, "training", None),
-    (sealing, "training", "it has ended well and is validated"),
+    (sealing, "training", "it has ended well and is being validated"),
     (training_without_attempts, "training", None),
     (interrupted, "interrupted", "time limit"),
     (requeued_by_slurm, "interrupted", "preempted"),
