@@ -16,6 +16,7 @@ from dataflex.engine.interruption import Interruption
 from dataflex.errors import Interrupted, UserError
 from dataflex.evaluation.commands import evaluate, held_out
 from dataflex.evidence.commands import check as check_results
+from dataflex.watching.commands import status
 
 app = typer.Typer(
     help="Decide about the training data while an LLM trains. Other llamafactory-cli commands work too.",
@@ -27,6 +28,7 @@ app.add_typer(corpus_app, name="corpus")
 app.command()(evaluate)
 app.command("held-out")(held_out)
 app.command("check")(check_results)
+app.command()(status)
 
 HOST_COMMANDS = ("api", "chat", "eval", "export", "webchat", "webui", "env", "help")
 

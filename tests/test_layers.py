@@ -21,6 +21,7 @@ ALLOWED = {
     "evaluation": {"evaluation", "corpus", "errors"},
     "evidence": {"evidence", "engine", "errors"},
     "grid": {"grid", "errors"},
+    "watching": {"watching", "grid", "evidence", "engine", "errors"},
     "host": {
         "host",
         "selectors",

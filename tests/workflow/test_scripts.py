@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from prepare import prepare, stamp_of
 from seal import NotReadyError, corpus, fingerprint, markov, planted, run
-from snakemake_logger_plugin_cells.board import Board, duration
+from snakemake_logger_plugin_cells.board import Board
 
 
 def test_an_unchanged_run_is_kept_for_its_resume(tmp_path):
@@ -85,10 +85,6 @@ def test_the_fingerprint_is_of_the_texts():
             inner = inner[name]
         inner["sha256"] = "x"
         assert fingerprint(other) != fingerprint(card), part
-
-
-def test_duration():
-    assert [duration(s) for s in (4.4, 75, 3700)] == ["4 s", "1 min 15 s", "1 h 01 min"]
 
 
 def test_board_counts_and_estimates():

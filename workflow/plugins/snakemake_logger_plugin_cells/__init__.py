@@ -12,7 +12,8 @@ from typing import Any, TextIO
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from snakemake_logger_plugin_cells.board import Board, duration
+from dataflex.watching.duration import duration
+from snakemake_logger_plugin_cells.board import Board
 
 SHOWN = ("corpus", "model", "train", "evaluate", "tables", "figures", "check")
 

@@ -6,18 +6,10 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping
 
+from dataflex.watching.duration import duration
+
 GUESS = {"corpus": 40.0, "model": 15.0, "train": 60.0, "evaluate": 40.0}
 """Seconds that a job takes as long as none of its rule has ended; other rules take about one."""
-
-
-def duration(seconds: float) -> str:
-    """``75`` -> ``1 min 15 s``; hours without seconds."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 class Board:

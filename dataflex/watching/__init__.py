@@ -1,0 +1,1 @@
+"""Watching a grid from its files alone: what each cell is doing, how far it is and why it was restarted."""

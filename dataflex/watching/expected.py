@@ -1,0 +1,193 @@
+"""What a grid's folder is to hold in the end: cells, corpora and models, by its grid file or as found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataflex import grid as grids
+from dataflex.errors import UserError
+from dataflex.evidence.results import FILES, Kind
+from dataflex.watching.tails import number, read_object
+
+EVALUATIONS: Mapping[Kind, str] = {"model": "evaluate", "selection": "mark", "mixture": "measure"}
+"""The workflow's rule that evaluates a cell, by what the cell is about."""
+
+
+@dataclass(frozen=True)
+class ExpectedCell:
+    """One cell.
+
+    Attributes:
+        experiment: its experiment.
+        name: its name inside of that.
+        kind: what it is evaluated by.
+        reported: whether it is evaluated at all.
+        needs: what has to be there before it can be trained: corpora, models and cells, by sentinel.
+    """
+
+    experiment: str
+    name: str
+    kind: Kind = "model"
+    reported: bool = True
+    needs: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Its place below ``train`` and ``results``."""
+        return f"{self.experiment}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """All of a grid.
+
+    Attributes:
+        cells: in the order of the grid file, or of their names.
+        corpora: sentinels by name.
+        models: sentinels of the models that are made here, by name.
+        grid: the grid file that says so; None if all is as found.
+        note: why the grid file was not followed.
+    """
+
+    cells: tuple[ExpectedCell, ...]
+    corpora: Mapping[str, Path]
+    models: Mapping[str, Path]
+    grid: Path | None = None
+    note: str | None = None
+
+
+def expected(root: Path, grid_file: Path | None = None) -> Expected:
+    """Tell what a folder is to hold.
+
+    Args:
+        root: the rung's folder.
+        grid_file: the grid file, with all that it says. None: the file and the part of it that the workflow
+            noted in ``grid.json``; without that, what is found.
+
+    Raises:
+        UserError: the folder does not exist, or the grid file that was given can't be used.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder: name the folder of a grid, for example runs/demo")
+    if grid_file is not None:
+        return of_grid(root, grid_file)
+    asked = read_object(root / "grid.json")
+    if asked is None:
+        return _found(root, "no grid.json and no --grid: the cells are those that are found on the disk")
+    file = _nearest(root, Path(str(asked.get("grid"))))
+    try:
+        return of_grid(root, file, _seeds(asked), _names(asked, "experiments"), _names(asked, "methods"))
+    except UserError as error:
+        return _found(root, f"the cells are those that are found on the disk: {error}")
+
+
+def of_grid(
+    root: Path,
+    file: Path,
+    seeds: Iterable[int] | None = None,
+    experiments: Iterable[str] | None = None,
+    methods: Iterable[str] | None = None,
+) -> Expected:
+    """Tell what a part of a grid file asks for, with the cells that it builds on.
+
+    Raises:
+        UserError: the file can't be used, or has no such part.
+    """
+    grid = grids.load(file)
+    pending = grids.cells(grid, seeds, experiments, methods)
+    cells: dict[str, grids.Cell] = {}
+    while pending:
+        cell = pending.pop(0)
+        if cell.path not in cells:
+            cells[cell.path] = cell
+            pending += grids.needed(grid, cell).values()
+    order = list(grid["experiments"])
+    listed = sorted(cells.values(), key=lambda cell: order.index(cell.experiment))
+    corpora, models = set(), {cell.model for cell in listed if "build" in grid["models"][cell.model]}
+    for cell in listed:
+        name = grids.corpus_name(grid, cell)
+        corpora |= {name, grids.corpus_spec(grid, name).get("corpus", name)}
+    corpora |= {corpus for model in models if (corpus := grid["models"][model]["build"].get("corpus"))}
+    return Expected(
+        tuple(_cell(grid, cell, root) for cell in listed),
+        {name: _corpus(root, name) for name in sorted(corpora)},
+        {name: _model(root, name) for name in sorted(models)},
+        grid=file,
+    )
+
+
+def _cell(grid: Mapping[str, Any], cell: grids.Cell, root: Path) -> ExpectedCell:
+    corpus = grids.corpus_name(grid, cell)
+    needs = {corpus: _corpus(root, corpus)}
+    if "build" in grid["models"][cell.model]:
+        needs[cell.model] = _model(root, cell.model)
+    for other in grids.needed(grid, cell).values():
+        needs[other.path] = root / "train" / f"{other.path}.done.json"
+    about = grids.about(grids.experiment_spec(grid, cell))
+    kind = next(kind for kind in FILES if kind == about)
+    return ExpectedCell(
+        cell.experiment, cell.name, kind, reported=grids.reported(grid, cell), needs=tuple(needs.items())
+    )
+
+
+def _found(root: Path, note: str) -> Expected:
+    """What lies in the folder."""
+    patterns = {
+        "train/*/*.done.json": ".done.json",
+        "train/*/*.lock": ".lock",
+        "train/*/*/manifest.json": "",
+        "attempts/train/*/*.jsonl": ".jsonl",
+        "jobs/train/*/*.json": ".json",
+        "configs/*/*.yaml": ".yaml",
+        "results/*/*/run.json": "",
+    }
+    paths = set()
+    for pattern, ending in patterns.items():
+        for file in root.glob(pattern):
+            place = file if ending else file.parent
+            paths.add((place.parent.name, place.name.removesuffix(ending)))
+    corpora = {
+        str(file.relative_to(root)).removesuffix(".ready.json"): file
+        for pattern in ("*.ready.json", "*/seed*.ready.json")
+        for file in root.glob(pattern)
+    }
+    models = {file.name.removesuffix(".ready.json"): file for file in root.glob("models/*.ready.json")}
+    return Expected(
+        tuple(ExpectedCell(*path, kind=_kind(root / "results" / "/".join(path))) for path in sorted(paths)),
+        dict(sorted(corpora.items())),
+        dict(sorted(models.items())),
+        note=note,
+    )
+
+
+def _kind(results: Path) -> Kind:
+    """What a cell is about, by the summary that it has; a model if it has none."""
+    return next((kind for kind, names in FILES.items() if (results / names[0]).is_file()), "model")
+
+
+def _nearest(root: Path, file: Path) -> Path:
+    """A grid file from where the workflow was started: here, or one of the folders that hold the rung's."""
+    places = [file, *(parent / file for parent in root.resolve().parents)]
+    return next((place for place in places if place.is_file()), file)
+
+
+def _names(asked: Mapping[str, Any], key: str) -> list[str] | None:
+    given = asked.get(key)
+    return [str(name) for name in given] if isinstance(given, list) else None
+
+
+def _seeds(asked: Mapping[str, Any]) -> list[int] | None:
+    given = asked.get("seeds")
+    seeds = [number(seed) for seed in given] if isinstance(given, list) else []
+    return [int(seed) for seed in seeds if seed is not None] or None
+
+
+def _corpus(root: Path, name: str) -> Path:
+    return root / f"{name}.ready.json"
+
+
+def _model(root: Path, name: str) -> Path:
+    return root / "models" / f"{name}.ready.json"

@@ -1,0 +1,238 @@
+"""What a cell is doing, as its sentinel, its attempts, its lock and its results tell together."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from dataflex.evidence.results import FILES
+from dataflex.watching.attempts import (
+    INTERRUPTED,
+    STALE,
+    Attempt,
+    Lock,
+    read_attempts,
+    read_lock,
+    read_submission,
+)
+from dataflex.watching.expected import EVALUATIONS, ExpectedCell
+from dataflex.watching.progress import Progress, last_checkpoint, read_progress
+from dataflex.watching.tails import last_words, modified, number, read_object
+
+State = Literal[
+    "waiting",
+    "ready",
+    "queued",
+    "training",
+    "interrupted",
+    "lost",
+    "failed",
+    "trained",
+    "evaluating",
+    "evaluated",
+]
+STATES: tuple[State, ...] = get_args(State)
+
+
+@dataclass(frozen=True)
+class CellState:
+    """One cell of the grid.
+
+    Attributes:
+        cell: which one.
+        state: see ``STATES``; failed, lost and interrupted ones may be trained and be so in their evaluation.
+        rule: the job that the state is about.
+        trained: whether its sentinel is there.
+        progress: of its training.
+        seconds_left: of its training, while it goes on.
+        attempts: at its training.
+        evaluations: attempts at its evaluation.
+        restarts: starts of its training beyond the first.
+        reason: why it is in this state, where that is not plain.
+        waits_for: names of what is missing before it can start.
+        checkpoint: step that an unfinished run goes on from.
+        wall_seconds: of a training that was never killed.
+        run_dir: the run.
+        logs: of its jobs, Slurm's among them, those that exist.
+    """
+
+    cell: ExpectedCell
+    state: State
+    rule: str
+    trained: bool
+    progress: Progress
+    seconds_left: float | None
+    attempts: tuple[Attempt, ...]
+    evaluations: tuple[Attempt, ...]
+    restarts: int
+    reason: str | None
+    waits_for: tuple[str, ...]
+    checkpoint: int | None
+    wall_seconds: float | None
+    run_dir: Path
+    logs: tuple[Path, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do for it."""
+        return self.state == ("evaluated" if self.cell.reported else "trained")
+
+    def why_restarted(self) -> list[str]:
+        """How each attempt ended that was followed by another one."""
+        return [attempt.outcome() for attempt in self.attempts[:-1]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON types."""
+        progress = asdict(self.progress)
+        del progress["interval"]
+        return {
+            "experiment": self.cell.experiment,
+            "cell": self.cell.name,
+            "state": self.state,
+            "rule": self.rule,
+            "trained": self.trained,
+            "reported": self.cell.reported,
+            **progress,
+            "seconds_left": self.seconds_left,
+            "restarts": self.restarts,
+            "why_restarted": self.why_restarted(),
+            "reason": self.reason,
+            "waits_for": list(self.waits_for),
+            "checkpoint": self.checkpoint,
+            "wall_seconds": self.wall_seconds,
+            "attempts": [attempt.as_dict() for attempt in self.attempts],
+            "evaluations": [attempt.as_dict() for attempt in self.evaluations],
+            "run_dir": str(self.run_dir),
+            "logs": [str(log) for log in self.logs],
+        }
+
+
+def cell_state(root: Path, cell: ExpectedCell, now: float) -> CellState:
+    """Find out what a cell is doing.
+
+    Args:
+        root: the rung's folder.
+        cell: of the grid.
+        now: Unix time.
+    """
+    run_dir = root / "train" / cell.path
+    sentinel = root / "train" / f"{cell.path}.done.json"
+    trained = sentinel.is_file()
+    evaluation = EVALUATIONS[cell.kind]
+    training, judging = _Job(root, "train", cell, now), _Job(root, evaluation, cell, now)
+    waits_for = tuple(name for name, file in cell.needs if not file.is_file())
+    if trained:
+        state, reason = _evaluation(root, cell, judging)
+    else:
+        state, reason = _training(training, waiting=bool(waits_for))
+    running = state == "training"
+    progress = read_progress(run_dir, training.begun if running else None)
+    manifest = read_object(run_dir / "manifest.json") or {}
+    return CellState(
+        cell,
+        state,
+        rule=evaluation if trained and cell.reported else "train",
+        trained=trained,
+        progress=progress,
+        seconds_left=progress.seconds_left(now) if running else None,
+        attempts=tuple(training.attempts),
+        evaluations=tuple(judging.attempts),
+        restarts=max(len(training.attempts) - 1, int(number(manifest.get("resumed")) or 0)),
+        reason=reason,
+        waits_for=waits_for if state == "waiting" else (),
+        checkpoint=None if trained or state in ("waiting", "ready") else last_checkpoint(run_dir),
+        wall_seconds=number((read_object(sentinel) or {}).get("wall_seconds")),
+        run_dir=run_dir,
+        logs=tuple(log for log in (*training.logs, *judging.logs) if log.is_file()),
+    )
+
+
+class _Job:
+    """What is known of one of a cell's jobs.
+
+    Attributes:
+        now: Unix time.
+        attempts: earlier ones first.
+        lock: of whoever holds the cell for this job.
+        submission: to Slurm, if there was one.
+        logs: of the job; the rule's own comes first.
+    """
+
+    def __init__(self, root: Path, rule: str, cell: ExpectedCell, now: float) -> None:
+        self.now = now
+        self.attempts = read_attempts(root / "attempts" / rule / f"{cell.path}.jsonl")
+        self.lock = read_lock(root / rule / f"{cell.path}.lock", now)
+        self.submission = read_submission(root / "jobs" / rule / f"{cell.path}.json")
+        own = root / "logs" / rule / f"{cell.path}.log"
+        slurm = self.submission.log if self.submission else None
+        self.logs = [own, Path(slurm)] if slurm else [own]
+        if self.lock is None and self._open(root / rule / cell.path):
+            self.lock = self._guess(root / rule / cell.path)
+
+    @property
+    def begun(self) -> float | None:
+        """Unix time of the last start, if it is known."""
+        return self.attempts[-1].started if self.attempts else None
+
+    def queued(self) -> bool:
+        """Whether a job was submitted that has not started."""
+        return self.submission is not None and self.submission.waits(self.attempts)
+
+    def _open(self, run_dir: Path) -> bool:
+        """Whether something has begun of which no end is known."""
+        return not self.attempts[-1].over if self.attempts else (run_dir / "manifest.json").is_file()
+
+    def _guess(self, run_dir: Path) -> Lock:
+        """Without a lock the files that a run writes are its heartbeat."""
+        written = modified(self.logs[0], run_dir / "trainer_log.jsonl", run_dir / "manifest.json")
+        last = self.attempts[-1] if self.attempts else Attempt(None, None, None)
+        return Lock(last.host, last.slurm_job, max(0.0, self.now - max(written or 0.0, last.last_heard)))
+
+    def with_last_words(self, outcome: str) -> str:
+        """An outcome, and what the job's log says last, or Slurm's if that says nothing."""
+        said = next((words for log in self.logs if (words := last_words(log))), None)
+        return f"{outcome}: {said}" if said else outcome
+
+    def came_to(self) -> tuple[State, str | None] | None:
+        """State that the last attempt left behind, and why; None where there is nothing to go on from."""
+        if self.lock is not None and self.lock.alive:
+            return None
+        if self.queued():
+            return "queued", None
+        last = self.attempts[-1] if self.attempts else None
+        if last is not None and last.over:
+            if last.status == INTERRUPTED:
+                return "interrupted", last.outcome()
+            if last.status != 0:
+                return "failed", last.outcome() if last.reason else self.with_last_words(last.outcome())
+            return None
+        return ("lost", self.lock.loss()) if self.lock is not None else None
+
+
+def _training(job: _Job, *, waiting: bool) -> tuple[State, str | None]:
+    if job.lock is not None and job.lock.alive:
+        return "training", None
+    came_to = job.came_to()
+    if came_to is not None:
+        return came_to
+    if job.attempts:
+        if job.now - job.attempts[-1].last_heard <= STALE:
+            return "training", "it has ended well and is being validated"
+        return "failed", job.with_last_words("it ended well, but there is no sentinel")
+    return ("waiting" if waiting else "ready"), None
+
+
+def _evaluation(root: Path, cell: ExpectedCell, job: _Job) -> tuple[State, str | None]:
+    """What a trained cell is doing."""
+    folder = root / "results" / cell.path
+    if not cell.reported:
+        return "trained", None
+    if all((folder / name).is_file() for name in FILES[cell.kind]):
+        return "evaluated", None
+    if job.lock is not None and job.lock.alive:
+        return "evaluating", None
+    state, reason = job.came_to() or ("trained", None)
+    if state == "queued":
+        return "trained", "its evaluation is queued"
+    return state, f"evaluation: {reason}" if reason else None
