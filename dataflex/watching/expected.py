@@ -137,7 +137,7 @@ def _found(root: Path, note: str) -> Expected:
     """What lies in the folder."""
     patterns = {
         "train/*/*.done.json": ".done.json",
-        "train/*/*.lock": ".lock",
+        "attempts/train/*/*.lock": ".lock",
         "train/*/*/manifest.json": "",
         "attempts/train/*/*.jsonl": ".jsonl",
         "jobs/train/*/*.json": ".json",

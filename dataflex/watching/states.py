@@ -162,7 +162,7 @@ class _Job:
     def __init__(self, root: Path, rule: str, cell: ExpectedCell, now: float) -> None:
         self.now = now
         self.attempts = read_attempts(root / "attempts" / rule / f"{cell.path}.jsonl")
-        self.lock = read_lock(root / rule / f"{cell.path}.lock", now)
+        self.lock = read_lock(root / "attempts" / rule / f"{cell.path}.lock", now)
         self.submission = read_submission(root / "jobs" / rule / f"{cell.path}.json")
         own = root / "logs" / rule / f"{cell.path}.log"
         slurm = self.submission.log if self.submission else None

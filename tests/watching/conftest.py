@@ -73,7 +73,7 @@ class Rung:
 
     def lock(self, cell: str, silent: float, rule: str = "train") -> None:
         """A lock whose last heartbeat is so many seconds ago."""
-        file = self.write(f"{rule}/mixture/{cell}{SUFFIX}.lock", {"host": "node1", "slurm_job": "7"})
+        file = self.write(f"attempts/{rule}/mixture/{cell}{SUFFIX}.lock", {"host": "node1", "slurm_job": "7"})
         os.utime(file, (self.now - silent, self.now - silent))
 
     def job(self, cell: str, submitted: float, slurm_job: str = "8", rule: str = "train") -> None:

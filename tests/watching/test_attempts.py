@@ -71,7 +71,7 @@ def test_lines_that_are_lost_or_strange(rung: Rung) -> None:
 
 
 def test_a_lock_lives_by_its_heartbeat(rung: Rung) -> None:
-    file = rung.root / "train/mixture/natural.tiny.harvest.seed1.lock"
+    file = rung.root / "attempts/train/mixture/natural.tiny.harvest.seed1.lock"
     assert read_lock(file, rung.now) is None
     rung.lock("natural", silent=119)
     lock = read_lock(file, rung.now)

@@ -305,7 +305,7 @@ def test_the_whole_grid(rung: Rung) -> None:
         "failed": 0,
         "restarts": 0,
     }
-    (rung.root / f"train/mixture/doremi{SUFFIX}.lock").unlink()
+    (rung.root / f"attempts/train/mixture/doremi{SUFFIX}.lock").unlink()
     rung.done("doremi")
     assert view().training_left() == (None, "every cell is trained")
     assert not view().finished
@@ -317,7 +317,7 @@ def test_the_whole_grid(rung: Rung) -> None:
 FILES = [
     f"attempts/train/mixture/natural{SUFFIX}.jsonl",
     f"jobs/train/mixture/natural{SUFFIX}.json",
-    f"train/mixture/natural{SUFFIX}.lock",
+    f"attempts/train/mixture/natural{SUFFIX}.lock",
     f"train/mixture/natural{SUFFIX}/manifest.json",
     f"logs/train/mixture/natural{SUFFIX}.log",
     "grid.json",

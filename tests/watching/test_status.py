@@ -117,7 +117,7 @@ def test_a_run_that_trains_dies_and_goes_on(rung: Rung, config: dict[str, Any]) 
     assert steps == sorted(steps)
 
     now = time.time()
-    lock = rung.root / f"train/mixture/natural{SUFFIX}.lock"
+    lock = rung.root / f"attempts/train/mixture/natural{SUFFIX}.lock"
     os.utime(lock, (now - 300, now - 300))
     dead = by_name(status(rung.root))["natural"]
     assert (dead["state"], dead["total_steps"]) == ("lost", 60)

@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("command", nargs="+", help="what trains, to which the config is handed")
     arguments = parser.parse_args()
     folder = arguments.folder
-    with Hold(folder.with_name(folder.name + ".lock"), arguments.attempts, folder) as hold:
+    with Hold(arguments.attempts.with_suffix(".lock"), arguments.attempts, folder) as hold:
         # Snakemake removed the sentinel before this job began: now it is the other writer's.
         if hold.waited and arguments.output.is_file():
             hold.status = 0
