@@ -15,6 +15,8 @@ import seal
 from hold import Hold, as_exit_status
 from prepare import prepare, stamp_of
 
+OF_THE_JOB = ("SLURM_JOB_ID", "SLURM_CONF")
+
 
 def spread(command: Sequence[str], nodes: int, processes: int) -> tuple[list[str], dict[str, str]]:
     """The command as it is started, and LLaMA-Factory's variables for torchrun.
@@ -38,8 +40,9 @@ def spread(command: Sequence[str], nodes: int, processes: int) -> tuple[list[str
         "MASTER_ADDR": next(word.partition("=")[2] for word in said if word.startswith("NodeAddr=")),
         "MASTER_PORT": str(20000 + int(job) % 20000),
     }
-    # The step that this process runs in has one node, and says so to every step within it.
-    of_the_job = ["env", "-u", "SLURM_NNODES", "-u", "SLURM_JOB_NUM_NODES"]
+    # The step that this process runs in has one node, and its variables bind every step within it to that.
+    of_the_step = [name for name in os.environ if name.startswith("SLURM_") and name not in OF_THE_JOB]
+    of_the_job = ["env", *(word for name in of_the_step for word in ("-u", name))]
     once_a_node = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     ranked = ["sh", "-c", 'NODE_RANK=$SLURM_PROCID exec "$@"', "sh"]
     return [*of_the_job, *once_a_node, *ranked, *command], environment
