@@ -11,6 +11,10 @@ def base_model(wildcards):
     return f"--base-model {grids.run_dir(R, begin) if begin else grids.model_path(GRID, R, cell.model)}"
 
 
+# A grid that runs over days shows what is done; elsewhere training goes first, so that nothing waits for it.
+FINISH = 20 if GRID.get("evaluate_first") else 0
+
+
 rule evaluate:
     input:
         run=f"{R}/train/{{experiment}}/{{cell}}.done.json",
@@ -27,6 +31,7 @@ rule evaluate:
         folder=f"{R}/results/{{experiment}}/{{cell}}",
         base=base_model,
         options=lambda w: as_options(grids.experiment_spec(GRID, cell_of(w)).get("evaluate", {})),
+    priority: FINISH
     threads: asked("evaluate", "threads")
     resources:
         gres=gres("evaluate"),
@@ -96,6 +101,7 @@ rule collect:
         cell=lambda w: json.dumps(cell_of(w).as_dict()),
         start=lambda w: json.dumps(begin.as_dict()) if (begin := grids.start(GRID, cell_of(w))) else "null",
         scripts=SCRIPTS,
+    priority: FINISH
     localrule: True
     shell:
         "python {params.scripts}/collect.py {params.run} --cell {params.cell:q} --start {params.start:q} "
