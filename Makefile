@@ -15,7 +15,7 @@ BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream 
 ROWS ?= $(TEXT)
 TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.jsonl) runs/efficiency/corpus/instructions.jsonl)
 
-.PHONY: demo test test-crash laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
+.PHONY: demo test test-crash laptop laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,13 @@ test: $(VENV)/installed ## set up, then lint, format check, types and tests
 
 test-crash: $(VENV)/installed ## kill every method's runs at every step, in every pass and every file (hours)
 	$(BIN)/pytest tests/conformance -m crash
+
+laptop: $(VENV)/installed ## the laptop grid: SmolLM2-135M, every selector and weighter; goes on where it ended; LIMIT=8h ends it
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e .[laptop]
+	$(if $(LIMIT),timeout --signal=INT $(LIMIT)) env $(SNAKEMAKE) --configfile workflow/config/laptop.yaml || test $$? -eq 124
+	@if test -d runs/laptop/results; then for what in tables figures; do \
+	  $(BIN)/python -m paper_figures $$what runs/laptop/results --output runs/laptop/$$what; done; \
+	  $(BIN)/python -m paper_figures show runs/laptop; fi
 
 laptop-smoke: $(VENV)/installed $(TEXT) ## SmolLM2-135M selects with LESS, is killed six times and ends in the same bits
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e .[laptop]

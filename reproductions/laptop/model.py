@@ -60,7 +60,7 @@ def fetch(package: str, sha256: str, folder: Path) -> Path:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256:
         raise UserError(
-            f"{wheel.name} has the SHA-256 {found}, not {sha256}: it is not the wheel that was measured with. "
+            f"{wheel.name} has the SHA-256 {found}, not {sha256}: it is not the one that was measured with. "
             "Ask where pip got it from; if it is wanted, write its digest into the grid"
         )
     with zipfile.ZipFile(wheel) as content:
