@@ -112,6 +112,6 @@ def test_the_laptops_grid_is_planned(grid):
     first = {
         job.split(":")[0]: int(job.split("priority: ")[1].split()[0]) for job in jobs if "priority:" in job
     }
-    assert first["evaluate"] == first["collect"] > 9
+    assert first["evaluate"] > first["collect"] > 9
     tables = next(job for job in jobs if job.startswith("tables:"))
     assert "tables/selection.md" in tables

@@ -101,7 +101,8 @@ rule collect:
         cell=lambda w: json.dumps(cell_of(w).as_dict()),
         start=lambda w: json.dumps(begin.as_dict()) if (begin := grids.start(GRID, cell_of(w))) else "null",
         scripts=SCRIPTS,
-    priority: FINISH
+    # Behind the evaluation: what was interrupted leaves no half of a cell among the results.
+    priority: FINISH // 2
     localrule: True
     shell:
         "python {params.scripts}/collect.py {params.run} --cell {params.cell:q} --start {params.start:q} "
