@@ -16,7 +16,7 @@ BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream 
 ROWS ?= $(TEXT)
 TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.jsonl) runs/efficiency/corpus/instructions.jsonl)
 
-.PHONY: demo test test-crash test-slurm laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
+.PHONY: demo test test-crash test-slurm laptop laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,13 @@ test-slurm: $(VENV)/installed ## a Slurm of two nodes on this machine: every kin
 	    apt-get install -qq -y --no-install-recommends $(SLURM_PACKAGES) >/dev/null; } || { \
 	  echo "error: Slurm is missing: as root, apt-get install $(SLURM_PACKAGES)" >&2; exit 77; }; }
 	$(BIN)/pytest tests/slurm -m $(if $(SHORT),"slurm and not drill","slurm")
+
+laptop: $(VENV)/installed ## the laptop grid: SmolLM2-135M, every selector and weighter; goes on where it ended; LIMIT=8h ends it
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e .[laptop]
+	$(if $(LIMIT),timeout --signal=INT $(LIMIT)) env $(SNAKEMAKE) --configfile workflow/config/laptop.yaml || test $$? -eq 124
+	-@if test -d runs/laptop/results; then for what in tables figures; do \
+	  $(BIN)/python -m paper_figures $$what runs/laptop/results --output runs/laptop/$$what; done; \
+	  $(BIN)/python -m paper_figures show runs/laptop; fi
 
 laptop-smoke: $(VENV)/installed $(TEXT) ## SmolLM2-135M selects with LESS, is killed six times and ends in the same bits
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e .[laptop]

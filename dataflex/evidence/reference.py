@@ -87,6 +87,11 @@ def measure(results: Sequence[CellResult], source: str, level: float = LEVEL) ->
     return references
 
 
+def one_seed(results: Sequence[CellResult]) -> bool:
+    """Whether no cell was run with a second seed, so that no tolerance can be measured."""
+    return len({result.key for result in results}) == len(results)
+
+
 def _tolerance(runs: Sequence[CellResult], values: Sequence[float], level: float) -> float:
     measured = max(half_width(values, level), MIN_TOLERANCE)
     picks = [run.picks for run in runs if run.picks is not None]

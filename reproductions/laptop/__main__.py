@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dataflex import grid as grids
 from dataflex.errors import UserError
 from laptop.equality import differences
 from laptop.memory import compare
@@ -25,6 +26,8 @@ from laptop.runs import (
     write_data,
 )
 
+GRID = Path(__file__).parent.with_suffix(".yaml")
+MODEL = "SmolLM2-135M-Instruct"
 KILLS = (
     within_step(2),
     within_selection(5, seconds=10),
@@ -52,7 +55,8 @@ def smoke(
     console = Console()
     shutil.rmtree(output, ignore_errors=True)
     try:
-        get_model(model)
+        build = grids.load(GRID)["models"][MODEL]["build"]
+        get_model(build["package"], build["sha256"], model)
         write_data(data, output / "data", pool, validation)
         config = config_of(model, output / "data")
         shown: list[tuple[str, Start]] = []

@@ -133,6 +133,26 @@ def test_a_missing_cell_is_not_passed_over(repository):
     assert "missing" in message
 
 
+def test_one_seed_a_cell_is_checked_without_reference_numbers(repository):
+    study = repository / "more"
+    for method in ("full", "random"):
+        write_cell(study, "selection", method, 1)
+    assert review(study, repository / "results/laptop", None, "") == 2
+    assert run()[0] == 0
+    altered = cell(repository / "results/laptop", "selection/full.tiny.harvest.seed1") / "metrics.json"
+    edit_json(altered, lambda metrics: metrics["mmlu"].update(acc=0.9))
+    code, output = run()
+    assert (code, "differs from its recorded digest" in output) == (1, True)
+
+
+def test_seeds_without_reference_numbers_are_not_passed_over(repository):
+    study = write_study(repository / "again")
+    review(study, repository / "results/laptop", None, "")
+    code, output = run()
+    assert code == 2
+    assert "laptop.csv" in output
+
+
 def test_no_committed_results(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run()[0] == 2

@@ -1,9 +1,10 @@
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 from prepare import prepare, stamp_of
-from seal import NotReadyError, corpus, fingerprint, markov, planted, run
+from seal import NotReadyError, corpus, fingerprint, markov, model, planted, run
 from snakemake_logger_plugin_cells.board import Board
 
 
@@ -60,6 +61,15 @@ def test_an_unfinished_run_is_not_sealed(tmp_path):
     (folder / "adapter_model.safetensors").unlink()
     with pytest.raises(NotReadyError, match="no model and no adapter"):
         run(folder, [])
+
+
+def test_a_pretrained_models_weights_are_sealed(tmp_path):
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    untrained = model(tmp_path, [])
+    (tmp_path / "model.safetensors").write_text("w")
+    sealed = model(tmp_path, [])
+    assert sealed == untrained | {"model.safetensors": hashlib.sha256(b"w").hexdigest()}
 
 
 def test_a_missing_corpus_says_where_it_is_published(tmp_path):

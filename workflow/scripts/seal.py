@@ -84,10 +84,11 @@ def _hashes(entry: Any) -> Any:
 
 
 def model(folder: Path, _: Sequence[str]) -> dict[str, Any]:
-    """Hashes of a model's config and tokenizer."""
+    """Hashes of a model's config and tokenizer, and of its weights where it has been trained."""
     files = ["config.json", "tokenizer.json"]
     for name in files:
         _json(folder / name)
+    files += sorted(file.name for file in folder.glob("*.safetensors"))
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
 
 
