@@ -26,7 +26,7 @@ def spread(command: Sequence[str], nodes: int, processes: int) -> tuple[list[str
             first.
         processes: on a node, one for each of its GPUs.
     """
-    environment = {}
+    environment: dict[str, str] = {}
     if nodes * processes > 1:
         environment |= {"FORCE_TORCHRUN": "1", "NNODES": str(nodes), "NPROC_PER_NODE": str(processes)}
     if nodes == 1:
