@@ -21,6 +21,8 @@ ALLOWED = {
     "evaluation": {"evaluation", "corpus", "errors"},
     "evidence": {"evidence", "engine", "errors"},
     "grid": {"grid", "errors"},
+    "assets": {"assets", "grid", "corpus", "errors"},
+    "preflight": {"preflight", "assets", "grid", "corpus", "evaluation", "errors"},
     "host": {
         "host",
         "selectors",
