@@ -46,8 +46,12 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 # Jobs that take something from the hub have these as they were: with the user's own token, and as offline as asked.
 _own = {name: os.environ.get(name) for name in (*OFFLINE, "HF_HOME")}
-ONLINE = "env " + " ".join(
-    f"-u {name}" if value is None else f"{name}={shlex.quote(value)}" for name, value in _own.items()
+ONLINE = " ".join(
+    [
+        "env",
+        *(f"-u {name}" for name, value in _own.items() if value is None),
+        *(f"{name}={shlex.quote(value)}" for name, value in _own.items() if value is not None),
+    ]
 )
 if GRID.get("offline"):
     for name in OFFLINE:
