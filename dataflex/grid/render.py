@@ -69,9 +69,6 @@ def recipe(grid: Mapping[str, Any], cell: Cell, root: str) -> str:
     spec = experiment_spec(grid, cell)
     parts = {
         "model": grid["models"][cell.model],
-        "others": {
-            name: grid["models"][name] for name in models_of(grid, cell)[1:] if name in grid["models"]
-        },
         "experiment": spec.get("config", {}),
         "scale": spec["scales"][cell.scale],
         "method": {key: method[key] for key in ("config", "at", "needs") if key in method},

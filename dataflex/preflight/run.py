@@ -27,10 +27,10 @@ def _parts(
         raise UserError(f"no experiment is called {experiment!r}; there are {', '.join(experiments)}")
     chosen = [experiment] if experiment else list(experiments)
     models = list(dict.fromkeys(name for one in chosen for name in grids.experiment_models(grid, one)))
-    scales = {name: spec for one in chosen for name, spec in experiments[one]["scales"].items()}
-    if scale and scale not in scales:
-        raise UserError(f"no scale is called {scale!r}; there are {', '.join(scales)}")
-    corpora = list(dict.fromkeys(spec["corpus"] for name, spec in scales.items() if scale in (None, name)))
+    scales = [(name, spec["corpus"]) for one in chosen for name, spec in experiments[one]["scales"].items()]
+    if scale and scale not in dict(scales):
+        raise UserError(f"no scale is called {scale!r}; there are {', '.join(dict(scales))}")
+    corpora = list(dict.fromkeys(corpus for name, corpus in scales if scale in (None, name)))
     tokenizers = [
         grid["corpora"][name]["tokenizer"] for name in corpora if "tokenizer" in grid["corpora"][name]
     ]
