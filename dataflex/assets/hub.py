@@ -44,6 +44,7 @@ def _told(asset: Asset, ask: Callable[[], _T]) -> _T:
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
+        XetDownloadError,
     )
 
     try:
@@ -58,7 +59,15 @@ def _told(asset: Asset, ask: Callable[[], _T]) -> _T:
         # The hub answers so, too, when a private or gated repository is asked for without a token.
         reason = gate(asset) if asset.gated else f"{asset.repo} is not on the hub, or it is private"
         raise UserError(f"{reason}; or put its files into {place_in_mirror(asset)}") from None
-    except (HfHubHTTPError, OfflineModeIsEnabled, HTTPError, OSError, ValueError) as error:
+    except (
+        HfHubHTTPError,
+        OfflineModeIsEnabled,
+        XetDownloadError,
+        HTTPError,
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
             raise UserError(gate(asset)) from None

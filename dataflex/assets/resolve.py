@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from dataflex.assets import hub
-from dataflex.assets.choice import choose
+from dataflex.assets.choice import INTERNAL, choose
 from dataflex.assets.digests import contents_differ, differ, measure, sizes_differ
 from dataflex.assets.lock import Entry, File, put, read_lock
 from dataflex.assets.mirror import commit_noted, link, names_in
@@ -74,6 +74,10 @@ def resolve(
         if folder.is_symlink() or any(path.is_symlink() for path in folder.rglob("*")):
             shutil.rmtree(folder)
         hub.download(asset, revision, names, folder)
+        # What another revision left would be loaded, too.
+        for name in set(names_in(folder)) - set(names):
+            if not name.startswith(INTERNAL):
+                (folder / name).unlink()
         source = folder
     files = _verified(asset, source, names, locked, lock_file, quiet)
     if origin == "mirror" and source != folder:

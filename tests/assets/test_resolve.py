@@ -235,6 +235,13 @@ def test_the_hubs_own_client_takes_a_model_and_the_lock_holds_it(hub, small_grid
     broken = cli("assets", "verify", file, "--root", tmp_path / "run", HF_HUB_OFFLINE="1")
     assert broken.returncode == 2
     assert "model.safetensors has SHA-256" in broken.stdout
+    # What an older revision left is not loaded: the client fetches again, and nothing else stays.
+    (folder / "old.safetensors").write_bytes(b"x")
+    (folder / "model.safetensors").unlink()
+    repaired = cli(*words, **environment)
+    assert repaired.returncode == 0, repaired.stderr
+    assert not (folder / "old.safetensors").exists()
+    flip(folder / "model.safetensors")
     # What the client left can serve as a mirror on another machine.
     flip(folder / "model.safetensors")
     again = cli(

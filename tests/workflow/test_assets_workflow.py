@@ -101,6 +101,8 @@ def small_grid(band):
                     "dataset": "{domains}",
                     "packed_corpus": "{corpus}/packed",
                     "eval_dataset": "held_out",
+                    "eval_strategy": "steps",
+                    "eval_steps": 1,
                 },
                 "scales": {"tiny": {"corpus": "text"}},
                 "methods": {
