@@ -61,6 +61,8 @@ def _resolve(
     cache = (root or Path("runs") / grid["rung"]) / "assets"
     place = mirror_named(mirror, os.environ)
     taken = []
+    if not grids.assets(grid):
+        typer.echo(f"{file} takes nothing from the hub")
     for asset in chosen(grid, only):
         found = resolve(asset, cache, beside(file), mirror=place, update=update)
         size = f"{len(found.entry.files)} files, {found.entry.bytes / 1e9:.3f} GB"

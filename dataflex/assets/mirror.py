@@ -1,7 +1,8 @@
 """A folder that stands in for the hub: ``<mirror>/models/<org>/<name>``, ``<mirror>/datasets/<org>/<name>``.
 
 ``hf download ORG/NAME --revision COMMIT --local-dir MIRROR/models/ORG/NAME`` fills it and notes each file's
-commit beside the files, where it is read from here.
+commit beside the files, where it is read from here. The client's own cache (``HF_HOME/hub``) serves as well:
+there a folder's name is the commit.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataflex.errors import UserError
 from dataflex.grid import Asset
 
 VARIABLE = "DATAFLEX_MIRROR"
+_SNAPSHOTS = "snapshots"
 _NOTES = Path(".cache/huggingface/download")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -36,6 +38,23 @@ def mirror_named(option: str | None, environment: Mapping[str, str]) -> Path | N
     return Path(name)
 
 
+def place_of(asset: Asset, mirror: Path, wanted: str | None) -> Path | None:
+    """Where a mirror holds a repository; None if it doesn't.
+
+    Args:
+        asset: the repository.
+        mirror: the folder.
+        wanted: the commit; None takes what a cache of the hub's client has as ``main``.
+    """
+    if (plain := mirror / asset.name).is_dir():
+        return plain
+    cached = mirror / f"{asset.kind}--{asset.repo.replace('/', '--')}"
+    main = cached / "refs" / "main"
+    commit = wanted or (main.read_text(encoding="utf-8").strip() if main.is_file() else None)
+    found = cached / _SNAPSHOTS / commit if commit else None
+    return found if found and found.is_dir() else None
+
+
 def names_in(folder: Path) -> list[str]:
     """Files below a folder, as paths within it."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
@@ -47,6 +66,8 @@ def commit_noted(folder: Path, names: Iterable[str]) -> str | None:
     Raises:
         UserError: the files are of several commits.
     """
+    if folder.parent.name == _SNAPSHOTS and _COMMIT.fullmatch(folder.name):
+        return folder.name
     commits: dict[str, str] = {}
     for name in names:
         note = folder / _NOTES / f"{name}.metadata"

@@ -11,7 +11,7 @@ from dataflex.assets import hub
 from dataflex.assets.choice import INTERNAL, choose
 from dataflex.assets.digests import contents_differ, differ, measure, sizes_differ
 from dataflex.assets.lock import Entry, File, put, read_lock
-from dataflex.assets.mirror import commit_noted, link, names_in
+from dataflex.assets.mirror import commit_noted, link, names_in, place_of
 from dataflex.errors import UserError
 from dataflex.grid import Asset
 
@@ -61,15 +61,15 @@ def resolve(
         and differ(folder, locked.files, quiet=quiet) is None
     ):
         return Resolved(folder, "cache", locked)
-    source = mirror / asset.name if mirror else None
-    if source and source.is_dir():
+    wanted = locked.revision if locked and locked.revision else (asset.revision if asset.pinned else None)
+    source = place_of(asset, mirror, wanted) if mirror else None
+    if source:
         origin: Origin = "mirror"
         names = choose(asset, names_in(source))
-        revision = _from_mirror(asset, source, names, locked)
+        revision = _from_mirror(asset, source, names, wanted)
     else:
         origin = "hub"
-        wanted = locked.revision if locked and locked.revision else asset.revision
-        revision, listed = hub.look_up(asset, wanted)
+        revision, listed = hub.look_up(asset, wanted or asset.revision)
         names = choose(asset, listed)
         if folder.is_symlink() or any(path.is_symlink() for path in folder.rglob("*")):
             shutil.rmtree(folder)
@@ -106,10 +106,9 @@ def _agree(asset: Asset, locked: Entry | None, lock_file: Path) -> None:
             )
 
 
-def _from_mirror(asset: Asset, source: Path, names: list[str], locked: Entry | None) -> str | None:
+def _from_mirror(asset: Asset, source: Path, names: list[str], wanted: str | None) -> str | None:
     """The commit of a mirror's files as far as it is known; refuses another one than is wanted."""
     noted = commit_noted(source, names)
-    wanted = locked.revision if locked and locked.revision else (asset.revision if asset.pinned else None)
     if noted and wanted and noted != wanted:
         raise UserError(
             f"{source} holds revision {noted}, and {wanted} is asked for: fill it with: "

@@ -125,6 +125,24 @@ def test_a_mirror_that_tells_no_commit_claims_none(asset, mirror, tmp_path):
     assert take(asset, tmp_path, mirror).entry.revision is None
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_the_clients_own_cache_serves_as_a_mirror(asset, mirror, tmp_path, pinned):
+    repository = tmp_path / "hub/models--org--small"
+    (repository / "blobs").mkdir(parents=True)
+    (repository / "snapshots" / COMMIT).mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text(COMMIT)
+    for path in (mirror / "models/org/small").glob("*.*"):
+        if path.is_file():
+            shutil.copy(path, repository / "blobs" / path.name)
+            (repository / "snapshots" / COMMIT / path.name).symlink_to(f"../../blobs/{path.name}")
+    found = take(asset if pinned else replace(asset, revision="main"), tmp_path, tmp_path / "hub")
+    assert (found.origin, found.entry.revision) == ("mirror", COMMIT)
+    assert (found.folder / "model.safetensors").resolve() == (
+        repository / "blobs/model.safetensors"
+    ).resolve()
+
+
 def test_checksums_of_the_grid_hold_before_anything_is_locked(asset, mirror, tmp_path):
     strict = replace(asset, sha256={"config.json": "0" * 64})
     with pytest.raises(UserError, match=r"config.json has SHA-256 .* the grid asks for 0000"):
