@@ -55,11 +55,7 @@ def resolve(
     locked = None if update else read_lock(lock_file).get(asset.name)
     _agree(asset, locked, lock_file)
     folder = cache / asset.name
-    if (
-        locked
-        and sizes_differ(folder, locked.files) is None
-        and differ(folder, locked.files, quiet=quiet) is None
-    ):
+    if locked and _lies_whole(folder, locked, quiet):
         return Resolved(folder, "cache", locked)
     wanted = locked.revision if locked and locked.revision else (asset.revision if asset.pinned else None)
     source = place_of(asset, mirror, wanted) if mirror else None
@@ -82,10 +78,17 @@ def resolve(
     files = _verified(asset, source, names, locked, lock_file, quiet)
     if origin == "mirror" and source != folder:
         link(source, names, folder, asset)
-    entry = Entry(revision, files)
+    # What is told of a repository is the same wherever it came from.
+    entry = locked or Entry(revision, files)
     if locked is None:
         put(lock_file, asset.name, entry)
     return Resolved(folder, origin, entry)
+
+
+def _lies_whole(folder: Path, locked: Entry, quiet: bool) -> bool:
+    """Whether a folder holds the locked files, unchanged, and no others."""
+    own = {name for name in names_in(folder) if not name.startswith(INTERNAL)}
+    return own == set(locked.files) and differ(folder, locked.files, quiet=quiet) is None
 
 
 def _agree(asset: Asset, locked: Entry | None, lock_file: Path) -> None:

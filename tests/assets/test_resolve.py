@@ -58,10 +58,19 @@ def test_a_mirrors_model_is_taken_locked_and_loads(asset, mirror, tmp_path):
 
 
 def test_what_lies_in_the_cache_is_not_taken_again(asset, mirror, tmp_path):
-    take(asset, tmp_path, mirror)
+    first = take(asset, tmp_path, mirror)
     before = (tmp_path / "grid.lock.yaml").read_bytes()
-    assert take(asset, tmp_path, None).origin == "cache"
+    again = take(asset, tmp_path, None)
+    assert (again.origin, again.entry) == ("cache", first.entry)
     assert (tmp_path / "grid.lock.yaml").read_bytes() == before
+    # A file that came to lie beside it would be loaded, too.
+    (first.folder / "extra.safetensors").write_bytes(b"x")
+    assert take(asset, tmp_path, mirror).origin == "mirror"
+    assert not (first.folder / "extra.safetensors").exists()
+    # A mirror that tells no commit does not make the lock forget it.
+    shutil.rmtree(mirror / "models/org/small/.cache")
+    shutil.rmtree(first.folder)
+    assert take(asset, tmp_path, mirror).entry == first.entry
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
