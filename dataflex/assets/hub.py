@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -35,8 +36,12 @@ def gate(asset: Asset) -> str:
     )
 
 
-def _told(asset: Asset, ask: Callable[[], _T]) -> _T:
-    """The answer of the hub; its refusals as one sentence that says what to do."""
+def explained(asset: Asset, ask: Callable[[], _T]) -> _T:
+    """The answer of the hub.
+
+    Raises:
+        UserError: it refuses or can't be reached, or the disk is full; one sentence that says what to do.
+    """
     from httpx import HTTPError
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -57,8 +62,12 @@ def _told(asset: Asset, ask: Callable[[], _T]) -> _T:
         ) from None
     except RepositoryNotFoundError:
         # The hub answers so, too, when a private or gated repository is asked for without a token.
-        reason = gate(asset) if asset.gated else f"{asset.repo} is not on the hub, or it is private"
-        raise UserError(f"{reason}; or put its files into {place_in_mirror(asset)}") from None
+        if asset.gated:
+            raise UserError(gate(asset)) from None
+        raise UserError(
+            f"{asset.repo} is not on the hub, or it is private: correct it in the grid, log in with "
+            f"`hf auth login`, or put its files into {place_in_mirror(asset)}"
+        ) from None
     except (
         HfHubHTTPError,
         OfflineModeIsEnabled,
@@ -68,6 +77,11 @@ def _told(asset: Asset, ask: Callable[[], _T]) -> _T:
         ValueError,
         RuntimeError,
     ) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"{asset.name}: no room is left on the disk: make some, or set `output` of the workflow to a "
+                "larger one; what has been taken is kept"
+            ) from None
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
             raise UserError(gate(asset)) from None
@@ -91,7 +105,7 @@ def look_up(asset: Asset, revision: str) -> tuple[str, list[str]]:
         siblings = getattr(found, "siblings", None) or []
         return str(found.sha), [sibling.rfilename for sibling in siblings]
 
-    return _told(asset, ask)
+    return explained(asset, ask)
 
 
 def download(asset: Asset, commit: str, names: Sequence[str], folder: Path) -> None:
@@ -103,7 +117,7 @@ def download(asset: Asset, commit: str, names: Sequence[str], folder: Path) -> N
     from huggingface_hub import snapshot_download
 
     pickles = any(name.endswith(PICKLES) for name in names)
-    _told(
+    explained(
         asset,
         lambda: snapshot_download(
             asset.repo,

@@ -1,5 +1,6 @@
 """What a grid takes from a mirror or the hub is verified, locked, and held to the lock."""
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import yaml
 
 from dataflex import grid as grids
 from dataflex.assets.choice import choose
+from dataflex.assets.hub import explained
 from dataflex.assets.lock import Entry, File, beside, put, read_lock
 from dataflex.assets.resolve import resolve
 from dataflex.errors import UserError
@@ -311,6 +313,14 @@ def test_without_network_and_mirror_the_ways_out_are_told(small_grid, tmp_path):
     assert "the hub can't be reached" in refused.stderr
     assert "DATAFLEX_MIRROR" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_a_full_disk_is_not_taken_for_a_lost_network(asset):
+    def fill():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(UserError, match="no room is left"):
+        explained(asset, fill)
 
 
 def test_names_that_the_grid_does_not_take(small_grid, tmp_path):
