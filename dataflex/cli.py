@@ -11,11 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
+from dataflex.assets.commands import app as assets_app
 from dataflex.corpus.commands import app as corpus_app
 from dataflex.engine.interruption import Interruption
 from dataflex.errors import Interrupted, UserError
 from dataflex.evaluation.commands import evaluate, held_out
 from dataflex.evidence.commands import check as check_results
+from dataflex.preflight.commands import preflight
 from dataflex.watching.commands import status
 
 app = typer.Typer(
@@ -25,10 +27,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(assets_app, name="assets")
 app.command()(evaluate)
 app.command("held-out")(held_out)
 app.command("check")(check_results)
 app.command()(status)
+app.command()(preflight)
 
 HOST_COMMANDS = ("api", "chat", "eval", "export", "webchat", "webui", "env", "help")
 

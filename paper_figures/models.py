@@ -97,9 +97,9 @@ def data_rows(
 
 
 def domain_columns(results: Sequence[CellResult]) -> list[str]:
-    """``all`` and then the domains that every run was evaluated on."""
+    """``all`` and then the domains that every run was evaluated on; none where one had no text."""
     shared = set.intersection(*(set(result.metrics["perplexity"]) for result in results))
-    return ["all", *domains_in_order(shared)]
+    return ["all", *domains_in_order(shared)] if shared else []
 
 
 def bits(runs: Sequence[CellResult], domain: str) -> list[float]:

@@ -22,6 +22,8 @@ from paper_figures.models import (
 )
 from paper_figures.table import Table
 
+COST_NOTE = "The domains' columns are bits per byte of held-out pretraining text: what tuning costs there."
+
 
 def selection(results: Sequence[CellResult], starts: Sequence[CellResult]) -> Table:
     """Selection and reweighting in one table, as in the paper.
@@ -57,7 +59,7 @@ def selection(results: Sequence[CellResult], starts: Sequence[CellResult]) -> Ta
         rows=rows,
         notes=[
             chance_note(everything),
-            "The domains' columns are bits per byte of held-out pretraining text: what tuning costs there.",
+            *([COST_NOTE] if domains else []),
             seeds_note(everything),
         ],
         data_header=DATA_HEADER,

@@ -22,6 +22,8 @@ ALLOWED = {
     "evidence": {"evidence", "engine", "errors"},
     "grid": {"grid", "errors"},
     "watching": {"watching", "grid", "evidence", "engine", "errors"},
+    "assets": {"assets", "grid", "corpus", "errors"},
+    "preflight": {"preflight", "assets", "grid", "corpus", "evaluation", "errors"},
     "host": {
         "host",
         "selectors",

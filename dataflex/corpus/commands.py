@@ -1,4 +1,4 @@
-"""`dataflex-cli corpus`: harvest, read, planted, markov, model, build, subset and statistics."""
+"""`dataflex-cli corpus`: from harvest to statistics, all that makes a corpus or tells of one."""
 
 from __future__ import annotations
 
@@ -77,6 +77,48 @@ def read(
             seed=seed,
         )
     )
+
+
+Questions = Annotated[
+    str, typer.Option(help="Folder of MMLU, with its files of dev and test; or: packaged, lm-eval's own few.")
+]
+
+
+@app.command()
+def instructions(
+    train: Annotated[Path, typer.Option(help="Folder of a data set of instructions.")],
+    output: Output,
+    questions: Questions = "packaged",
+    validation: Annotated[
+        Path | None, typer.Option(help="Folder of rows to aim at; else the questions of dev.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Make a corpus from published instructions: Alpaca's form, ShareGPT's or messages; JSON or Parquet."""
+    from dataflex.corpus.given import lay_out_instructions
+
+    card = lay_out_instructions(train, questions, output, validation=validation, seed=seed)
+    lost = sum(card["instructions"]["dropped"].values())
+    typer.echo(
+        f"{output}: {card['instructions']['rows']} instructions, {lost} rows dropped; "
+        f"{card['questions']['test']['questions']} test questions"
+    )
+
+
+@app.command("held-out")
+def held_out_text(
+    packed: Annotated[Path, typer.Argument(metavar="DIR", help="A built corpus.")],
+    output: Annotated[Path, typer.Option(help="Folder for its held-out text and questions.")],
+    questions: Questions = "packaged",
+    documents: Annotated[int | None, typer.Option(min=1, help="Most documents of a domain.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write the held-out documents of a built corpus as text, with questions, to evaluate models on."""
+    from dataflex.corpus.held_out_text import lay_out_held_out
+
+    card = lay_out_held_out(packed, questions, output, documents=documents, seed=seed)
+    counts = ", ".join(f"{name} {entry['test']['documents']}" for name, entry in card["domains"].items())
+    typer.echo(f"{output}: documents: {counts}; {card['questions']['test']['questions']} test questions")
 
 
 @app.command()

@@ -166,6 +166,28 @@ def as_instruction(question: Question) -> dict[str, str]:
     }
 
 
+def question_of(row: Any, where: str) -> Question:
+    """A question from a row in MMLU's schema.
+
+    Args:
+        row: a JSON value.
+        where: its place, for the message.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        first, second, third, fourth = (str(choice) for choice in row["choices"])
+        question = Question(
+            str(row["question"]), str(row["subject"]), (first, second, third, fourth), int(row["answer"])
+        )
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{where}: not a question; expected {_EXPECTED}") from None
+    if not 0 <= question.answer < len(LETTERS):
+        raise UserError(f"{where}: the answer is not 0, 1, 2 or 3")
+    return question
+
+
 def read_questions(path: Path) -> list[Question]:
     """Questions of a JSONL file in MMLU's schema, in order.
 
@@ -178,15 +200,9 @@ def read_questions(path: Path) -> list[Question]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             row = json.loads(line)
-            first, second, third, fourth = (str(choice) for choice in row["choices"])
-            question = Question(
-                str(row["question"]), str(row["subject"]), (first, second, third, fourth), int(row["answer"])
-            )
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             raise UserError(f"{path}:{number}: not a question; expected {_EXPECTED}") from None
-        if not 0 <= question.answer < len(LETTERS):
-            raise UserError(f"{path}:{number}: the answer is not 0, 1, 2 or 3")
-        questions.append(question)
+        questions.append(question_of(row, f"{path}:{number}"))
     if not questions:
         raise UserError(f"{path} holds no question")
     return questions

@@ -154,7 +154,12 @@ def _pooled(rows: Sequence[DocumentOutcome]) -> dict[str, Any]:
 
 
 def summarise(found: Sequence[DocumentOutcome]) -> dict[str, dict[str, Any]]:
-    """The `perplexity` part of metrics.json: every domain and, pooled over all documents, "all"."""
+    """The `perplexity` part of metrics.json: every domain and, pooled over all documents, "all".
+
+    Empty for a corpus without text.
+    """
+    if not found:
+        return {}
     domains = sorted({row.domain for row in found})
     parts = {domain: _pooled([row for row in found if row.domain == domain]) for domain in domains}
     return {**parts, ALL: _pooled(found)}

@@ -25,7 +25,7 @@ def recomputed(questions: list[dict[str, Any]], documents: list[dict[str, Any]])
     """The summary numbers by name, from the outcomes alone.
 
     Bits per byte of a domain: -sum of the documents' log-likelihoods (nats) / (log 2 x bytes); word, byte and
-    token perplexities: exp(-sum / units). ``all`` pools the documents of all domains.
+    token perplexities: exp(-sum / units). ``all`` pools the documents of all domains, if there are any.
     """
     numbers = {
         "mmlu.acc": math.fsum(question["correct"] for question in questions) / len(questions),
@@ -35,7 +35,7 @@ def recomputed(questions: list[dict[str, Any]], documents: list[dict[str, Any]])
     for subject in sorted({question["subject"] for question in questions}):
         own = [question for question in questions if question["subject"] == subject]
         numbers[f"mmlu.subjects.{subject}.acc"] = math.fsum(q["correct"] for q in own) / len(own)
-    domains: dict[str, list[dict[str, Any]]] = {"all": documents}
+    domains: dict[str, list[dict[str, Any]]] = {"all": documents} if documents else {}
     for document in documents:
         domains.setdefault(document["domain"], []).append(document)
     for domain, own in domains.items():

@@ -19,25 +19,56 @@ from dataflex.grid.cells import (
     target,
 )
 from dataflex.grid.file import load, validate
-from dataflex.grid.places import DRAWN, corpus_dir, corpus_name, corpus_spec, model_path, run_dir
+from dataflex.grid.hub import (
+    LAID_OUT,
+    Asset,
+    assets,
+    corpus_assets,
+    corpus_parts,
+    experiment_models,
+    model_assets,
+    models_of,
+)
+from dataflex.grid.places import (
+    DRAWN,
+    asset_dir,
+    asset_ready,
+    corpus_dir,
+    corpus_name,
+    corpus_spec,
+    model_path,
+    model_ready,
+    run_dir,
+)
 from dataflex.grid.render import recipe, render
 
 __all__ = [
     "DRAWN",
+    "LAID_OUT",
+    "Asset",
     "Cell",
     "GridError",
     "about",
+    "asset_dir",
+    "asset_ready",
+    "assets",
     "cell_from_path",
     "cells",
+    "corpus_assets",
     "corpus_dir",
     "corpus_name",
+    "corpus_parts",
     "corpus_spec",
+    "experiment_models",
     "experiment_spec",
     "is_yardstick",
     "load",
     "method_spec",
     "mixes",
+    "model_assets",
     "model_path",
+    "model_ready",
+    "models_of",
     "needed",
     "priority",
     "recipe",

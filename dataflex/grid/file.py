@@ -9,6 +9,7 @@ import jsonschema
 import yaml
 
 from dataflex.grid.cells import GridError, about, needs
+from dataflex.grid.hub import check_names
 from dataflex.grid.layers import merge
 from dataflex.grid.simplex import centroids
 
@@ -121,3 +122,4 @@ def validate(grid: Any, label: str = "grid") -> None:
                 other = grid["experiments"].get(need.get("experiment", experiment))
                 if other is None or need["method"] not in other["methods"]:
                     raise GridError(f"{place}: needs.{role} names a method that the grid does not have")
+    check_names(grid, label)

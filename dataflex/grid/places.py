@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dataflex.grid.cells import Cell, experiment_spec
+from dataflex.grid.hub import Asset, model_assets
 
 DRAWN = ("planted", "markov")
 """Sources of a corpus of which every seed draws its own."""
@@ -37,7 +38,27 @@ def corpus_dir(grid: Mapping[str, Any], root: str, name: str) -> str:
     return str(spec["path"]) if spec["source"] == "directory" else f"{root}/{name}"
 
 
+def asset_dir(root: str, asset: Asset) -> str:
+    """Folder of what was taken from the hub or a mirror; all of them together are laid out as a mirror is."""
+    return f"{root}/assets/{asset.name}"
+
+
+def asset_ready(root: str, asset: Asset) -> str:
+    """Sentinel of what was taken from the hub or from a mirror."""
+    return f"{asset_dir(root, asset)}.ready.json"
+
+
 def model_path(grid: Mapping[str, Any], root: str, model: str) -> str:
-    """Where a model is loaded from: a hub name or path, or the folder that the ``model`` rule fills."""
+    """Where a model is loaded from: the folder that was filled with it, or a hub name or path."""
     spec = grid["models"][model]
-    return f"{root}/models/{model}" if "build" in spec else str(spec["name_or_path"])
+    if "build" in spec:
+        return f"{root}/models/{model}"
+    taken = model_assets(grid, model)
+    return asset_dir(root, taken[0]) if taken else str(spec["name_or_path"])
+
+
+def model_ready(grid: Mapping[str, Any], root: str, model: str) -> list[str]:
+    """Sentinels of a model: none if it is named by a hub name or path, which nothing here makes."""
+    if "build" in grid["models"][model]:
+        return [f"{root}/models/{model}.ready.json"]
+    return [asset_ready(root, asset) for asset in model_assets(grid, model)]

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dataflex.grid.cells import Cell, GridError, experiment_spec, method_spec, needed, settings, start
+from dataflex.grid.hub import NAMED, models_of
 from dataflex.grid.layers import merge
 from dataflex.grid.places import corpus_dir, corpus_name, model_path, run_dir
 
-PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*|model:[^{}]+)\}")
 
 
 def render(grid: Mapping[str, Any], cell: Cell, root: str, domains: Iterable[str]) -> dict[str, Any]:
@@ -19,7 +20,8 @@ def render(grid: Mapping[str, Any], cell: Cell, root: str, domains: Iterable[str
 
     What the cell itself decides (seed, folders, starting model) wins over the file. ``{name}`` in a string is
     replaced: ``root``, ``corpus``, ``model``, ``seed``, ``domains`` (the corpus's domains as LLaMA-Factory's
-    comma list) and the roles under ``needs`` (their run directories).
+    comma list), ``model:NAME`` (folder of another model of the grid) and the roles under ``needs`` (their run
+    directories).
 
     Raises:
         GridError: a placeholder has no value.
@@ -34,6 +36,7 @@ def render(grid: Mapping[str, Any], cell: Cell, root: str, domains: Iterable[str
         "seed": cell.seed,
         "domains": ",".join(domains),
         **{role: run_dir(root, other) for role, other in needed(grid, cell).items()},
+        **{f"{NAMED[1:]}{name}": model_path(grid, root, name) for name in models_of(grid, cell)},
     }
     config = merge(
         settings(grid, cell),
@@ -73,4 +76,6 @@ def recipe(grid: Mapping[str, Any], cell: Cell, root: str) -> str:
         "root": root,
         "seed": cell.seed,
     }
+    if others := {name: grid["models"][name] for name in models_of(grid, cell)[1:]}:
+        parts["others"] = others
     return json.dumps(parts, sort_keys=True)

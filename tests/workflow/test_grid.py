@@ -1,4 +1,5 @@
 import copy
+import json
 import re
 from pathlib import Path
 
@@ -345,7 +346,7 @@ def test_the_papers_published_settings():
         assert config["component_params"]["reference_model_path"].endswith(
             f"doremi_reference.Qwen2.5-0.5B.{scale}.seed42"
         )
-        assert config["model_name_or_path"] == "Qwen/Qwen2.5-0.5B"
+        assert config["model_name_or_path"] == "r/assets/models/Qwen/Qwen2.5-0.5B"
         assert config["train_from_scratch"] is True
         assert grids.resources(grid, proxy, "train")["nodes"] == nodes
 
@@ -359,3 +360,57 @@ def test_the_readmes_examples_start_from_what_the_demo_makes():
     made |= {grids.corpus_dir(demo, "runs/demo", name) for name in demo["corpora"]}
     assert len(named) >= 3
     assert named <= made
+
+
+def test_the_papers_grid_takes_everything_pinned_or_says_that_it_is_not():
+    grid = grids.load(REPRODUCTIONS / "paper.yaml")
+    taken = grids.assets(grid)
+    assert {name for name, asset in taken.items() if not asset.pinned} == {
+        "datasets/OpenDCAI/DataFlex-selector-openhermes-10w",
+        "datasets/OpenDCAI/dataflex-selector-MMLUSubset-valid-cot",
+    }
+    assert [name for name, asset in taken.items() if asset.gated] == ["models/meta-llama/Llama-3.2-3B"]
+    assert not [name for name, spec in grid["models"].items() if "name_or_path" in spec]
+    # Whatever the paper's base models start from is scored, with a source; what starts from nothing is not.
+    assert set(grid["preflight"]["scores"]) == set(grid["experiments"]["selection"]["models"])
+    assert all(spec["assumed"] and spec["why"] for spec in grid["preflight"]["scores"].values())
+
+
+def test_a_packed_mixture_and_a_named_encoder_are_rendered():
+    grid = grids.load(REPRODUCTIONS / "paper.yaml")
+    odm = grids.cell_from_path(grid, "mixture/odm.Qwen2.5-1.5B.6B.seed42")
+    config = grids.render(grid, odm, "r", ["a", "b"])
+    assert (config["packed_corpus"], config["dataset_dir"]) == ("r/slimpajama_6b/packed", "r/slimpajama_6b")
+    assert (config["eval_dataset"], config["dataset"]) == ("held_out", "a,b")
+    near = grids.cell_from_path(grid, "selection/near.Llama-3.2-3B.openhermes_100k.seed42")
+    encoder = grids.render(grid, near, "r", [])["component_params"]["embedding_model"]
+    assert (
+        encoder
+        == grids.model_path(grid, "r", "Qwen3-Embedding-0.6B")
+        == "r/assets/models/Qwen/Qwen3-Embedding-0.6B"
+    )
+    assert grids.models_of(grid, near) == ["Llama-3.2-3B", "Qwen3-Embedding-0.6B"]
+    # The encoder is part of what decides the cell; a cell without one has the recipe that it always had.
+    assert "Qwen3-Embedding-0.6B" in grids.recipe(grid, near, "r")
+    assert "others" not in json.loads(grids.recipe(grid, odm, "r"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda g: g["preflight"]["scores"]["Llama-3.2-3B"].update(band=[0.6, 0.5]), "0.6 and 0.5 are no band"),
+        (lambda g: g["preflight"]["scores"]["Llama-3.2-3B"].update(corpus="no"), "corpora has no 'no'"),
+        (lambda g: g["preflight"]["scores"].update(no=g["preflight"]["scores"]["Llama-3.2-3B"]), "models has no 'no'"),
+        (lambda g: g["corpora"]["slimpajama_6b"].update(tokenizer="no"), "models has no 'no'"),
+        (lambda g: g["corpora"]["slimpajama_6b"].pop("tokenizer"), "'tokenizer' is a required property"),
+        (lambda g: g["corpora"]["slimpajama_6b"].update(text={**g["corpora"]["slimpajama_6b"]["text"], "files": ["x"]}), "taken in two ways"),
+        (lambda g: g["experiments"]["selection"]["methods"]["near"]["config"].update(component_params={"embedding_model": "{model:no}"}), "models has no 'no'"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_what_a_grid_takes_are_told(change, message):
+    grid = yaml.safe_load((REPRODUCTIONS / "paper.yaml").read_text())
+    grids.validate(grid)
+    grid = json.loads(json.dumps(grid))
+    change(grid)
+    with pytest.raises(grids.GridError, match=message):
+        grids.validate(grid)

@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 from prepare import prepare, stamp_of
-from seal import NotReadyError, corpus, fingerprint, markov, model, planted, run
+from seal import (
+    NotReadyError,
+    corpus,
+    fingerprint,
+    hub_instructions,
+    markov,
+    model,
+    packed,
+    planted,
+    run,
+)
 from snakemake_logger_plugin_cells.board import Board
 
 
@@ -142,3 +152,41 @@ def test_a_corpus_of_chains_is_sealed_by_family_and_text(tmp_path):
     card["domains"]["a"]["train"]["sha256"] = "other"
     (folder / "card.json").write_text(json.dumps(card))
     assert markov(folder, [])["data"] != sealed["data"]
+
+
+def laid_out(folder: Path):
+    """A packed corpus with the text and questions beside it; empty but for what identifies it."""
+    files = ("dataset_info.json", "test/a.jsonl", "instructions.jsonl")
+    for name in (*files, *(f"questions/{part}.jsonl" for part in ("validation", "validation_sft", "test"))):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    parts = {"instructions": {"sha256": "i"}, "questions": {"test": {"sha256": "q"}}}
+    (folder / "card.json").write_text(json.dumps({"domains": {"a": {"test": {"sha256": "t"}}}, **parts}))
+    for split in ("train", "held_out"):
+        (folder / "packed" / split / "a").mkdir(parents=True)
+        (folder / "packed" / split / "a" / "index.json").write_text(json.dumps({"sha256": split}))
+    statistics = {"train": {"a": {}}, "held_out": {"a": {}}}
+    (folder / "packed/card.json").write_text(json.dumps({"statistics": statistics}))
+    return folder
+
+
+def test_a_packed_corpus_is_sealed_by_its_shards_and_its_text(tmp_path):
+    folder = laid_out(tmp_path / "corpus")
+    before = packed(folder, [])
+    assert before["domains"] == ["a"]
+    (folder / "packed/train/a/index.json").write_text('{"sha256": "other"}')
+    assert packed(folder, [])["fingerprint"] != before["fingerprint"]
+    (folder / "test/a.jsonl").unlink()
+    with pytest.raises(NotReadyError, match=r"test/a.jsonl is missing"):
+        packed(folder, [])
+    (folder / "packed/card.json").unlink()
+    with pytest.raises(NotReadyError, match=r"card.json is missing"):
+        packed(folder, [])
+
+
+def test_a_corpus_of_instructions_is_sealed(tmp_path):
+    folder = laid_out(tmp_path / "corpus")
+    assert hub_instructions(folder, [])["domains"] == []
+    (folder / "questions/test.jsonl").unlink()
+    with pytest.raises(NotReadyError, match=r"questions/test.jsonl is missing"):
+        hub_instructions(folder, [])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ try:
 except grids.GridError as error:
     raise WorkflowError(str(error)) from None
 
+ASSETS = grids.assets(GRID)
 R = config["output"] or f"runs/{GRID['rung']}"
 SCRIPTS = str(Path(workflow.basedir) / "scripts")
 REPORTED = [cell for cell in CELLS if grids.reported(GRID, cell)]
@@ -42,8 +44,18 @@ SERVES = {need.path for cell in BY_PATH.values() for need in grids.needed(GRID, 
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+# Jobs that take something from the hub have these as they were: with the user's own token, and as offline as asked.
+_own = {name: os.environ.get(name) for name in (*OFFLINE, "HF_HOME")}
+ONLINE = " ".join(
+    [
+        "env",
+        *(f"-u {name}" for name, value in _own.items() if value is None),
+        *(f"{name}={shlex.quote(value)}" for name, value in _own.items() if value is not None),
+    ]
+)
 if GRID.get("offline"):
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
+    for name in OFFLINE:
         os.environ[name] = "1"
     os.environ["HF_HOME"] = str(Path(R).absolute() / "cache" / "huggingface")
 
@@ -69,7 +81,9 @@ wildcard_constraints:
     experiment="|".join(GRID["experiments"]),
     cell=r"[^/]+",
     corpus="(" + "|".join(GRID["corpora"]) + r")(/seed\d+)?",
-    model="|".join(name.replace(".", r"\.") for name in GRID["models"]),
+    model="|".join(map(re.escape, GRID["models"])),
+    scale="|".join({scale for spec in GRID["experiments"].values() for scale in spec["scales"]}),
+    asset="|".join(map(re.escape, ASSETS)) or "none",
 
 
 def cell_of(wildcards):

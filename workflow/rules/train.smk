@@ -3,12 +3,10 @@ the run resumes from the checkpoints in it; the output is a sentinel, written af
 
 
 def starting_point(wildcards):
-    """Sentinels of the runs and the model that a cell builds on."""
+    """Sentinels of the runs and the models that a cell builds on."""
     cell = cell_of(wildcards)
     found = [f"{R}/train/{need.path}.done.json" for need in grids.needed(GRID, cell).values()]
-    if "build" in GRID["models"][cell.model]:
-        found.append(f"{R}/models/{cell.model}.ready.json")
-    return found
+    return found + [file for name in grids.models_of(GRID, cell) for file in grids.model_ready(GRID, R, name)]
 
 
 rule render:
@@ -33,6 +31,7 @@ rule train:
         config=f"{R}/configs/{{experiment}}/{{cell}}.yaml",
         corpus=corpus_ready,
         start=starting_point,
+        released=preflight_of,
     output:
         f"{R}/train/{{experiment}}/{{cell}}.done.json",
     log:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+QUESTIONS = ("questions/validation.jsonl", "questions/validation_sft.jsonl", "questions/test.jsonl")
 WEIGHTS = ("model*.safetensors", "adapter_model.safetensors", "pytorch_model*.bin")
 
 
@@ -48,6 +49,34 @@ def corpus(folder: Path, published: Sequence[str]) -> dict[str, Any]:
         if not (folder / name).is_file():
             raise NotReadyError(f"{folder / name} is missing")
     return {"domains": list(card["domains"]), "fingerprint": fingerprint(card)}
+
+
+def hub_instructions(folder: Path, _: Sequence[str]) -> dict[str, Any]:
+    """Fingerprint of a corpus of instructions, which has no domain of text."""
+    card = _json(folder / "card.json")
+    _require(folder, ("dataset_info.json", "instructions.jsonl", *QUESTIONS))
+    hashes = {part: _hashes(card[part]) for part in ("instructions", "questions")}
+    return {"domains": [], "fingerprint": _canonical(hashes)}
+
+
+def packed(folder: Path, _: Sequence[str]) -> dict[str, Any]:
+    """Domains and fingerprint of a built corpus with the text and questions that lie beside it."""
+    card, built = _json(folder / "card.json"), _json(folder / "packed" / "card.json")
+    _require(folder, ("dataset_info.json", *QUESTIONS))
+    _require(folder, [f"test/{domain}.jsonl" for domain in card["domains"]])
+    hashes = {part: _hashes(card[part]) for part in ("domains", "questions")}
+    for split, domains in built["statistics"].items():
+        for domain in domains:
+            index = folder / "packed" / split / domain / "index.json"
+            _json(index)
+            hashes[f"{split}/{domain}"] = hashlib.sha256(index.read_bytes()).hexdigest()
+    return {"domains": list(built["statistics"]["train"]), "fingerprint": _canonical(hashes)}
+
+
+def _require(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if not (folder / name).is_file():
+            raise NotReadyError(f"{folder / name} is missing")
 
 
 def planted(folder: Path, _: Sequence[str]) -> dict[str, Any]:
@@ -109,8 +138,10 @@ def run(folder: Path, _: Sequence[str]) -> dict[str, Any]:
 
 KINDS: dict[str, Callable[[Path, Sequence[str]], dict[str, Any]]] = {
     "corpus": corpus,
+    "hub_instructions": hub_instructions,
     "markov": markov,
     "model": model,
+    "packed": packed,
     "planted": planted,
     "run": run,
 }
@@ -125,7 +156,7 @@ def write(content: dict[str, Any], folder: Path, output: Path) -> None:
 
 
 def main() -> None:
-    """Command line: ``seal.py corpus|markov|planted|model|run FOLDER --output SENTINEL``."""
+    """Command line: ``seal.py KIND FOLDER --output SENTINEL``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=sorted(KINDS))
     parser.add_argument("folder", type=Path)

@@ -1,0 +1,72 @@
+"""Before anything is trained: cheap checks of an experiment at a scale, and the scores of its base models."""
+
+PREFLIGHT = GRID.get("preflight")
+
+
+def preflight_of(wildcards):
+    """What releases a cell's training; ancient, since a check that is made again trains nothing anew."""
+    if PREFLIGHT is None:
+        return []
+    cell = cell_of(wildcards)
+    scored = [name for name in grids.experiment_models(GRID, cell.experiment) if name in PREFLIGHT.get("scores", {})]
+    return [ancient(f"{R}/preflight/{cell.experiment}.{cell.scale}.json")] + [
+        ancient(f"{R}/preflight/models/{name}.json") for name in scored
+    ]
+
+
+def checked(wildcards):
+    """Sentinels of the models and of the corpus of an experiment at a scale."""
+    corpus = GRID["experiments"][wildcards.experiment]["scales"][wildcards.scale]["corpus"]
+    drawn = GRID["corpora"][corpus]["source"] in grids.DRAWN
+    models = grids.experiment_models(GRID, wildcards.experiment)
+    return [file for name in models for file in grids.model_ready(GRID, R, name)] + (
+        [] if drawn else [f"{R}/{corpus}.ready.json"]
+    )
+
+
+rule preflight_checks:
+    input:
+        checked,
+    output:
+        f"{R}/preflight/{{experiment}}.{{scale}}.json",
+    log:
+        f"{R}/logs/preflight/{{experiment}}.{{scale}}.log",
+    params:
+        asked=json.dumps(PREFLIGHT, sort_keys=True),
+        grid=config["grid"],
+        root=R,
+        own=" ".join(f"--own-files {name}" for name in GRID["corpora"] if corpus_files("corpus_files", name)),
+    localrule: True
+    retries: 0
+    shell:
+        "dataflex-cli preflight {params.grid} --root {params.root} --experiment {wildcards.experiment} "
+        "--scale {wildcards.scale} {params.own} --output {output} > {log} 2>&1"
+
+
+def scored_asked(key):
+    """Resource of the jobs that score base models, from the grid."""
+    asked = {"threads": 1, "gpus": 0, "runtime": 60, "mem_mb": 3000, **(PREFLIGHT or {}).get("resources", {})}
+    return asked[key]
+
+
+rule preflight_score:
+    input:
+        model=lambda w: grids.model_ready(GRID, R, w.model),
+        corpus=lambda w: f"{R}/{PREFLIGHT['scores'][w.model]['corpus']}.ready.json",
+    output:
+        f"{R}/preflight/models/{{model}}.json",
+    log:
+        f"{R}/logs/preflight/{{model}}.log",
+    params:
+        asked=lambda w: json.dumps(PREFLIGHT["scores"][w.model], sort_keys=True),
+        grid=config["grid"],
+        root=R,
+    threads: scored_asked("threads")
+    retries: 0
+    resources:
+        gres=f"gpu:{scored_asked('gpus')}" if scored_asked("gpus") else "",
+        runtime=scored_asked("runtime"),
+        mem_mb=scored_asked("mem_mb"),
+    shell:
+        "dataflex-cli preflight {params.grid} --root {params.root} --model {wildcards.model} --output {output} "
+        "> {log} 2>&1"
