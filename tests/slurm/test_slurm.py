@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -53,8 +54,8 @@ def test_every_kind_of_job(cluster: Cluster, tmp_path: Path) -> None:
     for cell in ("natural.tiny.one_node.seed1", "odm.tiny.two_nodes.seed1"):
         assert CellUnderFire(root, "mixture", cell).sentinel()["weights"]
     assert "natural" in (root / "tables/mixture.md").read_text()
-    log = (root / "logs/train/mixture/odm.tiny.two_nodes.seed1.log").read_text()
-    assert "--nnodes 2" in log or "nnodes" in log or "world size" in log.lower()
+    manifest = json.loads((root / "train/mixture/odm.tiny.two_nodes.seed1/manifest.json").read_text())
+    assert manifest["hardware"]["world_size"] == 2
 
 
 @pytest.mark.drill
