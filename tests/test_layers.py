@@ -21,6 +21,7 @@ ALLOWED = {
     "evaluation": {"evaluation", "corpus", "errors"},
     "evidence": {"evidence", "engine", "errors"},
     "grid": {"grid", "errors"},
+    "planning": {"planning", "grid", "config", "registry", "engine", "corpus", "errors"},
     "host": {
         "host",
         "selectors",
