@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dataflex.config import split
+from dataflex.engine.base import Component
 from dataflex.planning.architecture import Architecture
+from dataflex.planning.corpora import Corpus
 from dataflex.planning.work import BATCH, Find, adapters, cutoff
 from dataflex.registry import build
 
@@ -57,12 +59,15 @@ def zero_stage(config: Mapping[str, Any]) -> int | None:
     return int(asked.get("zero_optimization", {}).get("stage", 3))
 
 
-def memory_of(config: Mapping[str, Any], model: Architecture, ranks: int, find: Find) -> Memory:
+def memory_of(
+    config: Mapping[str, Any], model: Architecture, corpus: Corpus, ranks: int, find: Find
+) -> Memory:
     """Add up the memory of a process of a run.
 
     Args:
         config: as rendered for the run.
         model: that is trained.
+        corpus: what the run reads.
         ranks: processes.
         find: architectures of further models.
     """
@@ -81,7 +86,11 @@ def memory_of(config: Mapping[str, Any], model: Architecture, ranks: int, find: 
         element * tokens * (model.hidden_size * model.num_hidden_layers + blocks * block_elements(model))
     )
     logits = FULL * LOSSES_COPIES * tokens * model.vocab_size
-    return Memory(*state, activations, logits, _others(config, model, trained, element, stage, ranks, find))
+    beside = [
+        _gradients_of_rows(config, model, trained, corpus),
+        *_further_models(config, element, stage, ranks, find),
+    ]
+    return Memory(*state, activations, logits, max(beside))
 
 
 def block_elements(model: Architecture) -> int:
@@ -119,34 +128,35 @@ def _with_adapters(base: int, trained: int, ranks: int) -> tuple[int, int, int]:
     return base + FULL * trained, FULL * trained * (2 if ranks > 1 else 1), 2 * FULL * trained
 
 
-def _others(
-    config: Mapping[str, Any],
-    model: Architecture,
-    trained: int,
-    element: int,
-    stage: int | None,
-    ranks: int,
-    find: Find,
-) -> int:
-    """Bytes of what a method has beside the model in training; the largest, since they come one at a time."""
-    own, _ = split(dict(config))
-    sizes = [0]
-    for decision in own.decision_list():
-        component = build(decision.kind, decision.component_name, decision.component_params)
+def _gradients_of_rows(config: Mapping[str, Any], model: Architecture, trained: int, corpus: Corpus) -> int:
+    """Bytes of the direction that rows are compared with, and of gradients of validation and pool rows."""
+    for component in _components(config):
+        if "per_sample_gradient" in component.requirements():
+            projected = getattr(component, "backend", "exact") == "projected"
+            row = FULL * (int(getattr(component, "proj_dim", 0)) if projected else trained)
+            largest = FULL * min(trained, model.head_weights)
+            validation = max(row, min(VALIDATION_ROWS, row * (corpus.validation_rows or VALIDATION_ROWS)))
+            pool = max(largest, min(POOL_ROWS, FULL * trained * (corpus.rows or POOL_ROWS)))
+            return row + validation + pool
+    return 0
+
+
+def _further_models(
+    config: Mapping[str, Any], element: int, stage: int | None, ranks: int, find: Find
+) -> list[int]:
+    """Bytes of embedding and reference models; only ZeRO-3 divides the latter."""
+    sizes = []
+    for component in _components(config):
         needs = component.requirements()
-        if "per_sample_gradient" in needs:
-            width = int(getattr(component, "proj_dim", 0)) if _projects(component) else trained
-            row = FULL * trained
-            sizes.append(FULL * width + max(VALIDATION_ROWS, row) + max(POOL_ROWS, FULL * model.head_weights))
         if "embeddings" in needs:
             found = find(str(getattr(component, "embedding_model", None)))
             sizes.append(element * found.parameters if found else 0)
         if "reference_model" in needs and getattr(component, "reference_losses", "live") == "live":
             found = find(str(getattr(component, "reference_model_path", None)))
-            if found:
-                sizes.append(element * found.parameters // (ranks if stage == 3 else 1))
-    return max(sizes)
+            sizes.append(element * found.parameters // (ranks if stage == 3 else 1) if found else 0)
+    return sizes
 
 
-def _projects(component: Any) -> bool:
-    return getattr(component, "backend", "exact") == "projected"
+def _components(config: Mapping[str, Any]) -> list[Component]:
+    own, _ = split(dict(config))
+    return [build(one.kind, one.component_name, one.component_params) for one in own.decision_list()]

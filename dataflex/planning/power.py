@@ -21,13 +21,11 @@ import math
 from dataclasses import dataclass
 
 from scipy.optimize import brentq
-from scipy.stats import nct, norm, t
+from scipy.stats import ncf, norm, t
 
 LEVEL, POWER = 0.05, 0.8
 DISAGREEMENT = (0.05, 0.375)
 """Range of q: nearly the same model, and two that guess independently among four options."""
-LARGEST = 1000.0
-"""Effects are looked for up to so many standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,18 @@ def detectable_over_seeds(seeds: int) -> float | None:
     """
     if seeds < 2:
         return None
-    return float(brentq(lambda effect: _power(effect, seeds) - POWER, 0.0, LARGEST))
+    enough = 1.0
+    while _power(enough, seeds) < POWER:
+        enough *= 2
+    return float(brentq(lambda effect: _power(effect, seeds) - POWER, 0.0, enough))
 
 
 def _power(effect: float, seeds: int) -> float:
     """Power of the two-sided paired t test at an effect in standard deviations."""
-    freedom, shift = seeds - 1, effect * math.sqrt(seeds)
-    critical = float(t.ppf(1 - LEVEL / 2, freedom))
-    return float(nct.sf(critical, freedom, shift) + nct.cdf(-critical, freedom, shift))
+    # The square of the statistic has one tail, where the noncentral t's far one is lost to rounding.
+    freedom = seeds - 1
+    critical = float(t.ppf(1 - LEVEL / 2, freedom)) ** 2
+    return float(ncf.sf(critical, 1, freedom, seeds * effect**2))
 
 
 def verdict(effect: float, questions: int, seeds: int) -> str:

@@ -111,7 +111,7 @@ class Runs:
         except UserError as error:
             raise UserError(f"{cell.path}: {error}") from None
         domains, decided = self._domains(config, corpus, work)
-        memory = memory_of(config, model, ranks, find)
+        memory = memory_of(config, model, corpus, ranks, find)
         disk = run_bytes(config, model, work.steps)
         return Run(cell, config, model, corpus, work, memory, domains, decided, disk)
 

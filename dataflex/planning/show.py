@@ -65,10 +65,10 @@ def _jobs(plan: Mapping[str, Any]) -> Table:
     }
     mark = "" if plan["device"]["measured"] else " (assumed)"
     table = Table(
-        title=f"trainings in the order in which they can start; hours on {plan['device']['name']}{mark}"
+        title=f"trainings in the order in which they can start; times on {plan['device']['name']}{mark}"
     )
     table.add_column("training", no_wrap=True)
-    _right(table, "start h", "steps", "tokens", f"{unit}s", "hours", f"{unit} h", "then evaluated h")
+    _right(table, "starts", "steps", "tokens", f"{unit}s", "takes", f"{unit} time", "then evaluated")
     for job in plan["jobs"]:
         path = job["name"].partition(" ")[2]
         if job["kind"] != "train" or path not in cells:
@@ -76,13 +76,13 @@ def _jobs(plan: Mapping[str, Any]) -> Table:
         cell, look = cells[path], looks.get(path)
         table.add_row(
             path,
-            f"{job['start_hours']:.2f}",
+            duration(job["start_hours"]),
             f"{cell['steps']:,}",
             f"{'' if cell['tokens_exact'] else '~'}{cell['tokens']:,}",
             str(job["devices"]),
-            _hours(job["hours"]),
-            _hours(job["device_hours"]),
-            _hours(look["hours"]) if look else "-",
+            duration(job["hours"]),
+            duration(job["device_hours"]),
+            duration(look["hours"]) if look else "-",
         )
     hidden = len(plan["cells"]) - len(cells)
     notes = (
@@ -93,8 +93,13 @@ def _jobs(plan: Mapping[str, Any]) -> Table:
     return table
 
 
-def _hours(value: float) -> str:
-    return f"{value:,.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.4f}"
+def duration(hours: float) -> str:
+    """Say hours in the unit that suits them."""
+    if hours >= 10:
+        return f"{hours:,.0f} h"
+    if hours >= 1:
+        return f"{hours:.1f} h"
+    return f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"
 
 
 def _domains(plan: Mapping[str, Any]) -> list[Table]:
@@ -197,16 +202,20 @@ def _budget(plan: Mapping[str, Any]) -> Table:
 
 def _print_totals(console: Console, plan: Mapping[str, Any]) -> None:
     unit = plan["device"]["kind"]
-    parts = ", ".join(f"{name} {hours:,.1f}" for name, hours in plan["device_hours_by_experiment"].items())
+    parts = ", ".join(
+        f"{name} {duration(hours)}" for name, hours in plan["device_hours_by_experiment"].items()
+    )
     mark = "" if plan["device"]["measured"] else " [bold](assumed, not measured)[/bold]"
-    console.print(f"[bold]{plan['device_hours']:,.1f} {unit} hours[/bold]{mark}: {parts}", soft_wrap=True)
     console.print(
-        f"critical path {plan['critical_path_hours']:,.1f} h: {' > '.join(plan['critical_path'])}",
+        f"[bold]{duration(plan['device_hours'])} of {unit} time[/bold]{mark}: {parts}", soft_wrap=True
+    )
+    console.print(
+        f"critical path {duration(plan['critical_path_hours'])}: {' > '.join(plan['critical_path'])}",
         soft_wrap=True,
     )
     many = plan["devices_at_a_time"]
     on = f"{many} {unit}s" if many else f"as many {unit}s as it wants"
-    console.print(f"on {on} all is done after {plan['makespan_hours']:,.1f} h")
+    console.print(f"on {on} all is done after {duration(plan['makespan_hours'])}")
     disk, downloads = plan["disk_bytes"], plan["download_bytes"]
     said = ", ".join(f"{name} {decimal(size)}" for name, size in disk.items())
     console.print(f"disk {decimal(sum(disk.values()))}: {said}", soft_wrap=True)
