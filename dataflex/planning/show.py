@@ -152,10 +152,10 @@ def _memory(plan: Mapping[str, Any]) -> Table:
         if key in seen:
             continue
         seen.add(key)
-        peak = decimal(parts["peak"]) + (" TOO MUCH" if cell["fits"] is False else "")
+        peak = decimal(parts["peak"]) + (" !" if cell["fits"] is False else "")
         sizes = [decimal(value) for name, value in parts.items() if name != "peak"]
         table.add_row(cell["cell"], *sizes, peak, decimal(cell["disk_bytes"]))
-    table.caption = "cells with the same numbers are shown once"
+    table.caption = "cells with the same numbers are shown once; ! more than a device has"
     return table
 
 
@@ -216,6 +216,12 @@ def _print_totals(console: Console, plan: Mapping[str, Any]) -> None:
     many = plan["devices_at_a_time"]
     on = f"{many} {unit}s" if many else f"as many {unit}s as it wants"
     console.print(f"on {on} all is done after {duration(plan['makespan_hours'])}")
+    large = [cell["cell"] for cell in plan["cells"] if cell["fits"] is False]
+    if large:
+        said = ", ".join(large)
+        console.print(
+            f"[bold]do not fit into {plan['device']['memory_gb']:g} GB[/bold]: {said}", soft_wrap=True
+        )
     disk, downloads = plan["disk_bytes"], plan["download_bytes"]
     said = ", ".join(f"{name} {decimal(size)}" for name, size in disk.items())
     console.print(f"disk {decimal(sum(disk.values()))}: {said}", soft_wrap=True)

@@ -1,5 +1,7 @@
 """Critical path and makespan beside every chain of random graphs of jobs."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def chains(jobs: list[Job]) -> list[list[Job]]:
 def test_the_critical_path_is_the_longest_of_all_chains(jobs: list[Job]) -> None:
     path = critical_path(jobs)
     assert sum(job.hours for job in path) == max(sum(job.hours for job in chain) for chain in chains(jobs))
-    assert all(before.name in job.needs for before, job in zip(path, path[1:], strict=False))
+    assert all(before.name in job.needs for before, job in pairwise(path))
 
 
 @settings(deadline=None, max_examples=50)
