@@ -33,6 +33,8 @@ class Job:
     """GPUs over all nodes; of a grid without GPUs, processors. 0: an ordinary processor for a short while."""
     nodes: int = 1
     cell: Cell | None = None
+    limit_hours: float | None = None
+    """Time that the grid asks the cluster for; a longer job is ended."""
     hours: float = 0.0
 
     @property
@@ -105,7 +107,15 @@ def _of_cell(
 ) -> Job:
     own = resources(grid, cell, asked)
     devices = own["gpus"] * own["nodes"] if gpus else own["threads"]
-    return Job(f"{kind} {cell.path}", kind, tuple(dict.fromkeys(waits)), devices, own["nodes"], cell)
+    return Job(
+        f"{kind} {cell.path}",
+        kind,
+        tuple(dict.fromkeys(waits)),
+        devices,
+        own["nodes"],
+        cell,
+        own["runtime"] / 60,
+    )
 
 
 def _add_corpus(grid: Mapping[str, Any], name: str, found: dict[str, Job]) -> None:

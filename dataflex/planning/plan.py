@@ -114,6 +114,7 @@ def grid_plan(
                 "start_hours": round(begun[job.name], 4),
                 "hours": round(job.hours, 4),
                 "device_hours": round(job.device_hours, 4),
+                "limit_hours": job.limit_hours,
             }
             for number, job in enumerate(sorted(jobs, key=lambda job: begun[job.name]), start=1)
         ],

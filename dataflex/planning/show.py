@@ -216,6 +216,12 @@ def _print_totals(console: Console, plan: Mapping[str, Any]) -> None:
     many = plan["devices_at_a_time"]
     on = f"{many} {unit}s" if many else f"as many {unit}s as it wants"
     console.print(f"on {on} all is done after {duration(plan['makespan_hours'])}")
+    late = [
+        job for job in plan["jobs"] if job["limit_hours"] is not None and job["hours"] > job["limit_hours"]
+    ]
+    if late:
+        said = ", ".join(f"{job['name']} ({duration(job['limit_hours'])})" for job in late)
+        console.print(f"[bold]longer than the runtime that they ask for[/bold]: {said}", soft_wrap=True)
     large = [cell["cell"] for cell in plan["cells"] if cell["fits"] is False]
     if large:
         said = ", ".join(large)

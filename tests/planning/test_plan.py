@@ -165,6 +165,9 @@ def test_what_is_printed(cli: Call) -> None:
     assert "28 train, 24 evaluate" in text
     assert "assumed, not measured: 148 TFLOP/s" in text
     assert "what another seed would give is not covered" in " ".join(text.split())
+    (late,) = [line for line in text.splitlines() if line.startswith("longer than the runtime")]
+    assert "train selection/nice.Mistral-7B-v0.1.openhermes_100k.seed42 (24 h)" in late
+    assert "evaluate" not in late
     assert "to drop, in this order, for 1000 GPU hours" in " ".join(text.split())
     assert "to download" in text
     text = cli(DEMO, "--seeds", "1,2")
