@@ -155,7 +155,8 @@ def test_the_plan_of_the_demo(planned: Callable[..., dict[str, Any]]) -> None:
     # The text and, of the one seed, the planted pool and the chains; two models of text and one of symbols.
     assert (plan["counts"]["corpus"], plan["counts"]["model"]) == (3, 3)
     assert plan["device"]["measured"]
-    assert plan["makespan_hours"] >= plan["device_hours"] / 2
+    # Both are rounded to a thousandth of an hour.
+    assert plan["makespan_hours"] >= max(plan["device_hours"] / 2, plan["critical_path_hours"]) - 0.001
     assert plan["download_bytes"] == {}
     assert not any(cell["unknown"] for cell in plan["cells"])
 
