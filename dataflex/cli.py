@@ -34,6 +34,7 @@ app.command("check")(check_results)
 app.command()(status)
 app.command()(preflight)
 
+GRID = "Of a grid"
 HOST_COMMANDS = ("api", "chat", "eval", "export", "webchat", "webui", "env", "help")
 
 ConfigFile = Annotated[
@@ -104,15 +105,80 @@ def doremi(
 
 @app.command()
 def plan(
-    config: ConfigFile,
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml|GRID.yaml", help="Of one run, or a grid.")],
     overrides: Overrides = None,
     as_json: AsJson = False,
     ranks: Annotated[
         int | None, typer.Option(min=1, help="Processes that will train; else as `train` would start here.")
     ] = None,
     memory: Annotated[bool, typer.Option("--memory", help="Predict the memory of a process, too.")] = False,
+    seeds: Annotated[
+        str | None, typer.Option(help="Grid: other seeds, as 1,2,3.", rich_help_panel=GRID)
+    ] = None,
+    experiments: Annotated[
+        str | None,
+        typer.Option(
+            "--experiments", "--experiment", help="Grid: some experiments, as a,b.", rich_help_panel=GRID
+        ),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option("--methods", "--method", help="Grid: some methods, as a,b.", rich_help_panel=GRID),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="GPU hours: propose what to drop first.", rich_help_panel=GRID)
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="At a time, for the time that all takes.", rich_help_panel=GRID)
+    ] = None,
+    gpu_memory_gb: Annotated[
+        float | None, typer.Option(min=0, help="Flag cells that need more.", rich_help_panel=GRID)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Of the calibration file; else its first.", rich_help_panel=GRID)
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="The grid's folder; else runs/RUNG.", rich_help_panel=GRID)
+    ] = None,
+    calibration: Annotated[Path, typer.Option(help="How fast devices are.", rich_help_panel=GRID)] = Path(
+        "reproductions/calibration.yaml"
+    ),
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate", help="Take finished RUN_DIR... and fit a device to them.", rich_help_panel=GRID
+        ),
+    ] = False,
 ) -> None:
-    """Show phases, steps, samples, tokens and epochs of a run before a model loads."""
+    """Show what a run or a whole grid will do, before anything is loaded.
+
+    Of a run: phases, steps, samples, tokens and epochs. Of a grid: jobs, tokens, hours, memory, disk and what
+    its comparisons could detect.
+    """
+    from dataflex.planning import commands
+    from dataflex.planning.show import print_grid_plan
+
+    if calibrate:
+        runs = [config, *map(Path, overrides or [])]
+        commands.print_device(*commands.calibrate(runs, device, calibration))
+        return
+    options = commands.Options(seeds, experiments, methods, device, output, gpus, gpu_memory_gb, budget)
+    if commands.is_grid(config):
+        if overrides or ranks or memory:
+            raise UserError(
+                f"{config} is a grid: key=value, --ranks and --memory are for the configuration of one run"
+            )
+        content = commands.plan_of_file(config, options, calibration)
+        print(json.dumps(content, indent=2)) if as_json else print_grid_plan(content)
+        return
+    if options.given():
+        raise UserError(
+            f"{config} is no grid (it lacks schema, rung or experiments): {options.given()[0]} is for grids"
+        )
+    _plan_run(config, overrides or [], ranks, memory, as_json)
+
+
+def _plan_run(config: Path, overrides: list[str], ranks: int | None, memory: bool, as_json: bool) -> None:
     from dataflex.config_file import read_config
     from dataflex.host.launch import planned_ranks
     from dataflex.host.plan import print_plan, run_plan
@@ -121,7 +187,7 @@ def plan(
 
     # The plan alone goes to standard output.
     with redirect_stdout(sys.stderr), host_silenced():
-        values = read_config(config, overrides or [])
+        values = read_config(config, overrides)
         checked = check(values, planned_ranks=ranks or planned_ranks(os.environ))
         if checked.args.finetuning.stage not in ("pt", "sft"):
             raise UserError(f"plan knows the stages pt and sft, not {checked.args.finetuning.stage}")

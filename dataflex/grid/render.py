@@ -68,7 +68,8 @@ def recipe(grid: Mapping[str, Any], cell: Cell, root: str) -> str:
     method = method_spec(grid, cell)
     spec = experiment_spec(grid, cell)
     parts = {
-        "model": grid["models"][cell.model],
+        # Sizes for the plan change no run.
+        "model": {key: value for key, value in grid["models"][cell.model].items() if key != "architecture"},
         "experiment": spec.get("config", {}),
         "scale": spec["scales"][cell.scale],
         "method": {key: method[key] for key in ("config", "at", "needs") if key in method},

@@ -1,0 +1,213 @@
+"""The plan of a grid, put together: JSON types in which nothing was downloaded, built or loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dataflex.grid import Cell, load, needed, reported
+from dataflex.planning.budget import Candidate, propose
+from dataflex.planning.calibration import Device
+from dataflex.planning.comparisons import Comparison
+from dataflex.planning.corpora import Corpus
+from dataflex.planning.jobs import Job, local_jobs
+from dataflex.planning.order import critical_path, makespan, starts
+from dataflex.planning.runs import Part, Run, Runs
+from dataflex.planning.work import is_packed
+
+
+def candidates(runs: Runs, jobs: Sequence[Job], found: Sequence[Comparison]) -> list[Candidate]:
+    """The cells of a plan, as the budget sees them."""
+    hours: dict[tuple[str, str], float] = {}
+    for job in jobs:
+        if job.cell is not None:
+            hours["train" if job.kind == "train" else "look", job.cell.path] = job.device_hours
+    seeds = list(dict.fromkeys(cell.seed for cell in runs.asked))
+    compared = {(one.experiment, one.method, one.model, one.scale): one for one in found}
+    asked = {cell.path for cell in runs.asked}
+    result = []
+    for cell in runs.every:
+        comparison = compared.get((cell.experiment, cell.method, cell.model, cell.scale))
+        served = [
+            other.path
+            for other in runs.asked
+            for one in [compared.get((other.experiment, other.method, other.model, other.scale))]
+            if one and _beside(other, cell) and one.baseline == cell.method
+        ]
+        result.append(
+            Candidate(
+                path=cell.path,
+                hours=hours["train", cell.path],
+                looked_at=hours.get(("look", cell.path), 0.0),
+                needs=tuple(need.path for need in needed(runs.grid, cell).values()),
+                asked=cell.path in asked and reported(runs.grid, cell),
+                hopeless=comparison is not None and comparison.verdict == "could not",
+                seed=seeds.index(cell.seed),
+                serves=tuple(served),
+            )
+        )
+    return result
+
+
+def _beside(one: Cell, other: Cell) -> bool:
+    return (one.experiment, one.model, one.scale, one.seed) == (
+        other.experiment,
+        other.model,
+        other.scale,
+        other.seed,
+    )
+
+
+def grid_plan(
+    file: Path,
+    part: Part,
+    device: Device,
+    *,
+    root: str | None = None,
+    devices: int | None = None,
+    memory_gb: float | None = None,
+    budget: float | None = None,
+) -> dict[str, Any]:
+    """Return the plan of a grid file as JSON types.
+
+    Args:
+        file: see ``dataflex.grid.load``.
+        part: of the grid.
+        device: what the jobs run on.
+        root: the rung's folder; None: the one of the workflow.
+        devices: that are there at a time, for the makespan; None: as many as the jobs want.
+        memory_gb: of a GPU; None: what the device is known to have.
+        budget: device-hours; None: no proposal.
+    """
+    grid = load(file)
+    runs = Runs(grid, part, root or f"runs/{grid['rung']}")
+    jobs, found = runs.jobs(device), runs.comparisons()
+    begun = starts(jobs, devices)
+    path = critical_path(jobs)
+    memory = memory_gb if memory_gb is not None else device.memory_gb
+    content: dict[str, Any] = {
+        "grid": str(file),
+        "rung": grid["rung"],
+        "seeds": sorted({cell.seed for cell in runs.every}),
+        "device": {
+            "name": device.device,
+            "kind": "GPU" if runs.on_gpus else "processor",
+            "measured": device.measured,
+            "says": device.says(),
+            "errors": device.errors,
+            "memory_gb": memory,
+        },
+        "counts": {
+            kind: sum(job.kind == kind for job in jobs) for kind in dict.fromkeys(j.kind for j in jobs)
+        },
+        "local_jobs": local_jobs(jobs),
+        "jobs": [
+            {
+                "order": number,
+                "name": job.name,
+                "kind": job.kind,
+                "needs": list(job.needs),
+                "devices": job.devices,
+                "nodes": job.nodes,
+                "start_hours": round(begun[job.name], 4),
+                "hours": round(job.hours, 4),
+                "device_hours": round(job.device_hours, 4),
+                "limit_hours": job.limit_hours,
+            }
+            for number, job in enumerate(sorted(jobs, key=lambda job: begun[job.name]), start=1)
+        ],
+        "cells": [_cell(one, runs, memory) for one in runs.runs.values()],
+        "corpora": {name: _corpus(corpus) for name, corpus in runs.corpora.items()},
+        "device_hours": round(sum(job.device_hours for job in jobs), 3),
+        "device_hours_by_experiment": _by_experiment(jobs),
+        "critical_path": [job.name for job in path if job.hours],
+        "critical_path_hours": round(sum(job.hours for job in path), 3),
+        "devices_at_a_time": devices,
+        "makespan_hours": round(makespan(jobs, begun), 3),
+        "disk_bytes": runs.disk(),
+        "download_bytes": runs.downloads(),
+        "comparisons": [one.as_dict() for one in found],
+        "assumed": _assumed(runs, device),
+    }
+    if budget is not None:
+        content["budget"] = _budget(candidates(runs, jobs, found), budget)
+    return content
+
+
+def _cell(one: Run, runs: Runs, memory_gb: float | None) -> dict[str, Any]:
+    return {
+        "cell": one.cell.path,
+        **one.cell.as_dict(),
+        "asked": one.cell in runs.asked and reported(runs.grid, one.cell),
+        "parameters": one.model.parameters,
+        "steps": one.work.steps,
+        "batch_rows": one.work.batch_rows,
+        "tokens": one.work.tokens,
+        "tokens_exact": is_packed(one.config),
+        "passes": [
+            {"what": each.what, "times": each.times, "flops": float(f"{each.flops:.4g}")}
+            for each in one.work.passes
+        ],
+        "flops": float(f"{one.work.flops:.4g}"),
+        "domains": [asdict(domain) for domain in one.domains],
+        "decided": one.decided,
+        "memory_bytes": one.memory.as_dict(),
+        "fits": None if memory_gb is None else one.memory.peak <= memory_gb * 1e9,
+        "disk_bytes": one.disk_bytes,
+        "unknown": list(one.work.unknown),
+    }
+
+
+def _corpus(corpus: Corpus) -> dict[str, Any]:
+    return {"says": corpus.says, "there": corpus.there, "exact": corpus.exact, "tokens": corpus.tokens}
+
+
+def _by_experiment(jobs: Sequence[Job]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for job in jobs:
+        if job.cell is not None:
+            found[job.cell.experiment] = found.get(job.cell.experiment, 0.0) + job.device_hours
+    return {name: round(hours, 3) for name, hours in found.items()}
+
+
+def _assumed(runs: Runs, device: Device) -> list[str]:
+    """What the numbers rest on, beside the grid itself."""
+    found = [f"hours: {device.device}, {device.says()}"]
+    sizes = sorted({one.model.parameters for one in runs.runs.values()})
+    if device.parameters and not device.parameters[0] <= sizes[0] <= sizes[-1] <= device.parameters[1]:
+        least, most = device.parameters
+        found.append(
+            f"hours of models outside of the measured {least:,} to {most:,} parameters are extrapolated"
+        )
+    found += [f"corpus {name}: {corpus.says}" for name, corpus in runs.corpora.items()]
+    found.append("memory: arithmetic from the model's sizes, not measured; allocators' reserves are left out")
+    found.append(
+        "disk and downloads: weights in half precision; making the corpora takes time that is not counted"
+    )
+    lacking: dict[str, list[str]] = {}
+    for path, one in runs.runs.items():
+        for what in dict.fromkeys(one.work.unknown):
+            lacking.setdefault(what, []).append(path)
+    found += [
+        f"not counted, because nobody knows {what}: {', '.join(paths)}" for what, paths in lacking.items()
+    ]
+    kept = [path for path, one in runs.runs.items() if "save_total_limit" not in one.config]
+    kept = [path for path in kept if runs.runs[path].config.get("save_strategy") != "no"]
+    if kept:
+        found.append(f"{len(kept)} cells set no save_total_limit, so that all of their checkpoints are kept")
+    if runs.asked and len({cell.seed for cell in runs.asked}) == 1:
+        found.append("one seed: what training with another one would change is not covered by any comparison")
+    return found
+
+
+def _budget(found: Sequence[Candidate], budget: float) -> dict[str, Any]:
+    proposal = propose(found, budget)
+    return {
+        "asked_device_hours": budget,
+        "device_hours": round(proposal.hours, 3),
+        "drop": [{"cell": path, "because": why} for path, why in proposal.dropped],
+        "keep": list(proposal.asked),
+        "train": list(proposal.kept),
+    }

@@ -1,0 +1,188 @@
+"""Every training run of a grid, or of a part of it, with what it computes, holds and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dataflex.config import split
+from dataflex.errors import UserError
+from dataflex.grid import (
+    Cell,
+    cells,
+    corpus_name,
+    model_path,
+    models_of,
+    needed,
+    render,
+    reported,
+    resources,
+    run_dir,
+)
+from dataflex.planning.architecture import Architecture, of_model
+from dataflex.planning.calibration import Device
+from dataflex.planning.comparisons import Comparison, comparisons
+from dataflex.planning.corpora import Corpus, read_corpus
+from dataflex.planning.disk import model_download, run_bytes, token_bytes
+from dataflex.planning.flops import forward
+from dataflex.planning.jobs import Job, jobs_of, uses_gpus, with_hours, with_needed
+from dataflex.planning.memory import Memory, memory_of
+from dataflex.planning.shares import DomainTokens, domain_tokens
+from dataflex.planning.work import Pass, Work, cutoff, is_packed, work_of
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of a grid that is planned; None: all of it."""
+
+    seeds: Sequence[int] | None = None
+    experiments: Sequence[str] | None = None
+    methods: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of one training run."""
+
+    cell: Cell
+    config: Mapping[str, Any]
+    model: Architecture
+    corpus: Corpus
+    work: Work
+    memory: Memory
+    domains: Sequence[DomainTokens]
+    decided: str
+    disk_bytes: int
+
+
+class Runs:
+    """A grid, or a part of one, with what each of its runs computes."""
+
+    def __init__(self, grid: Mapping[str, Any], part: Part, root: str) -> None:
+        self.grid, self.root = grid, root
+        self.asked = cells(grid, part.seeds, part.experiments, part.methods)
+        self.every = with_needed(grid, self.asked)
+        self.on_gpus = uses_gpus(grid, self.every)
+        self.corpora: dict[str, Corpus] = {}
+        self.runs = {cell.path: self._plan(cell) for cell in self.every}
+
+    def corpus(self, name: str) -> Corpus:
+        """What is known of a corpus."""
+        if name not in self.corpora:
+            self.corpora[name] = read_corpus(self.grid, self.root, name)
+        return self.corpora[name]
+
+    def ranks(self, cell: Cell) -> int:
+        """Processes that train a cell."""
+        asked = resources(self.grid, cell, "train")
+        return asked["gpus"] * asked["nodes"] if self.on_gpus else 1
+
+    def architecture(self, model: str) -> Architecture:
+        """Sizes of a model of the grid.
+
+        Raises:
+            UserError: the grid does not say them.
+        """
+        found = of_model(self.grid["models"][model])
+        if found is None:
+            raise UserError(
+                f"models.{model}: say its architecture, from its config.json, so that it can be planned"
+            )
+        return found
+
+    def _plan(self, cell: Cell) -> Run:
+        corpus, model = self.corpus(corpus_name(self.grid, cell)), self.architecture(cell.model)
+        config = render(self.grid, cell, self.root, corpus.weights)
+        ranks = self.ranks(cell)
+        places = {run_dir(self.root, other): other.model for other in needed(self.grid, cell).values()}
+
+        def find(name: str) -> Architecture | None:
+            if name in places:
+                return self.architecture(places[name])
+            for key, entry in self.grid["models"].items():
+                if name == model_path(self.grid, self.root, key):
+                    return of_model(entry)
+            return None
+
+        try:
+            work = work_of(config, model, corpus, ranks, find)
+        except UserError as error:
+            raise UserError(f"{cell.path}: {error}") from None
+        domains, decided = self._domains(config, corpus, work)
+        memory = memory_of(config, model, corpus, ranks, find)
+        disk = run_bytes(config, model, work.steps)
+        return Run(cell, config, model, corpus, work, memory, domains, decided, disk)
+
+    def _domains(
+        self, config: Mapping[str, Any], corpus: Corpus, work: Work
+    ) -> tuple[list[DomainTokens], str]:
+        if is_packed(config):
+            own, _ = split(dict(config))
+            return domain_tokens(own, corpus, work.tokens, work.steps, work.batch_rows, cutoff(config))
+        epochs = round(work.steps * work.batch_rows / corpus.rows, 3) if corpus.rows else None
+        name = str(config.get("dataset"))
+        return [DomainTokens(name, work.tokens, epochs)], "rows as chosen, of the mean length"
+
+    def jobs(self, device: Device) -> list[Job]:
+        """The jobs with their hours on a device."""
+        hours = {}
+        for path, one in self.runs.items():
+            hours[f"train {path}"] = device.seconds(one.work, self.ranks(one.cell)) / HOUR
+            if reported(self.grid, one.cell):
+                asked = resources(self.grid, one.cell, "evaluate")
+                processes = max(asked["gpus"] * asked["nodes"], 1)
+                for kind in ("evaluate", "measure"):
+                    hours[f"{kind} {path}"] = device.seconds(evaluation(one), processes) / HOUR
+        return with_hours(jobs_of(self.grid, self.asked), hours)
+
+    def comparisons(self) -> list[Comparison]:
+        """The comparisons of the cells asked for."""
+        questions = {path: one.corpus.questions for path, one in self.runs.items()}
+        return comparisons(self.grid, self.asked, questions)
+
+    def disk(self) -> dict[str, int]:
+        """Bytes that are written, by kind."""
+        runs = sum(one.disk_bytes for one in self.runs.values())
+        corpora = 0
+        for name, corpus in self.corpora.items():
+            users = [one for one in self.runs.values() if corpus_name(self.grid, one.cell) == name]
+            vocabulary = max(one.model.vocab_size for one in users)
+            corpora += 0 if corpus.there else corpus.download_bytes
+            corpora += token_bytes(corpus.tokens or 0, vocabulary)
+        return {"runs": runs, "corpora": corpora, "models": sum(self.model_downloads().values())}
+
+    def model_downloads(self) -> dict[str, int]:
+        """Bytes that are downloaded, by model; what is built here is not."""
+        found: dict[str, int] = {}
+        for one in self.runs.values():
+            for name in models_of(self.grid, one.cell):
+                entry = self.grid["models"][name]
+                if "build" in entry:
+                    continue
+                place = entry["hub"]["repo"] if "hub" in entry else str(entry["name_or_path"])
+                scratch = name == one.cell.model and bool(one.config.get("train_from_scratch"))
+                size = model_download(place, of_model(entry), from_scratch=scratch)
+                found[place] = max(found.get(place, 0), size)
+        return found
+
+    def downloads(self) -> dict[str, int]:
+        """Bytes that are downloaded, by model and corpus; what is there counts nothing."""
+        corpora = {
+            name: corpus.download_bytes
+            for name, corpus in self.corpora.items()
+            if corpus.download_bytes and not corpus.there
+        }
+        return {**self.model_downloads(), **corpora}
+
+
+def evaluation(run: Run) -> Work:
+    """What the evaluation of a cell computes: a forward over each question and the held-out text."""
+    corpus = run.corpus
+    length = corpus.question_tokens or float(cutoff(run.config))
+    asked = (corpus.questions or 0) * length
+    flops = forward(run.model, asked, length)
+    flops += forward(run.model, corpus.held_out_tokens, float(cutoff(run.config)))
+    return Work(0, 0, round(asked) + corpus.held_out_tokens, (Pass("evaluation", flops),))

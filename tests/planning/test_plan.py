@@ -1,0 +1,213 @@
+"""``dataflex-cli plan`` on the grids of the repository, as people type it, with nothing downloaded."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataflex import grid as grids
+from dataflex.cli import main
+from dataflex.planning.calibration import CALIBRATION, read_devices
+from dataflex.planning.jobs import jobs_of, local_jobs, with_needed
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAPER, DEMO = "reproductions/paper.yaml", "reproductions/demo.yaml"
+Call = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
+    def call(*arguments: str, status: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["dataflex-cli", "plan", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        assert (exit_.value.code or 0) == status
+        streams = capsys.readouterr()
+        return streams.err if status else streams.out
+
+    return call
+
+
+@pytest.fixture
+def planned(cli: Call, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    def plan(*arguments: str) -> dict[str, Any]:
+        return json.loads(cli(*arguments, "--json", "--output", str(tmp_path / "never")))
+
+    return plan
+
+
+def test_the_papers_jobs_are_those_of_the_workflow() -> None:
+    """The numbers that ``snakemake --profile slurm -n`` lists (tests/workflow/test_workflow.py)."""
+    grid = grids.load(PAPER)
+    jobs = jobs_of(grid, grids.cells(grid))
+    counts = {kind: sum(job.kind == kind for job in jobs) for kind in ("train", "evaluate", "corpus")}
+    assert counts == {"train": 28, "evaluate": 24, "corpus": 3}
+    assert local_jobs(jobs) == {"render": 28, "collect": 24}
+    devices = {job.devices for job in jobs if job.kind == "train"}
+    assert devices == {8, 32}
+
+
+@pytest.mark.parametrize("file", [PAPER, DEMO])
+@pytest.mark.parametrize("methods", [None, ["doremi"], ["less"]])
+def test_every_job_comes_after_what_it_needs(file: str, methods: list[str] | None) -> None:
+    grid = grids.load(file)
+    cells = grids.cells(grid, methods=methods)
+    jobs = jobs_of(grid, cells)
+    places = {job.name: number for number, job in enumerate(jobs)}
+    assert len(places) == len(jobs)
+    assert all(places[need] < places[job.name] for job in jobs for need in job.needs)
+    every = with_needed(grid, cells)
+    assert {job.cell for job in jobs if job.kind == "train"} == set(every)
+    for cell in every:
+        waits = next(job.needs for job in jobs if job.name == f"train {cell.path}")
+        assert {f"train {need.path}" for need in grids.needed(grid, cell).values()} <= set(waits)
+
+
+def test_the_plan_of_the_paper(planned: Callable[..., dict[str, Any]]) -> None:
+    plan = planned(PAPER)
+    assert plan["counts"] == {"corpus": 3, "train": 28, "evaluate": 24, "report": 1}
+    assert plan["device"]["name"] == "H20"
+    assert not plan["device"]["measured"]
+    assert plan["device_hours"] == pytest.approx(sum(job["device_hours"] for job in plan["jobs"]), abs=0.01)
+    assert plan["device_hours"] == pytest.approx(sum(plan["device_hours_by_experiment"].values()), abs=0.01)
+    assert plan["critical_path"] == [
+        "train mixture/doremi_reference.Qwen2.5-0.5B.30B.seed42",
+        "train mixture/doremi_proxy.Qwen2.5-0.5B.30B.seed42",
+        "train mixture/doremi.Qwen2.5-1.5B.30B.seed42",
+        "evaluate mixture/doremi.Qwen2.5-1.5B.30B.seed42",
+    ]
+    assert plan["makespan_hours"] == plan["critical_path_hours"]
+    assert all(cell["fits"] for cell in plan["cells"])
+    assert not any(cell["unknown"] for cell in plan["cells"])
+    verdicts = {(c["method"], c["model"], c["scale"]): c["verdict"] for c in plan["comparisons"]}
+    assert len(verdicts) == 20
+    assert verdicts["less", "Mistral-7B-v0.1", "openhermes_100k"] == "could see it"
+    assert verdicts["odm", "Qwen2.5-1.5B", "30B"] == "could not"
+    # A run from scratch downloads no weights.
+    assert plan["download_bytes"]["Qwen/Qwen2.5-1.5B"] < 10**8 < plan["download_bytes"]["slimpajama_6b"]
+
+
+def test_the_hours_are_the_operations_over_the_achieved_rate(planned: Callable[..., dict[str, Any]]) -> None:
+    device = read_devices(CALIBRATION)["H100"]
+    plan = planned(PAPER, "--device", "H100", "--experiment", "mixture", "--method", "baseline")
+    hours = {job["name"]: job["hours"] for job in plan["jobs"]}
+    for cell in plan["cells"]:
+        ranks = 32 if cell["scale"] == "30B" else 8
+        # Six operations a parameter and token, attention and the second forward of checkpointing besides.
+        assert 6 * cell["parameters"] < cell["flops"] / cell["tokens"] < 9 * cell["parameters"]
+        seconds = (
+            cell["flops"] / ranks / (989e12 * 0.4) + cell["steps"] * device.step_seconds + device.run_seconds
+        )
+        assert hours[f"train {cell['cell']}"] == pytest.approx(seconds / 3600, rel=1e-3)
+
+
+def test_a_part_of_the_paper_brings_what_it_needs(planned: Callable[..., dict[str, Any]]) -> None:
+    plan = planned(PAPER, "--seeds", "1,2,3", "--experiments", "mixture", "--method", "doremi,baseline")
+    trained = {(cell["method"], cell["scale"], cell["seed"]) for cell in plan["cells"]}
+    methods = ("baseline", "doremi", "doremi_proxy", "doremi_reference")
+    assert trained == {(m, scale, seed) for m in methods for scale in ("6B", "30B") for seed in (1, 2, 3)}
+    assert plan["counts"]["evaluate"] == 12
+    assert [one["seeds"] for one in plan["comparisons"]] == [[1, 2, 3]] * 2
+    assert plan["comparisons"][0]["detectable_over_seeds_sd"] == pytest.approx(3.264, abs=0.001)
+    assert planned(PAPER, "--method", "odm")["comparisons"] == []
+
+
+def test_a_budget_is_kept(planned: Callable[..., dict[str, Any]]) -> None:
+    plan = planned(PAPER, "--budget", "4000", "--seeds", "1,2")
+    found = plan["budget"]
+    assert found["device_hours"] <= 4000 < plan["device_hours"]
+    kept = set(found["train"])
+    hours = {
+        job["name"]: job["device_hours"] for job in plan["jobs"] if job["name"].partition(" ")[2] in kept
+    }
+    looked = {f"evaluate {path}" for path in found["keep"]}
+    spent = sum(value for name, value in hours.items() if name.startswith("train") or name in looked)
+    assert found["device_hours"] == pytest.approx(spent, abs=0.05)
+    assert found["drop"][0]["because"] == "its effect could not be detected"
+    for job in plan["jobs"]:
+        if job["kind"] == "train" and job["name"].removeprefix("train ") in kept:
+            needs = {name.removeprefix("train ") for name in job["needs"] if name.startswith("train ")}
+            assert needs <= kept
+
+
+def test_what_does_not_fit_into_a_gpu_is_flagged(planned: Callable[..., dict[str, Any]], cli: Call) -> None:
+    plan = planned(PAPER, "--gpu-memory-gb", "24", "--experiments", "mixture")
+    fits = {(cell["method"], cell["scale"]): cell["fits"] for cell in plan["cells"]}
+    assert not fits["baseline", "6B"]
+    assert fits["doremi_reference", "6B"]
+    text = cli(PAPER, "--gpu-memory-gb", "24", "--experiments", "mixture")
+    (line,) = [line for line in text.splitlines() if line.startswith("do not fit into 24 GB: ")]
+    assert line.count("seed42") == sum(not fit for fit in fits.values())
+
+
+def test_the_plan_of_the_demo(planned: Callable[..., dict[str, Any]]) -> None:
+    plan = planned(DEMO, "--gpus", "2")
+    grid = grids.load(DEMO)
+    assert plan["counts"]["train"] == len(grids.cells(grid))
+    # The text and, of the one seed, the planted pool and the chains; two models of text and one of symbols.
+    assert (plan["counts"]["corpus"], plan["counts"]["model"]) == (3, 3)
+    assert plan["device"]["measured"]
+    # Both are rounded to a thousandth of an hour.
+    assert plan["makespan_hours"] >= max(plan["device_hours"] / 2, plan["critical_path_hours"]) - 0.001
+    assert plan["download_bytes"] == {}
+    assert not any(cell["unknown"] for cell in plan["cells"])
+
+
+def test_what_is_printed(cli: Call) -> None:
+    text = cli(PAPER, "--budget", "1000")
+    assert "28 train, 24 evaluate" in text
+    assert "assumed, not measured: 148 TFLOP/s" in text
+    assert "what another seed would give is not covered" in " ".join(text.split())
+    (late,) = [line for line in text.splitlines() if line.startswith("longer than the runtime")]
+    assert "train selection/nice.Mistral-7B-v0.1.openhermes_100k.seed42 (24 h)" in late
+    assert "evaluate" not in late
+    assert "to drop, in this order, for 1000 GPU hours" in " ".join(text.split())
+    assert "to download" in text
+    text = cli(DEMO, "--seeds", "1,2")
+    assert "and 61 cells of other seeds" in text
+    assert "measured: " in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([PAPER, "--seeds", "1,1"], "say different whole numbers"),
+        ([PAPER, "--method", "lesss"], "no method is called 'lesss'"),
+        ([PAPER, "--device", "T4"], "no device is called 'T4'"),
+        ([PAPER, "--gpus", "16"], "needs 32 devices at once, more than 16"),
+        ([PAPER, "max_steps=3"], "is a grid: key=value"),
+        ([PAPER, "--calibration", "nowhere.yaml"], "no calibration file nowhere.yaml"),
+        (["workflow/config/study.yaml", "--budget", "3"], "is no grid .*: --budget is for grids"),
+        (["--calibrate", "tests"], "no run can be used: no manifest.json"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(cli: Call, arguments: list[str], message: str) -> None:
+    import re
+
+    text = cli(*arguments, status=2)
+    assert len(text.strip().splitlines()) == 1
+    assert re.search(message, text)
+
+
+def test_a_model_of_unknown_size_is_asked_for(cli: Call, tmp_path: Path) -> None:
+    text = (ROOT / PAPER).read_text()
+    start = text.index("    architecture:")
+    file = tmp_path / "grid.yaml"
+    file.write_text(text[:start] + text[text.index("  Llama-3.2-3B:") :])
+    assert "models.Mistral-7B-v0.1: say its architecture" in cli(str(file), status=2)
+
+
+def test_sizes_for_the_plan_change_no_run() -> None:
+    grid = grids.load(PAPER)
+    cell = grids.cells(grid)[0]
+    before = grids.recipe(grid, cell, "runs/paper")
+    del grid["models"][cell.model]["architecture"]
+    assert grids.recipe(grid, cell, "runs/paper") == before
