@@ -9,6 +9,7 @@ from snakemake_executor_plugin_slurm_cells.verdicts import (
     parse,
     settled,
     verdict,
+    was_memory,
     word_about,
 )
 
@@ -112,6 +113,22 @@ def test_what_waiting_mends(refusal, permanent):
     assert is_permanent(refusal) is permanent
 
 
+@pytest.mark.parametrize(
+    ("state", "log", "memory"),
+    [
+        ("OUT_OF_MEMORY", "", True),
+        ("FAILED", "slurmstepd: error: StepId=11.0 exceeded memory limit (2 > 1), being killed", True),
+        ("FAILED", "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=4.0", True),
+        ("FAILED", "slurmstepd: error: Detected 1 oom_kill event in StepId=4.0", True),
+        ("FAILED", "RuntimeError: something else", False),
+        ("TIMEOUT", "", False),
+    ],
+)
+def test_what_more_memory_mends(state, log, memory):
+    assert was_memory(Said(state), log) is memory
+    assert was_memory(None, log) is (memory and bool(log))
+
+
 def test_places_beside_the_log():
     assert (
         str(records.place("runs/p/logs/train/a/b.seed1.log", "jobs", ".json"))
@@ -126,6 +143,9 @@ def test_a_record_is_read_back_and_half_of_one_is_none(tmp_path):
     assert records.read(file) is None
     records.write(file, "12_3", "log")
     assert records.read(file)["slurm_job"] == "12_3"
+    records.ran_out_of_memory(file)
+    records.write(file, "14", "log")
+    assert (records.read(file)["slurm_job"], records.read(file)["out_of_memory"]) == ("14", 1)
     file.write_text(file.read_text()[:10])
     assert records.read(file) is None
 

@@ -125,10 +125,13 @@ def asked(job, key):
 
 
 def more_memory(job):
-    """Memory of a train or evaluate job: half as much again at every further attempt."""
+    """Memory of a train or evaluate job: half as much again for every time that it was too little."""
 
     def value(wildcards, attempt):
-        return grids.resources(GRID, cell_of(wildcards), job)["mem_mb"] * (1 + attempt) // 2
+        asked_for = grids.resources(GRID, cell_of(wildcards), job)["mem_mb"]
+        record = Path(R) / "jobs" / job / f"{cell_of(wildcards).path}.json"
+        short = json.loads(record.read_text()).get("out_of_memory", 0) if record.is_file() else 0
+        return asked_for * (2 + short) // 2
 
     return value
 

@@ -26,6 +26,7 @@ from snakemake_executor_plugin_slurm_cells.verdicts import (
     is_permanent,
     settled,
     verdict,
+    was_memory,
     word_about,
 )
 
@@ -197,9 +198,19 @@ class Executor(slurm_plugin.Executor):
             self.logger.info(f"Job {info.job.jobid} was interrupted with a checkpoint: submitting it again.")
             self._try_again(info.job)
             return
-        what = f"state {said.state}" + (f", {said.reason}" if said.reason else "") if said else "gone"
         log = str((info.aux or {}).get("slurm_logfile"))
+        file = _place(info.job, "jobs", ".json")
+        if file is not None and was_memory(said, _text(log)):
+            records.ran_out_of_memory(file)
+        what = f"state {said.state}" + (f", {said.reason}" if said.reason else "") if said else "gone"
         self.report_job_error(info, msg=f"Slurm's job {job} ({what}) did not succeed.", aux_logs=[log])
+
+
+def _text(file: str) -> str:
+    try:
+        return Path(file).read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _outputs_are_there(info: SubmittedJobInfo) -> bool:

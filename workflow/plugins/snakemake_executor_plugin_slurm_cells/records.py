@@ -27,9 +27,20 @@ def place(log: str | None, kind: str, suffix: str) -> Path | None:
 
 def write(file: Path, job: str, log: str) -> None:
     """Record the Slurm job that was submitted."""
+    submitted = {"slurm_job": job, "submitted": round(time.time()), "log": log}
+    _replace(file, {**(read(file) or {}), **submitted})
+
+
+def ran_out_of_memory(file: Path) -> None:
+    """Record that the job wanted more memory than it had: the workflow asks for more the next time."""
+    before = read(file) or {}
+    _replace(file, {**before, "out_of_memory": before.get("out_of_memory", 0) + 1})
+
+
+def _replace(file: Path, content: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps({"slurm_job": job, "submitted": round(time.time()), "log": log}) + "\n")
+    temporary.write_text(json.dumps(content) + "\n")
     os.replace(temporary, file)
 
 

@@ -31,6 +31,8 @@ PERMANENT = re.compile(
 )
 """Refusals that waiting does not mend."""
 
+MEMORY = re.compile(r"exceeded (job |step )?memory limit|oom[-_ ]kill", re.IGNORECASE)
+
 
 class Verdict(Enum):
     """What is to be done about a job."""
@@ -95,6 +97,11 @@ def settled(queue: Said | None) -> bool:
 def is_permanent(refusal: str) -> bool:
     """Whether ``sbatch`` would refuse again however long one waits."""
     return PERMANENT.search(refusal) is not None
+
+
+def was_memory(said: Said | None, log: str) -> bool:
+    """Whether a job ended for want of memory: by its state, or by what Slurm's daemon wrote into its log."""
+    return (said is not None and said.word == "OUT_OF_MEMORY") or MEMORY.search(log) is not None
 
 
 def parse(lines: str) -> dict[str, Said]:
