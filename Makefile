@@ -16,7 +16,7 @@ BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream 
 ROWS ?= $(TEXT)
 TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.jsonl) runs/efficiency/corpus/instructions.jsonl)
 
-.PHONY: demo test test-crash test-slurm laptop laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
+.PHONY: demo test test-crash slurm test-slurm laptop laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,12 +34,13 @@ test: $(VENV)/installed ## set up, then lint, format check, types and tests
 test-crash: $(VENV)/installed ## kill every method's runs at every step, in every pass and every file (hours)
 	$(BIN)/pytest tests/conformance -m crash
 
-test-slurm: $(VENV)/installed ## a Slurm of two nodes on this machine: every kind of job, and a drill of faults
+slurm: ## install Slurm's daemons for make test-slurm, as root on Debian or Ubuntu
 	@command -v slurmctld >/dev/null || test -x /usr/sbin/slurmctld || { \
-	  echo "installing $(SLURM_PACKAGES)"; \
-	  { test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	    apt-get install -qq -y --no-install-recommends $(SLURM_PACKAGES) >/dev/null; } || { \
-	  echo "error: Slurm is missing: as root, apt-get install $(SLURM_PACKAGES)" >&2; exit 77; }; }
+	  echo "error: Slurm is missing: as root, apt-get install $(SLURM_PACKAGES)" >&2; exit 1; }
+
+test-slurm: $(VENV)/installed slurm ## a Slurm of two nodes on this machine: every kind of job, and a drill of faults
 	$(BIN)/pytest tests/slurm -m $(if $(SHORT),"slurm and not drill","slurm")
 
 laptop: $(VENV)/installed ## the laptop grid: SmolLM2-135M, every selector and weighter; goes on where it ended; LIMIT=8h ends it
