@@ -112,6 +112,10 @@ class Cluster:
         """Kill a node's daemon and everything that runs on it, as a loss of power would."""
         jobs = self.run("squeue", "--noheader", "--nodelist", node, "--format=%A").split()
         self.stop(f"slurmd-{node}", signal.SIGKILL)
+        self.kill_steps(jobs)
+
+    def kill_steps(self, jobs: list[str]) -> None:
+        """Kill the daemons of jobs' steps, and what they look after."""
         steps = tuple(f"slurmstepd: [{job}." for job in jobs)
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):

@@ -37,7 +37,7 @@ class Workflow:
             *(sys.executable, "-m", "snakemake", "--profile", "slurm"),
             *("--config", f"grid={grid}", f"output={root}"),
             *("--default-resources", "slurm_partition=debug", "runtime=30", "mem_mb=3000"),
-            *("--slurm-cells-no-account", "--slurm-cells-patience", "20"),
+            *("--slurm-cells-no-account", "--slurm-cells-patience", "40"),
             *("--slurm-cells-seconds-between-checks", "2", "--latency-wait", "20", *words),
         ]
         self._process: subprocess.Popen[bytes] | None = None
@@ -121,6 +121,11 @@ def killed(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
         process.kill()
 
 
+def daemon_killed(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
+    """The daemons of the job's steps are killed with all that they look after: to Slurm the job runs on."""
+    cluster.kill_steps([cell.slurm_job])
+
+
 def cancelled(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
     """Somebody cancels the job."""
     cluster.run("scancel", cell.slurm_job)
@@ -170,7 +175,7 @@ def forgotten(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None
     cluster.spoil(
         "squeue", f'{real} "$@" | sed "s/^{cell.slurm_job}|RUNNING/{cell.slurm_job}|UNKNOWN/"; exit'
     )
-    later(40, lambda: cluster.spoil("squeue", None))
+    later(80, lambda: cluster.spoil("squeue", None))
 
 
 def orphaned(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
@@ -185,6 +190,7 @@ FAULTS: dict[str, Fault] = {
     function.__name__: function
     for function in (
         killed,
+        daemon_killed,
         cancelled,
         preempted,
         out_of_time,

@@ -60,7 +60,7 @@ def test_every_kind_of_job(cluster: Cluster, tmp_path: Path) -> None:
 
 @pytest.mark.drill
 def test_the_grid_completes_whatever_happens(cluster: Cluster, small_disk: Path, tmp_path: Path) -> None:
-    """Nine faults and two that need no strike: every cell ends in the weights of the undisturbed one."""
+    """Ten faults, and two that need no strike: every cell ends in the weights of the undisturbed one."""
     root = small_disk / "drill"
     workflow = Workflow(cluster, "tests/slurm/drill.yaml", root, tmp_path / "log", "--jobs", "4", "drill")
     cells = {name: CellUnderFire(root, "drill", f"{name}.chain.chains.seed1") for name in FAULTS}

@@ -1,3 +1,4 @@
+import os
 from itertools import product
 
 import pytest
@@ -136,6 +137,18 @@ def test_places_beside_the_log():
     )
     assert records.place("elsewhere/b.log", "jobs", ".json") is None
     assert records.place(None, "jobs", ".json") is None
+
+
+def test_the_last_sign_of_a_cell_is_its_lock_or_its_last_event(tmp_path):
+    attempts, lock = tmp_path / "x.seed1.jsonl", tmp_path / "x.seed1.lock"
+    assert records.last_sign(attempts) is None
+    assert records.last_sign(None) is None
+    for file, second in ((attempts, 100), (lock, 200)):
+        file.touch()
+        os.utime(file, (second, second))
+        assert records.last_sign(attempts) == second
+    lock.unlink()
+    assert records.last_sign(attempts) == 100
 
 
 def test_a_record_is_read_back_and_half_of_one_is_none(tmp_path):

@@ -62,6 +62,7 @@ class Executor(slurm_plugin.Executor):
         """Start with no job silent and no submission refused."""
         super().__post_init__(test_mode)
         self._silent_since: dict[str, float] = {}
+        self._seen_running: dict[str, float] = {}
         self._refused_since: dict[JobExecutorInterface, tuple[float, int]] = {}
         self._went_on: dict[JobExecutorInterface, int] = {}
         self._unanswered = False
@@ -171,6 +172,9 @@ class Executor(slurm_plugin.Executor):
         accounts = slurm.accounts({job for job in numbers if not settled(word_about(job, queue))})
         for info in active_jobs:
             judged = self._judge(str(info.external_jobid), queue, accounts)
+            if judged is Verdict.WAIT and self._is_a_ghost(info, queue):
+                slurm.cancel(str(info.external_jobid))
+                judged = Verdict.VANISHED
             if judged is Verdict.WAIT:
                 yield info
             elif judged is Verdict.SUCCEEDED or (judged is Verdict.VANISHED and _outputs_are_there(info)):
@@ -186,6 +190,17 @@ class Executor(slurm_plugin.Executor):
         silent = now - self._silent_since.setdefault(job, now) if not settled(in_queue) else 0.0
         patience = self.workflow.executor_settings.patience
         return verdict(in_queue, word_about(job, accounts), silent, patience)
+
+    def _is_a_ghost(self, info: SubmittedJobInfo, queue: dict[str, Said]) -> bool:
+        """Whether Slurm calls a job running that gives no sign of life: its step's daemon was lost."""
+        job, now = str(info.external_jobid), time.time()
+        said = word_about(job, queue)
+        if said is None or said.word not in ("RUNNING", "COMPLETING"):
+            self._seen_running.pop(job, None)
+            return False
+        heard = records.last_sign(_place(info.job, "attempts", ".jsonl"))
+        since = max(self._seen_running.setdefault(job, now), heard or now)
+        return now - since > self.workflow.executor_settings.patience
 
     def _ended_badly(self, info: SubmittedJobInfo, judged: Verdict, said: Said | None) -> None:
         job = str(info.external_jobid)

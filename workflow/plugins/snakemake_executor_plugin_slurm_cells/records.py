@@ -6,6 +6,7 @@ was interrupted with a checkpoint from one that failed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -51,6 +52,16 @@ def read(file: Path) -> dict[str, Any] | None:
     except (OSError, json.JSONDecodeError):
         return None
     return content if isinstance(content, dict) and content.get("slurm_job") else None
+
+
+def last_sign(attempts: Path | None) -> float | None:
+    """Unix time of the last event of a cell's attempts or beat of its lock; None if it never gave any."""
+    if attempts is None or not attempts.is_file():
+        return None
+    signs = [attempts.stat().st_mtime]
+    with contextlib.suppress(FileNotFoundError):
+        signs.append(attempts.with_suffix(".lock").stat().st_mtime)
+    return max(signs)
 
 
 def ends(file: Path | None) -> list[dict[str, Any]]:
