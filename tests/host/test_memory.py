@@ -1,13 +1,11 @@
 """The predicted memory of a run against what PyTorch's allocator handed out in it."""
 
-import gc
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch._C._profiler import _EventType
+from laptop.allocated import peak_allocated
 
 from dataflex.host.memory import Memory, predict_memory
 from dataflex.host.plan import run_plan
@@ -32,25 +30,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def allocated(config: dict[str, Any]) -> int:
-    """Return the peak of the bytes that are allocated, or mapped from a file, in a run."""
-    # What earlier runs left would be freed meanwhile.
-    gc.collect()
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-    ) as profiler:
-        train(check(config))
-    events = list(profiler.profiler.kineto_results.experimental_event_tree())
-    sizes = []
-    while events:
-        event = events.pop()
-        events += event.children
-        if event.tag == _EventType.Allocation:
-            sizes.append((event.start_time_ns, event.extra_fields.alloc_size))
-    now = peak = 0
-    for _, size in sorted(sizes):
-        now += size
-        peak = max(peak, now)
-    return peak
+    return peak_allocated(lambda: train(check(config)))
 
 
 def predicted(config: dict[str, Any]) -> Memory:

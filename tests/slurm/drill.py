@@ -138,9 +138,9 @@ def preempted(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None
     cluster.run("sbatch", *asked, "--wrap", "sleep 5")
 
 
-def out_of_time(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
-    """The time limit is reached."""
-    cluster.run("scontrol", "update", f"JobId={cell.slurm_job}", "TimeLimit=1")
+def told_to_stop(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
+    """Slurm gives notice, as it does before a time limit or a preemption with grace."""
+    cluster.run("scancel", "--signal=TERM", cell.slurm_job)
 
 
 def node_lost(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
@@ -193,7 +193,7 @@ FAULTS: dict[str, Fault] = {
         daemon_killed,
         cancelled,
         preempted,
-        out_of_time,
+        told_to_stop,
         node_lost,
         controller_lost,
         disk_full,

@@ -95,7 +95,7 @@ def test_the_grid_completes_whatever_happens(cluster: Cluster, small_disk: Path,
     assert sum(event["event"] == "start" for event in memory.events) > 1
     assert "next try in" in workflow.said()
     assert "waiting for it" in workflow.said()
-    ends = [event for event in cells["out_of_time"].events if event["event"] == "end"]
+    ends = [event for event in cells["told_to_stop"].events if event["event"] == "end"]
     assert [event["status"] for event in ends][-2:] == [75, 0]
 
 

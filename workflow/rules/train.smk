@@ -51,6 +51,8 @@ rule train:
         nodes=asked("train", "nodes"),
         runtime=asked("train", "runtime"),
         mem_mb=more_memory("train"),
+        # Notice before the time limit: to the steps only, for srun answers a signal by killing its step at once.
+        slurm_extra=lambda w: f"--signal=TERM@{min(300, 6 * grids.resources(GRID, cell_of(w), 'train')['runtime'])}",
     shell:
         "trap '' TERM USR2; python {params.scripts}/train.py {params.folder} --config {input.config} "
         "--inputs {input.corpus} {input.start} --output {output} --attempts {params.attempts} "
