@@ -71,7 +71,7 @@ rule check:
         "dataflex-cli check {params.results} --reference {input.reference} > {log} 2>&1; cp {log} {output}"
 
 
-# `snakemake mixture`, `snakemake mixture_6B`: the results of one part of the grid.
+# `snakemake mixture`, `snakemake mixture_6b`: the results of one part of the grid.
 for _experiment, _spec in GRID["experiments"].items():
 
     rule:
@@ -83,6 +83,6 @@ for _experiment, _spec in GRID["experiments"].items():
         for _scale in _spec["scales"]:
 
             rule:
-                name: f"{_experiment}_{_scale}"
+                name: f"{_experiment}_{_scale}".lower()
                 input:
                     results_of([c for c in REPORTED if (c.experiment, c.scale) == (_experiment, _scale)]),

@@ -33,7 +33,7 @@ class Hold:
     def __init__(self, lock: Path, events: Path, checkpoints: Path | None = None) -> None:
         self._lock, self._events, self._checkpoints = Lock(lock), events, checkpoints
         self._child: subprocess.Popen[bytes] | None = None
-        self._taken_away = False
+        self._taken_away = self._told = False
         self.status, self.reason = 1, ""
         self.waited = False
         """Whether another writer was waited for, which may have finished the work."""
@@ -56,6 +56,9 @@ class Hold:
 
     def run(self, command: Sequence[str], environment: dict[str, str] | None = None) -> int:
         """Run a command to its end; its exit status, negative for a signal."""
+        if self._told:
+            self.status, self.reason = INTERRUPTED, "told to stop before it began"
+            return self.status
         self._child = subprocess.Popen(command, env={**os.environ, **(environment or {})})
         self.status = self._child.wait()
         self._child = None
@@ -68,6 +71,7 @@ class Hold:
         return self.status
 
     def _hand_on(self, number: int, frame: FrameType | None) -> None:
+        self._told = True
         if self._child is not None:
             self._child.send_signal(number)
 
