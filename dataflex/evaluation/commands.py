@@ -17,6 +17,13 @@ def evaluate(
         Path, typer.Option(help="Folder for metrics.json, questions.jsonl and documents.jsonl.")
     ],
     base_model: Annotated[str | None, typer.Option(help="Base model of an adapter.")] = None,
+    step: Annotated[
+        int | None, typer.Option(help="Score the run's checkpoint after this step, by the questions alone.")
+    ] = None,
+    documents: Annotated[
+        bool | None,
+        typer.Option("--documents/--no-documents", help="Score the documents too. Default: without --step."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Sequences a forward pass.")] = 8,
     shots: Annotated[int, typer.Option(help="Examples in an MMLU prompt.")] = 0,
     documents_per_domain: Annotated[int | None, typer.Option(help="Score only so many of a domain.")] = None,
@@ -29,19 +36,24 @@ def evaluate(
         corpus,
         output,
         base_model=base_model,
+        step=step,
+        documents=step is None if documents is None else documents,
         batch_size=batch_size,
         shots=shots,
         documents_per_domain=documents_per_domain,
     )
-    score, total = metrics["mmlu"], metrics["perplexity"]["all"]
+    score = metrics["mmlu"]
     note = ", not told from guessing" if score["at_chance"] else ""
     typer.echo(f"MMLU {score['acc']:.4f} ± {score['stderr']:.4f} of {score['n']}{note}")
     typer.echo(
         f"loss on the answers {score['answer_nll']:.4f} nats (guessing: {score['chance']['answer_nll']:.4f})"
     )
-    typer.echo(
-        f"perplexity of all domains {total['token']:.2f} a token, {total['bits_per_byte']:.4f} bits a byte"
-    )
+    if "perplexity" in metrics:
+        total = metrics["perplexity"]["all"]
+        typer.echo(
+            f"perplexity of all domains {total['token']:.2f} a token, "
+            f"{total['bits_per_byte']:.4f} bits a byte"
+        )
     typer.echo(f"{output}/metrics.json")
 
 

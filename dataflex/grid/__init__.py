@@ -18,6 +18,7 @@ from dataflex.grid.cells import (
     start,
     target,
 )
+from dataflex.grid.curves import steps_to_evaluate, total_steps
 from dataflex.grid.file import load, validate
 from dataflex.grid.places import DRAWN, corpus_dir, corpus_name, corpus_spec, model_path, run_dir
 from dataflex.grid.render import recipe, render
@@ -47,6 +48,8 @@ __all__ = [
     "run_dir",
     "settings",
     "start",
+    "steps_to_evaluate",
     "target",
+    "total_steps",
     "validate",
 ]

@@ -8,7 +8,8 @@ from typing import Any
 import jsonschema
 import yaml
 
-from dataflex.grid.cells import GridError, about, needs
+from dataflex.grid.cells import GridError, about, cells, needs
+from dataflex.grid.curves import steps_to_evaluate
 from dataflex.grid.layers import merge
 from dataflex.grid.simplex import centroids
 
@@ -121,3 +122,8 @@ def validate(grid: Any, label: str = "grid") -> None:
                 other = grid["experiments"].get(need.get("experiment", experiment))
                 if other is None or need["method"] not in other["methods"]:
                     raise GridError(f"{place}: needs.{role} names a method that the grid does not have")
+    for cell in cells(grid):
+        try:
+            steps_to_evaluate(grid, cell)
+        except GridError as error:
+            raise GridError(f"{label}: {error}") from None
