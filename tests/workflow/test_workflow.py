@@ -89,7 +89,8 @@ def repository(tmp_path_factory):
         name: grid["experiments"]["selection"]["methods"][name] for name in ("full", "loss")
     }
     selection = grid["experiments"]["selection"]
-    selection["config"]["save_steps"], selection["evaluate_steps"] = 16, 32
+    selection["config"] |= {"save_strategy": "steps", "save_steps": 16}
+    selection["evaluate_steps"] = 32
     # The server would import the libraries of the real command.
     grid["warm"] = False
     del grid["experiments"]["weighting"]
