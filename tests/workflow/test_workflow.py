@@ -140,6 +140,9 @@ def test_the_workflow_from_end_to_end(repository):
     stuck = demo(repository, "--keep-going", "--config", "check=false", FAIL_STEP="64")
     assert stuck.returncode != 0
     assert "out of memory" in stuck.stderr
+    assert "4/4" not in stuck.stderr.splitlines()[0]
+    assert "trained" in stuck.stderr
+    assert "left]" in stuck.stderr
     assert not (repository / f"runs/demo/results/{FULL}/by_step.csv").exists()
     assert (repository / f"runs/demo/results/{FULL}/metrics.json").exists()
     held = (repository / f"runs/demo/attempts/evaluate_step/{FULL}/64.jsonl").read_text().splitlines()
@@ -150,9 +153,8 @@ def test_the_workflow_from_end_to_end(repository):
     assert done.returncode == 0, done.stderr
     assert starts(repository, NATURAL) == 3
     assert starts(repository, "mixture/uniform.tiny.harvest.seed1") == 1
-    assert "4/4" not in done.stderr.splitlines()[0]
-    assert "trained" in done.stderr
-    assert "left]" in done.stderr
+    assert "evaluate_step " in done.stderr
+    assert "train " not in done.stderr
     assert (repository / "runs/demo/tables/mixture.md").is_file()
     assert (repository / "runs/demo/tables/mixture_moe.md").is_file()
     assert (repository / "runs/demo/figures/learning_curves.svg").is_file()
