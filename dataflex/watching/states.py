@@ -122,8 +122,11 @@ def cell_state(root: Path, cell: ExpectedCell, now: float) -> CellState:
     evaluation = EVALUATIONS[cell.kind]
     training, judging = _Job(root, "train", cell.path, now), _Job(root, evaluation, cell.path, now)
     waits_for = tuple(name for name, file in cell.needs if not file.is_file())
+    about = judging if trained and cell.reported else training
     if trained:
         state, reason = _evaluation(root, cell, judging)
+        if state == "trained" and cell.steps:
+            state, reason, about = _steps(root, cell, judging)
     else:
         state, reason = _training(training, waiting=bool(waits_for))
     running = state == "training"
@@ -132,7 +135,7 @@ def cell_state(root: Path, cell: ExpectedCell, now: float) -> CellState:
     return CellState(
         cell,
         state,
-        rule=evaluation if trained and cell.reported else "train",
+        rule=about.rule,
         trained=trained,
         progress=progress,
         seconds_left=progress.seconds_left(now) if running else None,
@@ -144,7 +147,9 @@ def cell_state(root: Path, cell: ExpectedCell, now: float) -> CellState:
         checkpoint=None if trained or state in ("waiting", "ready") else last_checkpoint(run_dir),
         wall_seconds=number((read_object(sentinel) or {}).get("wall_seconds")),
         run_dir=run_dir,
-        logs=tuple(log for log in (*training.logs, *judging.logs) if log.is_file()),
+        logs=tuple(
+            log for log in dict.fromkeys((*training.logs, *judging.logs, *about.logs)) if log.is_file()
+        ),
     )
 
 
@@ -152,6 +157,7 @@ class _Job:
     """What is known of one of a cell's jobs.
 
     Attributes:
+        rule: the workflow's.
         now: Unix time.
         attempts: earlier ones first.
         lock: of whoever holds the cell for this job.
@@ -160,7 +166,7 @@ class _Job:
     """
 
     def __init__(self, root: Path, rule: str, path: str, now: float) -> None:
-        self.now = now
+        self.rule, self.now = rule, now
         self.attempts = read_attempts(root / "attempts" / rule / f"{path}.jsonl")
         self.lock = read_lock(root / "attempts" / rule / f"{path}.lock", now)
         self.submission = read_submission(root / "jobs" / rule / f"{path}.json")
@@ -233,23 +239,26 @@ def _evaluation(root: Path, cell: ExpectedCell, job: _Job) -> tuple[State, str |
     if job.lock is not None and job.lock.alive:
         return "evaluating", None
     state, reason = job.came_to() or ("trained", None)
-    if state == "trained" and cell.steps:
-        return _steps(root, cell, job.now)
     if state == "queued":
         return "trained", "its evaluation is queued"
     return state, f"evaluation: {reason}" if reason else None
 
 
-def _steps(root: Path, cell: ExpectedCell, now: float) -> tuple[State, str | None]:
-    """What a trained cell is doing whose checkpoints are evaluated beside the model at its end."""
+def _steps(root: Path, cell: ExpectedCell, judging: _Job) -> tuple[State, str | None, _Job]:
+    """What a trained cell is doing whose checkpoints are evaluated too, and the job that this is about.
+
+    Of the evaluation of the model at the end, ``judging``, there is nothing to tell but that it waits.
+    """
     summaries = {step: root / "steps" / cell.path / str(step) / FILES["model"][0] for step in cell.steps}
     missing = [step for step, summary in summaries.items() if not summary.is_file()]
-    jobs = {step: _Job(root, OF_A_STEP, f"{cell.path}/{step}", now) for step in missing}
+    jobs = {step: _Job(root, OF_A_STEP, f"{cell.path}/{step}", judging.now) for step in missing}
     count = f"{len(cell.steps) - len(missing)} of {len(cell.steps)} checkpoints evaluated"
-    if any(job.lock is not None and job.lock.alive for job in jobs.values()):
-        return "evaluating", count
+    for job in jobs.values():
+        if job.lock is not None and job.lock.alive:
+            return "evaluating", count, job
     found = {step: came_to for step, job in jobs.items() if (came_to := job.came_to())}
     for step, (state, reason) in found.items():
         if state != "queued":
-            return state, f"evaluation of step {step}: {reason}"
-    return "trained", f"{count}, {len(found)} queued" if found else count
+            return state, f"evaluation of step {step}: {reason}", jobs[step]
+    waiting = len(found) + judging.queued()
+    return "trained", f"{count}, {waiting} queued" if waiting else count, judging

@@ -4,13 +4,16 @@ import copy
 import json
 import os
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from dataflex.watching.expected import expected
 from dataflex.watching.overview import look
+from dataflex.watching.show import render
 from dataflex.watching.states import CellState
 
 from .conftest import GRID, SUFFIX, Rung
@@ -150,3 +153,21 @@ def test_the_evaluation_of_the_model_at_the_end_is_told_first(curved: Rung) -> N
 def test_a_cell_that_only_serves_others_has_no_steps(curved: Rung) -> None:
     steps = {cell.name.split(".")[0]: cell.steps for cell in expected(curved.root).cells}
     assert steps == {"natural": (20, 40), "uniform": (20, 40), "proxy": (), "doremi": (20, 40)}
+
+
+def test_the_log_is_that_of_the_step_that_failed(curved: Rung) -> None:
+    curved.log("natural", "all well\n", rule="evaluate")
+    assert natural(curved).rule == "evaluate"
+    one_failed(curved)
+    assert natural(curved).rule == "evaluate_step"
+    text = StringIO()
+    Console(file=text, width=200).print(render(look(curved.root), 200), crop=False)
+    assert f"log: {curved.root}/logs/evaluate_step/{CELL}/40.log" in text.getvalue()
+
+
+def test_checkpoints_are_told_while_the_model_at_the_end_waits_in_the_queue(curved: Rung) -> None:
+    (curved.root / f"results/{CELL}/metrics.json").unlink()
+    curved.job("natural", submitted=10, rule="evaluate")
+    assert natural(curved).reason == "0 of 2 checkpoints evaluated, 1 queued"
+    one_running(curved)
+    assert (natural(curved).state, natural(curved).rule) == ("evaluating", "evaluate_step")
