@@ -33,6 +33,7 @@ def main() -> None:
         for table in build(results):
             table.write(arguments.output)
     else:
+        from paper_figures.by_step import accuracy_by_step
         from paper_figures.figures import learning_curves
         from paper_figures.planted_figure import picked_classes
         from paper_figures.planted_mixture_figure import regrets_and_shares
@@ -46,6 +47,8 @@ def main() -> None:
             save(learning_curves(models), arguments.output, "learning_curves")
             if weights := mixture_weights(models):
                 save(weights, arguments.output, "mixture_weights")
+            if curves := accuracy_by_step(models):
+                save(curves, arguments.output, "accuracy_by_step")
         if selections:
             save(picked_classes(selections), arguments.output, "planted")
         if mixtures:

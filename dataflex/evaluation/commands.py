@@ -17,6 +17,13 @@ def evaluate(
         Path, typer.Option(help="Folder for metrics.json, questions.jsonl and documents.jsonl.")
     ],
     base_model: Annotated[str | None, typer.Option(help="Base model of an adapter.")] = None,
+    step: Annotated[
+        int | None, typer.Option(help="Score the run's checkpoint after this step, by the questions alone.")
+    ] = None,
+    documents: Annotated[
+        bool | None,
+        typer.Option("--documents/--no-documents", help="Score the documents too. Default: without --step."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Sequences a forward pass.")] = 8,
     shots: Annotated[int, typer.Option(help="Examples in an MMLU prompt.")] = 0,
     documents_per_domain: Annotated[int | None, typer.Option(help="Score only so many of a domain.")] = None,
@@ -29,11 +36,13 @@ def evaluate(
         corpus,
         output,
         base_model=base_model,
+        step=step,
+        documents=step is None if documents is None else documents,
         batch_size=batch_size,
         shots=shots,
         documents_per_domain=documents_per_domain,
     )
-    score, total = metrics["mmlu"], metrics["perplexity"].get("all")
+    score, total = metrics["mmlu"], metrics.get("perplexity", {}).get("all")
     note = ", not told from guessing" if score["at_chance"] else ""
     typer.echo(f"MMLU {score['acc']:.4f} ± {score['stderr']:.4f} of {score['n']}{note}")
     typer.echo(

@@ -1,4 +1,4 @@
-"""Evaluate one model on a corpus: MMLU and the perplexity of every domain, in one pass."""
+"""Evaluate one model on a corpus: MMLU and, unless left out, the perplexity of every domain, in one pass."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dataflex.errors import UserError
 from dataflex.evaluation import mmlu, perplexity
 from dataflex.evaluation.perplexity import TestDocument
 from dataflex.evaluation.scoring import load_model
-from dataflex.evaluation.target import resolve_target
+from dataflex.evaluation.target import resolve_checkpoint, resolve_target
 
 SCHEMA = 1
 METRICS = "metrics.json"
@@ -69,20 +69,24 @@ def evaluate(
     output: Path,
     *,
     base_model: str | None = None,
+    step: int | None = None,
     batch_size: int = 8,
     shots: int = 0,
+    documents: bool = True,
     documents_per_domain: int | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Score a model on a corpus's test questions and test documents.
 
     Args:
-        target: folder of a model, or of a LoRA adapter.
+        target: folder of a model, of a LoRA adapter, or of a run.
         corpus: folder of a corpus.
         output: folder that gets questions.jsonl, documents.jsonl and, last of all, metrics.json.
         base_model: the adapter's base where it is not the one that its config names.
+        step: score the run's checkpoint after this step instead of the model at its end.
         batch_size: sequences a forward pass; it changes results by rounding only.
         shots: examples in an MMLU prompt, from the corpus's validation questions.
+        documents: False scores the questions alone; what they are scored by is the same.
         documents_per_domain: score only so many test documents of a domain, chosen by a hash of their text.
         quiet: no progress display.
 
@@ -99,8 +103,12 @@ def evaluate(
     ):
         if value is not None and value < least:
             raise UserError(f"{name} is {value}; it must be at least {least}")
-    found_target = resolve_target(target, base_model)
-    domains = _read_domains(corpus, documents_per_domain)
+    if not documents and documents_per_domain is not None:
+        raise UserError("--documents-per-domain is given, but no documents are scored: add --documents")
+    found_target = (
+        resolve_target(target, base_model) if step is None else resolve_checkpoint(target, step, base_model)
+    )
+    domains = _read_domains(corpus, documents_per_domain) if documents else {}
     validation = read_questions(corpus / "questions" / "validation.jsonl")
     test = read_questions(corpus / "questions" / "test.jsonl")
     mmlu.require_known(validation, test, shots)
@@ -112,10 +120,9 @@ def evaluate(
         Progress(*columns, disable=quiet) as progress,
     ):
         folder = Path(scratch).resolve()
-        paths = [
-            mmlu.write_tasks(folder, folder / "cache", validation, test, shots),
-            perplexity.write_tasks(folder, folder / "cache", domains),
-        ]
+        paths = [mmlu.write_tasks(folder, folder / "cache", validation, test, shots)]
+        if documents:
+            paths.append(perplexity.write_tasks(folder, folder / "cache", domains))
         progress.console.print("loading lm-eval and the model")
         with _quiet_libraries():
             import lm_eval
@@ -130,7 +137,7 @@ def evaluate(
                 log_samples=True,
             )
     questions = mmlu.outcomes(results, test)
-    documents = perplexity.outcomes(results, domains, lambda text: len(model.tok_encode(text)))
+    read = perplexity.outcomes(results, domains, lambda text: len(model.tok_encode(text)))
     protocol = {
         "lm_eval": metadata.version("lm_eval"),
         "transformers": metadata.version("transformers"),
@@ -148,7 +155,9 @@ def evaluate(
             "windows": "of the context length, every token scored once",
             "documents_per_domain": documents_per_domain,
             "documents": {domain: _sha256(corpus / "test" / f"{domain}.jsonl") for domain in domains},
-        },
+        }
+        if documents
+        else None,
         "batch_size": batch_size,
         "context_length": int(model.max_length),
         "dtype": str(next(model.model.parameters()).dtype).removeprefix("torch."),
@@ -158,13 +167,16 @@ def evaluate(
     metrics = {
         "schema": SCHEMA,
         "mmlu": {**mmlu.summarise(questions, results), "truncated_prompts": cut_off},
-        "perplexity": perplexity.summarise(documents),
+        **({"perplexity": perplexity.summarise(read)} if documents else {}),
         "protocol": protocol,
         "protocol_hash": protocol_hash(protocol),
     }
     # metrics.json says that a result is whole: an old one must not stand beside new outcomes.
     (output / METRICS).unlink(missing_ok=True)
     write_jsonl(output / "questions.jsonl", (row.row() for row in questions))
-    write_jsonl(output / "documents.jsonl", (row.row() for row in documents))
+    if documents:
+        write_jsonl(output / "documents.jsonl", (row.row() for row in read))
+    else:
+        (output / "documents.jsonl").unlink(missing_ok=True)
     write_json(output / METRICS, metrics)
     return metrics

@@ -1,15 +1,17 @@
-"""What is evaluated: a full model or a LoRA adapter with its base."""
+"""What is evaluated: a full model or a LoRA adapter with its base, of a run or of one of its checkpoints."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dataflex.errors import UserError
 
 ADAPTER = "adapter_config.json"
 TOKENIZER = "tokenizer_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+MODEL_WEIGHTS = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +51,48 @@ def resolve_target(folder: Path, base_model: str | None = None) -> Target:
     if base_model is not None:
         raise UserError(f"{folder} is a full model; --base-model is for adapters only")
     return Target(model=str(folder), tokenizer=str(folder), adapter=None)
+
+
+def resolve_checkpoint(run: Path, step: int, base_model: str | None = None) -> Target:
+    """Find out what a run's checkpoint holds; a tokenizer that it lacks is the run's.
+
+    Args:
+        run: a run directory.
+        step: the checkpoint is ``checkpoint-<step>``.
+        base_model: the adapter's base, where it is not the one that its config names.
+
+    Raises:
+        UserError: there is no such checkpoint, or it holds no weights that can be loaded, or what
+            ``resolve_target`` raises.
+    """
+    folder = run / f"checkpoint-{step}"
+    if not folder.is_dir():
+        found = (checkpoint.name.removeprefix("checkpoint-") for checkpoint in run.glob("checkpoint-*"))
+        steps = sorted(int(name) for name in found if name.isdigit())
+        kept = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none"
+        raise UserError(
+            f"{run} has no checkpoint of step {step} ({kept}); save_steps says which are made, "
+            "save_total_limit which are kept"
+        )
+    names = ADAPTER_WEIGHTS if (folder / ADAPTER).is_file() else MODEL_WEIGHTS
+    if not any(file.stat().st_size for name in names for file in folder.glob(name)):
+        raise UserError(f"{folder} holds no weights that can be loaded: {_instead(folder, names[0])}")
+    target = resolve_target(folder, base_model)
+    own = (folder / TOKENIZER).is_file() or not (run / TOKENIZER).is_file()
+    return target if own else replace(target, tokenizer=str(run))
+
+
+def _instead(folder: Path, wanted: str) -> str:
+    """What a checkpoint without weights holds, and what to do about it."""
+    if any(folder.glob("global_step*")):
+        return (
+            "DeepSpeed has left its parts of them only; train with "
+            '"stage3_gather_16bit_weights_on_model_save": true, or put them together with the '
+            f"zero_to_fp32.py in there, as {wanted}"
+        )
+    if any(folder.glob("pytorch_model_fsdp*")):
+        return (
+            "FSDP has left its own form of them only; put them together with `accelerate merge-weights`, "
+            f"as {wanted}"
+        )
+    return f"{wanted} is missing or empty; train the cell again"

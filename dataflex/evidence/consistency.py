@@ -7,9 +7,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dataflex.errors import UserError
-from dataflex.evidence import mixtures, shares
+from dataflex.evidence import by_step, mixtures, shares
 from dataflex.evidence.picks import read_outcomes, summary
-from dataflex.evidence.results import HELD_OUT, MIXTURE, PICKS, SELECTION, SHARES, CellResult, read_lines
+from dataflex.evidence.results import (
+    BY_STEP,
+    HELD_OUT,
+    MIXTURE,
+    PICKS,
+    SELECTION,
+    SHARES,
+    CellResult,
+    read_lines,
+)
 
 RELATIVE = 1e-9
 """Summaries are recomputed from the same doubles, so that only the order of additions may differ."""
@@ -127,3 +136,5 @@ def _of_model(result: CellResult) -> Iterator[str]:
             continue
         if not math.isclose(stated, value, rel_tol=RELATIVE, abs_tol=1e-12):
             yield f"{name} is stated as {stated!r}, its outcomes give {value!r}"
+    if BY_STEP in result.files:
+        yield from by_step.contradictions(result.folder, result.metrics)

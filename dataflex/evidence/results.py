@@ -23,6 +23,7 @@ PICKS = "picks.csv"
 MIXTURE = "mixture.json"
 HELD_OUT = "held_out.csv"
 SHARES = "shares.csv"
+BY_STEP = "by_step.csv"
 OF_EVERY_RUN = ("curve.csv", SHARES, "run.json")
 FILES: Mapping[Kind, tuple[str, ...]] = {
     "model": ("metrics.json", "questions.jsonl", "documents.jsonl", *OF_EVERY_RUN),
@@ -30,6 +31,8 @@ FILES: Mapping[Kind, tuple[str, ...]] = {
     "mixture": (MIXTURE, HELD_OUT, *OF_EVERY_RUN),
 }
 """Files of a cell by what it is about; the first one is its summary."""
+OPTIONAL: Mapping[Kind, tuple[str, ...]] = {"model": (BY_STEP,), "selection": (), "mixture": ()}
+"""Files that it may have besides."""
 CURVE_COLUMNS = ("step", "tokens", "loss")
 Point = tuple[int, int | None, float]
 """Step, tokens seen (None where nobody counted), mean loss in nats a token."""
@@ -68,6 +71,12 @@ class CellResult:
     def seed(self) -> int:
         """The seed of the run."""
         return int(self.cell["seed"])
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of its files."""
+        also = (name for name in OPTIONAL[self.kind] if (self.folder / name).is_file())
+        return (*FILES[self.kind], *also)
 
     @property
     def corpus(self) -> str:

@@ -18,6 +18,7 @@ from dataflex.grid.cells import (
     start,
     target,
 )
+from dataflex.grid.curves import steps_to_evaluate, total_steps
 from dataflex.grid.file import load, validate
 from dataflex.grid.hub import (
     LAID_OUT,
@@ -78,6 +79,8 @@ __all__ = [
     "run_dir",
     "settings",
     "start",
+    "steps_to_evaluate",
     "target",
+    "total_steps",
     "validate",
 ]

@@ -8,7 +8,8 @@ from typing import Any
 import jsonschema
 import yaml
 
-from dataflex.grid.cells import GridError, about, needs
+from dataflex.grid.cells import GridError, about, cells, needs
+from dataflex.grid.curves import steps_to_evaluate
 from dataflex.grid.hub import check_names
 from dataflex.grid.layers import merge
 from dataflex.grid.simplex import centroids
@@ -123,3 +124,8 @@ def validate(grid: Any, label: str = "grid") -> None:
                 if other is None or need["method"] not in other["methods"]:
                     raise GridError(f"{place}: needs.{role} names a method that the grid does not have")
     check_names(grid, label)
+    for cell in cells(grid):
+        try:
+            steps_to_evaluate(grid, cell)
+        except GridError as error:
+            raise GridError(f"{label}: {error}") from None

@@ -9,11 +9,13 @@ from typing import Any
 
 from dataflex import grid as grids
 from dataflex.errors import UserError
-from dataflex.evidence.results import FILES, Kind
+from dataflex.evidence.results import BY_STEP, FILES, Kind
 from dataflex.watching.tails import number, read_object
 
 EVALUATIONS: Mapping[Kind, str] = {"model": "evaluate", "selection": "mark", "mixture": "measure"}
 """The workflow's rule that evaluates a cell, by what the cell is about."""
+OF_A_STEP = "evaluate_step"
+"""The rule that evaluates one of a cell's checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class ExpectedCell:
         kind: what it is evaluated by.
         reported: whether it is evaluated at all.
         needs: what has to be there before it can be trained: corpora, models and cells, by sentinel.
+        steps: those whose checkpoints are evaluated too.
     """
 
     experiment: str
@@ -33,11 +36,17 @@ class ExpectedCell:
     kind: Kind = "model"
     reported: bool = True
     needs: tuple[tuple[str, Path], ...] = ()
+    steps: tuple[int, ...] = ()
 
     @property
     def path(self) -> str:
         """Its place below ``train`` and ``results``."""
         return f"{self.experiment}/{self.name}"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files of its results."""
+        return (*FILES[self.kind], *([BY_STEP] if self.steps else ()))
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,12 @@ def _cell(grid: Mapping[str, Any], cell: grids.Cell, root: Path) -> ExpectedCell
     about = grids.about(grids.experiment_spec(grid, cell))
     kind = next(kind for kind in FILES if kind == about)
     return ExpectedCell(
-        cell.experiment, cell.name, kind, reported=grids.reported(grid, cell), needs=tuple(needs.items())
+        cell.experiment,
+        cell.name,
+        kind,
+        reported=grids.reported(grid, cell),
+        needs=tuple(needs.items()),
+        steps=grids.steps_to_evaluate(grid, cell),
     )
 
 

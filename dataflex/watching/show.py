@@ -213,7 +213,7 @@ def _notes(cell: CellState) -> list[RenderableType]:
 
 def _log(cell: CellState) -> Path | None:
     """The log of the job that the cell's state is about, or else any of the cell's."""
-    own = [log for log in cell.logs if log.parts[-3:-2] == (cell.rule,)]
+    own = [log for log in cell.logs if f"/logs/{cell.rule}/" in f"/{log.as_posix()}"]
     return next(iter([*own, *cell.logs]), None)
 
 

@@ -16,7 +16,7 @@ from dataflex.watching.attempts import (
     read_lock,
     read_submission,
 )
-from dataflex.watching.expected import EVALUATIONS, ExpectedCell
+from dataflex.watching.expected import EVALUATIONS, OF_A_STEP, ExpectedCell
 from dataflex.watching.progress import Progress, last_checkpoint, read_progress
 from dataflex.watching.tails import last_words, modified, number, read_object
 
@@ -120,10 +120,13 @@ def cell_state(root: Path, cell: ExpectedCell, now: float) -> CellState:
     sentinel = root / "train" / f"{cell.path}.done.json"
     trained = sentinel.is_file()
     evaluation = EVALUATIONS[cell.kind]
-    training, judging = _Job(root, "train", cell, now), _Job(root, evaluation, cell, now)
+    training, judging = _Job(root, "train", cell.path, now), _Job(root, evaluation, cell.path, now)
     waits_for = tuple(name for name, file in cell.needs if not file.is_file())
+    about = judging if trained and cell.reported else training
     if trained:
         state, reason = _evaluation(root, cell, judging)
+        if state == "trained" and cell.steps:
+            state, reason, about = _steps(root, cell, judging)
     else:
         state, reason = _training(training, waiting=bool(waits_for))
     running = state == "training"
@@ -132,7 +135,7 @@ def cell_state(root: Path, cell: ExpectedCell, now: float) -> CellState:
     return CellState(
         cell,
         state,
-        rule=evaluation if trained and cell.reported else "train",
+        rule=about.rule,
         trained=trained,
         progress=progress,
         seconds_left=progress.seconds_left(now) if running else None,
@@ -144,7 +147,9 @@ def cell_state(root: Path, cell: ExpectedCell, now: float) -> CellState:
         checkpoint=None if trained or state in ("waiting", "ready") else last_checkpoint(run_dir),
         wall_seconds=number((read_object(sentinel) or {}).get("wall_seconds")),
         run_dir=run_dir,
-        logs=tuple(log for log in (*training.logs, *judging.logs) if log.is_file()),
+        logs=tuple(
+            log for log in dict.fromkeys((*training.logs, *judging.logs, *about.logs)) if log.is_file()
+        ),
     )
 
 
@@ -152,6 +157,7 @@ class _Job:
     """What is known of one of a cell's jobs.
 
     Attributes:
+        rule: the workflow's.
         now: Unix time.
         attempts: earlier ones first.
         lock: of whoever holds the cell for this job.
@@ -159,16 +165,16 @@ class _Job:
         logs: of the job; the rule's own comes first.
     """
 
-    def __init__(self, root: Path, rule: str, cell: ExpectedCell, now: float) -> None:
-        self.now = now
-        self.attempts = read_attempts(root / "attempts" / rule / f"{cell.path}.jsonl")
-        self.lock = read_lock(root / "attempts" / rule / f"{cell.path}.lock", now)
-        self.submission = read_submission(root / "jobs" / rule / f"{cell.path}.json")
-        own = root / "logs" / rule / f"{cell.path}.log"
+    def __init__(self, root: Path, rule: str, path: str, now: float) -> None:
+        self.rule, self.now = rule, now
+        self.attempts = read_attempts(root / "attempts" / rule / f"{path}.jsonl")
+        self.lock = read_lock(root / "attempts" / rule / f"{path}.lock", now)
+        self.submission = read_submission(root / "jobs" / rule / f"{path}.json")
+        own = root / "logs" / rule / f"{path}.log"
         slurm = self.submission.log if self.submission else None
         self.logs = [own, Path(slurm)] if slurm else [own]
-        if self.lock is None and self._open(root / rule / cell.path):
-            self.lock = self._guess(root / rule / cell.path)
+        if self.lock is None and self._open(root / rule / path):
+            self.lock = self._guess(root / rule / path)
 
     @property
     def begun(self) -> float | None:
@@ -228,7 +234,7 @@ def _evaluation(root: Path, cell: ExpectedCell, job: _Job) -> tuple[State, str |
     folder = root / "results" / cell.path
     if not cell.reported:
         return "trained", None
-    if all((folder / name).is_file() for name in FILES[cell.kind]):
+    if all((folder / name).is_file() for name in cell.files):
         return "evaluated", None
     if job.lock is not None and job.lock.alive:
         return "evaluating", None
@@ -236,3 +242,23 @@ def _evaluation(root: Path, cell: ExpectedCell, job: _Job) -> tuple[State, str |
     if state == "queued":
         return "trained", "its evaluation is queued"
     return state, f"evaluation: {reason}" if reason else None
+
+
+def _steps(root: Path, cell: ExpectedCell, judging: _Job) -> tuple[State, str | None, _Job]:
+    """What a trained cell is doing whose checkpoints are evaluated too, and the job that this is about.
+
+    Of the evaluation of the model at the end, ``judging``, there is nothing to tell but that it waits.
+    """
+    summaries = {step: root / "steps" / cell.path / str(step) / FILES["model"][0] for step in cell.steps}
+    missing = [step for step, summary in summaries.items() if not summary.is_file()]
+    jobs = {step: _Job(root, OF_A_STEP, f"{cell.path}/{step}", judging.now) for step in missing}
+    count = f"{len(cell.steps) - len(missing)} of {len(cell.steps)} checkpoints evaluated"
+    for job in jobs.values():
+        if job.lock is not None and job.lock.alive:
+            return "evaluating", count, job
+    found = {step: came_to for step, job in jobs.items() if (came_to := job.came_to())}
+    for step, (state, reason) in found.items():
+        if state != "queued":
+            return state, f"evaluation of step {step}: {reason}", jobs[step]
+    waiting = len(found) + judging.queued()
+    return "trained", f"{count}, {waiting} queued" if waiting else count, judging

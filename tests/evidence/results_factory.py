@@ -84,6 +84,14 @@ def write_cell(root: Path, experiment="mixture", method="natural", seed=1, *, mo
     return folder
 
 
+def write_steps(folder: Path, accuracies, every=200) -> None:
+    """The curve of a cell: these accuracies, of as many questions as it was asked, and its own at the end."""
+    score = json.loads((folder / "metrics.json").read_text())["mmlu"]
+    lines = [f"{every * place},{acc!r},{1.5 - acc!r},{score['n']}" for place, acc in enumerate(accuracies, 1)]
+    end = f"{every * (len(accuracies) + 1)},{score['acc']!r},{score['answer_nll']!r},{score['n']}"
+    (folder / "by_step.csv").write_text("\n".join(["step,acc,answer_nll,n", *lines, end]) + "\n")
+
+
 def write_study(root: Path, seeds=(1, 2, 3), corpus="c0") -> Path:
     """Three experiments with several seeds, the fine-tuned ones started from the mixture baseline."""
     for seed in seeds:

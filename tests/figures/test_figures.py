@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import scipy.stats
-from results_factory import edit_json, write_cell, write_mixture, write_picks, write_study
+from results_factory import edit_json, write_cell, write_mixture, write_picks, write_steps, write_study
 
 from dataflex.evidence.results import read_results
 from paper_figures.figures import learning_curves
@@ -27,6 +27,7 @@ def hashes(folder):
 
 def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
     write_study(tmp_path / "results")
+    write_steps(next((tmp_path / "results").glob("selection/full*")), [0.25, 0.5])
     write_cell(tmp_path / "results", method="odm", shares={"code": 0.75, "prose": 0.25})
     for method, precision in (("random", 0.5), ("less", 0.9)):
         write_picks(tmp_path / "results", method, 1, precision)
@@ -58,7 +59,13 @@ def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
         ),
         *(
             f"{name}.{kind}"
-            for name in ("learning_curves", "mixture_weights", "planted", "planted_mixture")
+            for name in (
+                "accuracy_by_step",
+                "learning_curves",
+                "mixture_weights",
+                "planted",
+                "planted_mixture",
+            )
             for kind in ("svg", "png")
         ),
     }

@@ -110,7 +110,10 @@ def train():
     manifest = {"status": status, "config_hash": "h", "wall_seconds": 1.0, "seed": config["seed"]}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     weights = "adapter_model" if config["finetuning_type"] == "lora" else "model"
-    (folder / f"{weights}.safetensors").write_text(str(config))
+    every = config.get("save_steps", 500)
+    for place in (".", *(f"checkpoint-{step}" for step in range(every, config["max_steps"] + 1, every))):
+        (folder / place).mkdir(exist_ok=True)
+        (folder / place / f"{weights}.safetensors").write_text(str(config))
     if config.get("train_type") == "dynamic_select":
         select(folder)
     if config.get("train_type") == "dynamic_mix":
@@ -121,14 +124,23 @@ def train():
 
 
 def evaluate():
-    folder, run = option("output"), Path(sys.argv[2])
+    folder, run, step = option("output"), Path(sys.argv[2]), None
+    if "--step" in sys.argv:
+        step = option("step").name
+        if folder.name != step or not (run / f"checkpoint-{step}").is_dir():
+            sys.exit(f"{run} has no checkpoint of step {step}")
+        if "--documents-per-domain" in sys.argv:
+            sys.exit("no documents are scored")
+    if os.environ.get("FAIL_STEP") == step is not None:
+        sys.exit("out of memory")
     if (run / "adapter_model.safetensors").exists() != ("--base-model" in sys.argv):
         sys.exit("an adapter needs its base model, a full model has none")
-    method, _, _, seed = folder.name.split(".")
+    cell = folder.parent if step else folder
+    method, _, _, seed = cell.name.split(".")
     with tempfile.TemporaryDirectory() as scratch:
-        made = write_cell(Path(scratch), folder.parent.name, method, int(seed.removeprefix("seed")))
+        made = write_cell(Path(scratch), cell.parent.name, method, int(seed.removeprefix("seed")))
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("metrics.json", "questions.jsonl", "documents.jsonl"):
+        for name in ("metrics.json", "questions.jsonl", *(() if step else ("documents.jsonl",))):
             shutil.copy(made / name, folder / name)
 
 

@@ -38,6 +38,7 @@ def test_the_demo_grid_is_planned():
     # A run that only serves others is trained, not evaluated.
     reported = [cell for cell in cells if grids.reported(grid, cell)]
     mixtures = sum(cell.experiment == "planted_mixture" for cell in reported)
+    assert "evaluate_step" not in counts
     models = len(reported) - selections - mixtures
     assert counts["train"] == str(len(cells))
     assert (counts["evaluate"], counts["mark"]) == (str(models), str(selections))
@@ -63,6 +64,11 @@ def test_the_papers_grid_is_planned_by_the_slurm_profile():
     assert (counts["asset"], counts["preflight_checks"], counts["preflight_score"]) == ("9", "3", "2")
     for block in result.stdout.split("rule train:")[1:]:
         assert "/preflight/" in block.split("output:")[0]
+    # Steps 200 to 1400 of the 18 cells of selection: what is evaluated at 1600 is the run's own model.
+    assert (counts["evaluate_step"], counts["by_step"]) == ("126", "18")
+    figures = result.stdout.split("rule figures:")[1]
+    assert figures.split("output:")[0].count("/by_step.csv") == 18
+    assert "figures/accuracy_by_step.svg" in figures
     assert "gres=gpu:8" in result.stdout
     assert "nodes=4" in result.stdout
 
@@ -86,6 +92,9 @@ def repository(tmp_path_factory):
     grid["experiments"]["selection"]["methods"] = {
         name: grid["experiments"]["selection"]["methods"][name] for name in ("full", "loss")
     }
+    selection = grid["experiments"]["selection"]
+    selection["config"] |= {"save_strategy": "steps", "save_steps": 16}
+    selection["evaluate_steps"] = 32
     # The server would import the libraries of the real command.
     grid["warm"] = False
     del grid["experiments"]["weighting"]
@@ -131,14 +140,25 @@ def test_the_workflow_from_end_to_end(repository):
     assert "not 'completed'" in half.stderr
     assert not (repository / f"runs/demo/train/{NATURAL}.done.json").exists()
 
-    # 3. The rest runs through; what is done is not done again; the interrupted run was kept for its resume.
+    # 3. A checkpoint that could not be evaluated holds up nothing but what needs it.
+    stuck = demo(repository, "--keep-going", "--config", "check=false", FAIL_STEP="64")
+    assert stuck.returncode != 0
+    assert "out of memory" in stuck.stderr
+    assert "4/4" not in stuck.stderr.splitlines()[0]
+    assert "trained" in stuck.stderr
+    assert "left]" in stuck.stderr
+    assert not (repository / f"runs/demo/results/{FULL}/by_step.csv").exists()
+    assert (repository / f"runs/demo/results/{FULL}/metrics.json").exists()
+    held = (repository / f"runs/demo/attempts/evaluate_step/{FULL}/64.jsonl").read_text().splitlines()
+    assert json.loads(held[-1])["status"] == 1
+
+    # 4. The rest runs through; what is done is not done again; the interrupted run was kept for its resume.
     done = demo(repository, "--config", "check=false")
     assert done.returncode == 0, done.stderr
     assert starts(repository, NATURAL) == 3
     assert starts(repository, "mixture/uniform.tiny.harvest.seed1") == 1
-    assert "4/4" not in done.stderr.splitlines()[0]
-    assert "trained" in done.stderr
-    assert "left]" in done.stderr
+    assert "evaluate_step " in done.stderr
+    assert "train " not in done.stderr
     assert (repository / "runs/demo/tables/mixture.md").is_file()
     assert (repository / "runs/demo/tables/mixture_moe.md").is_file()
     assert (repository / "runs/demo/figures/learning_curves.svg").is_file()
@@ -154,18 +174,24 @@ def test_the_workflow_from_end_to_end(repository):
     regrets = {row.split(",")[1]: float(row.split(",")[-1]) for row in rows if ",regret," in row}
     assert regrets == pytest.approx({"natural": 0.5, "static_easy": 0.0})
     assert (repository / "runs/demo/figures/planted_mixture.svg").is_file()
+    lines = (repository / f"runs/demo/results/{FULL}/by_step.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step", "32", "64", "96"]
+    metrics = json.loads((repository / f"runs/demo/results/{FULL}/metrics.json").read_text())
+    assert lines[-1] == f"96,{metrics['mmlu']['acc']!r},{metrics['mmlu']['answer_nll']!r},40"
+    assert not (repository / "runs/demo/steps/mixture").exists()
+    assert (repository / "runs/demo/figures/accuracy_by_step.svg").is_file()
     config = yaml.safe_load((repository / f"runs/demo/configs/{FULL}.yaml").read_text())
     assert config["model_name_or_path"] == f"runs/demo/train/{NATURAL}"
 
-    # 4. Nothing is left to do.
+    # 5. Nothing is left to do.
     again = demo(repository, "--config", "check=false")
     assert again.returncode == 0
     assert "nothing to do" in again.stderr
 
-    # 5. A changed setting of one method trains that cell from scratch and no other.
+    # 6. A changed setting of one method trains that cell from scratch and no other.
     file = repository / "reproductions/demo.yaml"
     grid = yaml.safe_load(file.read_text())
-    grid["experiments"]["selection"]["methods"]["full"]["config"]["max_steps"] = 7
+    grid["experiments"]["selection"]["methods"]["full"]["config"]["max_steps"] = 40
     file.write_text(yaml.safe_dump(grid))
     changed = demo(repository, "--config", "check=false")
     assert changed.returncode == 0, changed.stderr
@@ -174,7 +200,7 @@ def test_the_workflow_from_end_to_end(repository):
     assert "loss.tiny" not in changed.stderr
     assert starts(repository, NATURAL) == 3
 
-    # 6. Another target marks the selection anew, without training.
+    # 7. Another target marks the selection anew, without training.
     part = yaml.safe_load((repository / "reproductions/planted.yaml").read_text())
     part["experiments"]["planted"]["methods"]["random"]["target"] = ["learned"]
     (repository / "reproductions/planted.yaml").write_text(yaml.safe_dump(part))

@@ -10,7 +10,7 @@ from pathlib import Path
 from snakemake.utils import validate
 
 from dataflex import grid as grids
-from dataflex.evidence.results import FILES
+from dataflex.evidence.results import BY_STEP, FILES
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 import alone
@@ -80,6 +80,7 @@ def begin():
 wildcard_constraints:
     experiment="|".join(GRID["experiments"]),
     cell=r"[^/]+",
+    step=r"\d+",
     corpus="(" + "|".join(GRID["corpora"]) + r")(/seed\d+)?",
     model="|".join(map(re.escape, GRID["models"])),
     scale="|".join({scale for spec in GRID["experiments"].values() for scale in spec["scales"]}),
@@ -111,7 +112,7 @@ def results_of(cells):
     return [
         f"{R}/results/{cell.path}/{name}"
         for cell in cells
-        for name in FILES[about(cell)]
+        for name in (*FILES[about(cell)], *([BY_STEP] if grids.steps_to_evaluate(GRID, cell) else ()))
     ]
 
 

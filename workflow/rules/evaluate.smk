@@ -46,6 +46,64 @@ rule evaluate:
         "{params.base} {params.options} > {log} 2>&1"
 
 
+# The questions alone: documents are for the model at the end.
+rule evaluate_step:
+    input:
+        run=f"{R}/train/{{experiment}}/{{cell}}.done.json",
+        corpus=corpus_ready,
+    output:
+        f"{R}/steps/{{experiment}}/{{cell}}/{{step}}/metrics.json",
+        f"{R}/steps/{{experiment}}/{{cell}}/{{step}}/questions.jsonl",
+    log:
+        f"{R}/logs/evaluate_step/{{experiment}}/{{cell}}/{{step}}.log",
+    params:
+        run=lambda w: grids.run_dir(R, cell_of(w)),
+        corpus=corpus_of,
+        folder=f"{R}/steps/{{experiment}}/{{cell}}/{{step}}",
+        base=base_model,
+        options=lambda w: as_options(
+            {
+                name: value
+                for name, value in grids.experiment_spec(GRID, cell_of(w)).get("evaluate", {}).items()
+                if name != "documents-per-domain"
+            }
+        ),
+        held=f"{R}/attempts/evaluate_step/{{experiment}}/{{cell}}/{{step}}",
+        scripts=SCRIPTS,
+    priority: FINISH
+    threads: asked("evaluate", "threads")
+    resources:
+        gres=gres("evaluate"),
+        nodes=asked("evaluate", "nodes"),
+        runtime=asked("evaluate", "runtime"),
+        mem_mb=more_memory("evaluate"),
+    shell:
+        "python {params.scripts}/hold.py --lock {params.held}.lock --attempts {params.held}.jsonl -- "
+        "{CLI} evaluate {params.run} --step {wildcards.step} --corpus {params.corpus} "
+        "--output {params.folder} {params.base} {params.options} > {log} 2>&1"
+
+
+rule by_step:
+    input:
+        lambda w: [
+            f"{R}/steps/{w.experiment}/{w.cell}/{step}/metrics.json"
+            for step in grids.steps_to_evaluate(GRID, cell_of(w))
+        ],
+        f"{R}/results/{{experiment}}/{{cell}}/metrics.json",
+    output:
+        f"{R}/results/{{experiment}}/{{cell}}/by_step.csv",
+    params:
+        evaluated=f"{R}/steps/{{experiment}}/{{cell}}",
+        steps=lambda w: grids.steps_to_evaluate(GRID, cell_of(w)),
+        end=lambda w: grids.total_steps(GRID, cell_of(w)),
+        folder=f"{R}/results/{{experiment}}/{{cell}}",
+        scripts=SCRIPTS,
+    localrule: True
+    shell:
+        "python {params.scripts}/by_step.py {params.evaluated} --steps {params.steps} --end {params.end} "
+        "--output {params.folder}"
+
+
 rule mark:
     input:
         run=f"{R}/train/{{experiment}}/{{cell}}.done.json",

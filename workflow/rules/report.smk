@@ -21,6 +21,7 @@ FIGURES = [
     for name in sorted(
         {FIGURE_OF[about(cell)] for cell in REPORTED}
         | {"mixture_weights" for cell in REPORTED if about(cell) == "model" and grids.mixes(GRID, cell)}
+        | {"accuracy_by_step" for cell in REPORTED if grids.steps_to_evaluate(GRID, cell)}
     )
     for kind in ("svg", "png")
 ]

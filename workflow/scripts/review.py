@@ -13,7 +13,7 @@ from pathlib import Path
 from dataflex.errors import UserError
 from dataflex.evidence import digests, reference
 from dataflex.evidence.consistency import contradictions
-from dataflex.evidence.results import FILES, read_results
+from dataflex.evidence.results import read_results
 
 
 def review(study: Path, target: Path, reference_file: Path | None, source: str) -> int:
@@ -34,7 +34,7 @@ def review(study: Path, target: Path, reference_file: Path | None, source: str) 
     for result in results:
         folder = target / result.folder.relative_to(study)
         folder.mkdir(parents=True)
-        for name in FILES[result.kind]:
+        for name in result.files:
             shutil.copyfile(result.folder / name, folder / name)
     digests.write(target)
     if reference_file:
