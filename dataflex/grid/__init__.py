@@ -18,15 +18,20 @@ from dataflex.grid.cells import (
     start,
     target,
 )
+from dataflex.grid.efficiency import AUTHORS, Benchmark, benchmark_resources, benchmarks, left_out, possible
 from dataflex.grid.file import load, validate
 from dataflex.grid.places import DRAWN, corpus_dir, corpus_name, corpus_spec, model_path, run_dir
 from dataflex.grid.render import recipe, render
 
 __all__ = [
+    "AUTHORS",
     "DRAWN",
+    "Benchmark",
     "Cell",
     "GridError",
     "about",
+    "benchmark_resources",
+    "benchmarks",
     "cell_from_path",
     "cells",
     "corpus_dir",
@@ -34,11 +39,13 @@ __all__ = [
     "corpus_spec",
     "experiment_spec",
     "is_yardstick",
+    "left_out",
     "load",
     "method_spec",
     "mixes",
     "model_path",
     "needed",
+    "possible",
     "priority",
     "recipe",
     "render",
