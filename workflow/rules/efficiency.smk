@@ -90,7 +90,7 @@ if BENCHMARKS:
         wildcard_constraints:
             benchmark="|".join(map(re.escape, BENCHMARKS)),
         # Nothing else may run beside what is timed: here it takes every processor, in Slurm every node that it gets.
-        threads: lambda w: workflow.resource_settings.cores or benchmark_asks("threads")(w)
+        threads: lambda w: max(workflow.resource_settings.cores or 1, benchmark_asks("threads")(w))
         resources:
             gres=lambda w: f"gpu:{gpus}" if (gpus := benchmark_of(w).gpus) else "",
             nodes=1,
