@@ -59,6 +59,8 @@ def test_the_papers_grid_is_planned_by_the_slurm_profile():
     counts = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
     # 9 methods x 2 models, and (3 methods + 2 helper runs of DoReMi) x 2 scales
     assert (counts["train"], counts["evaluate"], counts["corpus"]) == ("28", "24", "3")
+    # LESS: 2 sides x 4 ratios on 1 GPU and on 8; TSDS: 5 pools; without the authors' code
+    assert (counts["benchmark"], counts["upstream"], counts["efficiency_tables"]) == ("21", "1", "1")
     assert "gres=gpu:8" in result.stdout
     assert "nodes=4" in result.stdout
 
