@@ -218,7 +218,7 @@ def ask(python: str, worker: str, job: Job, folder: Path, paths: list[Path], opt
     )
     if done.returncode or not answer.is_file():
         lines = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
-        # Of several processes, torchrun tells last that one has failed, and the process itself why before that.
+        # torchrun tells last that a process has failed; the process itself has said why before that.
         why = [line for line in lines if "Error: " in line and job.processes > 1] or lines[-1:]
         raise WorkerError(f"{worker} ended with status {done.returncode}: {why[0]}")
     return json.loads(answer.read_text())
