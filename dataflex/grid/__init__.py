@@ -19,6 +19,7 @@ from dataflex.grid.cells import (
     target,
 )
 from dataflex.grid.curves import steps_to_evaluate, total_steps
+from dataflex.grid.efficiency import AUTHORS, Benchmark, benchmark_resources, benchmarks, left_out, possible
 from dataflex.grid.file import load, validate
 from dataflex.grid.hub import (
     LAID_OUT,
@@ -44,15 +45,19 @@ from dataflex.grid.places import (
 from dataflex.grid.render import recipe, render
 
 __all__ = [
+    "AUTHORS",
     "DRAWN",
     "LAID_OUT",
     "Asset",
+    "Benchmark",
     "Cell",
     "GridError",
     "about",
     "asset_dir",
     "asset_ready",
     "assets",
+    "benchmark_resources",
+    "benchmarks",
     "cell_from_path",
     "cells",
     "corpus_assets",
@@ -63,6 +68,7 @@ __all__ = [
     "experiment_models",
     "experiment_spec",
     "is_yardstick",
+    "left_out",
     "load",
     "method_spec",
     "mixes",
@@ -71,6 +77,7 @@ __all__ = [
     "model_ready",
     "models_of",
     "needed",
+    "possible",
     "priority",
     "recipe",
     "render",

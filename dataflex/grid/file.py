@@ -95,6 +95,10 @@ def validate(grid: Any, label: str = "grid") -> None:
             raise GridError(
                 f"{label}: corpora.{corpus}.corpus: no corpus is called {corpus_spec['corpus']!r}"
             )
+    less = grid.get("efficiency", {}).get("less", {})
+    for kind, table in (("model", "models"), ("corpus", "corpora")):
+        if less and less[kind] not in grid[table]:
+            raise GridError(f"{label}: efficiency.less.{kind}: no {kind} is called {less[kind]!r}")
     for experiment, spec in grid["experiments"].items():
         for scale, scale_spec in spec["scales"].items():
             if scale_spec["corpus"] not in grid["corpora"]:

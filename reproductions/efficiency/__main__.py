@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from efficiency import corpus as corpus_benchmark
+from efficiency import job
 from efficiency import less as less_benchmark
 from efficiency import loss as loss_benchmark
 from efficiency import neighbours as neighbours_benchmark
@@ -19,6 +20,7 @@ from efficiency import tsds as tsds_benchmark
 from efficiency.sides import Report
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.add_typer(job.app, name="job")
 
 Data = Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Rows of instruction, input, output.")]
 Model = Annotated[str, typer.Option(help="tiny, or the folder of a model.")]
@@ -208,9 +210,12 @@ def steps(
 
 
 @app.command()
-def tables(output: Output = RESULTS) -> None:
+def tables(
+    output: Output = RESULTS,
+    note: Annotated[list[str] | None, typer.Option(help="Said below the tables; may be repeated.")] = None,
+) -> None:
     """Make the tables and the CSV file from the results alone."""
-    print(result_tables.write(output))
+    print(result_tables.write(output, note or []))
 
 
 @app.command()

@@ -20,6 +20,7 @@ LESS = {
     ("library", "projected"): "ours, projected",
     ("upstream", "upstream, gradients"): "upstream, no projection",
     ("upstream", "upstream"): "upstream",
+    ("authors", "authors"): "authors",
 }
 TSDS = {
     ("library", "library tsds"): "ours",
@@ -40,7 +41,9 @@ def draw(every: Sequence[Results]) -> Figure | None:
         panels = np.asarray(figure.subplots(1, len(shown), squeeze=False)).ravel()
         for axes, results in zip(panels, shown, strict=True):
             if results.benchmark == "less":
-                _panel(axes, results, results.cases(), LESS)
+                fewest = min(case.get("gpus", 1) for case in results.cases())
+                cases = [case for case in results.cases() if case.get("gpus", 1) == fewest]
+                _panel(axes, results, cases, LESS)
                 axes.set_title(f"LESS, {results.about['model']}", loc="left")
             else:
                 most = max(case["queries"] for case in results.cases())

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
+
+from efficiency.processes import launched, process_group, together
 
 Facts = Mapping[str, Any]
 Variant = Callable[[], "Facts | None"]
@@ -38,13 +41,18 @@ class Job:
     memory: bool = False
     """Run each variant once, in a process that has done nothing else, and take its peak memory."""
     options: dict[str, Any] = field(default_factory=dict)
+    processes: int = 1
+    """Each with a GPU of its own, if there are GPUs; the first one's time and memory are taken."""
 
 
 def serve(make: Callable[[Job], dict[str, Variant]]) -> None:
     """Run the job in the file named on the command line and write the result to the file named second."""
     request, answer = sys.argv[1:]
     job = Job(**json.loads(Path(request).read_text()))
-    Path(answer).write_text(json.dumps(perform(make, job)))
+    with process_group() as first:
+        measured = perform(make, job)
+        if first:
+            Path(answer).write_text(json.dumps(measured))
 
 
 def perform(make: Callable[[Job], dict[str, Variant]], job: Job) -> dict[str, Any]:
@@ -94,9 +102,11 @@ def _with_memory(variant: Variant) -> dict[str, Any]:
 
 
 def synchronise() -> None:
-    """Wait for the GPU, if there is one."""
+    """Wait for the GPU, if there is one, and for the other processes."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+    if together():
+        dist.barrier()
 
 
 def device() -> torch.device:
@@ -195,7 +205,8 @@ def ask(python: str, worker: str, job: Job, folder: Path, paths: list[Path], opt
     request, answer = folder / "job.json", folder / "answer.json"
     request.write_text(json.dumps(vars(job)))
     answer.unlink(missing_ok=True)
-    command = [python, *(["-O"] if optimised else []), "-m", f"efficiency.workers.{worker}"]
+    command = launched(python, job.processes)
+    command += [*(["-O"] if optimised else []), "-m", f"efficiency.workers.{worker}"]
     command += [str(request), str(answer)]
     done = subprocess.run(
         command,
@@ -207,5 +218,7 @@ def ask(python: str, worker: str, job: Job, folder: Path, paths: list[Path], opt
     )
     if done.returncode or not answer.is_file():
         lines = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
-        raise WorkerError(f"{worker} ended with status {done.returncode}: {lines[-1]}")
+        # torchrun tells last that a process has failed; the process itself has said why before that.
+        why = [line for line in lines if "Error: " in line and job.processes > 1] or lines[-1:]
+        raise WorkerError(f"{worker} ended with status {done.returncode}: {why[0]}")
     return json.loads(answer.read_text())

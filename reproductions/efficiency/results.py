@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import statistics
@@ -78,6 +79,21 @@ class Results:
         self.name, self.benchmark, self.about = path.stem, content["benchmark"], content["about"]
         self.environments, self.failures = content["environments"], content["failures"]
         self._runs, self._memory = content["runs"], content["memory"]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Results]) -> Results:
+        """Return what several files measured as one, described as the first; named as the benchmark."""
+        made = copy.copy(parts[0])
+        made.name, made.environments, made.failures, made._runs, made._memory = made.benchmark, {}, [], [], []
+        for part in parts:
+            for side, found in part.environments.items():
+                # The jobs of one side may have run on machines that differ.
+                same = made.environments.get(side, found) == found
+                made.environments[side if same else f"{side}, {part.name}"] = found
+            made.failures += part.failures
+            made._runs += part._runs
+            made._memory += part._memory
+        return made
 
     def cases(self) -> list[dict[str, Any]]:
         """Return the cases in the order of measurement."""

@@ -47,6 +47,13 @@ def upstream(venv: Path) -> Side:
     return Side("upstream", str(python), [PACKAGE.parent])
 
 
+def authors_of_less(environment: Side, checkout: Path) -> Side:
+    """Return the code of LESS's authors, a checkout of princeton-nlp/LESS, in upstream's environment."""
+    if not (checkout / "less" / "data_selection" / "collect_grad_reps.py").is_file():
+        raise SystemExit(f"{checkout} is no checkout of princeton-nlp/LESS")
+    return Side("authors", environment.python, [*environment.paths, checkout.resolve()])
+
+
 def _clean() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from efficiency.data_tables import corpus_table, order_table
 from efficiency.figure import draw
+from efficiency.job_tables import less_jobs, put_together, tsds_jobs
 from efficiency.results import STEPS, Record, Results, Spread, short
 from efficiency.step_tables import draw_steps, steps_table
 from paper_figures.style import save
@@ -20,19 +21,23 @@ CHUNK = 16
 """Rows that upstream projects together."""
 
 
-def write(folder: Path) -> str:
-    """Write ``tables.md``, ``measurements.csv`` and ``efficiency.svg`` into the folder; return the tables."""
-    every = [Results(path) for path in sorted(folder.glob("*.json"))]
+def write(folder: Path, notes: Sequence[str] = ()) -> str:
+    """Write ``tables.md``, ``measurements.csv`` and ``efficiency.svg`` into the folder; return the tables.
+
+    ``notes`` stand below the tables.
+    """
+    every = put_together([Results(path) for path in sorted(folder.glob("*.json"))])
     if not every:
         raise SystemExit(f"{folder} holds no results: run a benchmark first")
     stepwise = [results for results in every if results.benchmark == STEPS]
     tables = [_targets([results for results in every if results not in stepwise])]
     tables += [steps_table(results) for results in stepwise]
     for results in every:
+        job = "job" in results.about
         if results.benchmark == "less":
-            tables += [_less(results)]
+            tables += [less_jobs(results) if job else _less(results)]
         if results.benchmark == "tsds":
-            tables += [_tsds(results)]
+            tables += [tsds_jobs(results) if job else _tsds(results)]
         if results.benchmark == "neighbours":
             tables += [_neighbours(results)]
         if results.benchmark == "corpus":
@@ -41,6 +46,7 @@ def write(folder: Path) -> str:
             tables += [order_table(results)]
     tables.append(_memory(every))
     text = "\n".join(table.markdown() for table in tables) + "\n" + _environments(every)
+    text += "".join(f"- {note}\n" for note in notes)
     (folder / "tables.md").write_text(text)
     _csv(every, folder / "measurements.csv")
     for name, figure in (("efficiency", draw(every)), ("steps", draw_steps(stepwise))):

@@ -14,6 +14,9 @@ from typing import Any
 
 import torch
 
+from efficiency import instructions
+from efficiency.processes import mine
+
 PROMPT = "### Instruction:\n{instruction}\n\n### Response:\n"
 TINY = "tiny"
 TINY_CONFIG: dict[str, Any] = {
@@ -31,25 +34,35 @@ Row = dict[str, list[int]]
 
 
 def make(
-    folder: Path, *, data: Path, model: str, rows: int, validation: int, cutoff: int, rank: int, batch: int
+    folder: Path,
+    *,
+    data: Path,
+    model: str,
+    rows: int,
+    validation: int,
+    cutoff: int,
+    rank: int,
+    batch: int,
+    precision: str = "float32",
 ) -> dict[str, Any]:
     """Write a workload; return what it is made of.
 
     Args:
         folder: where it goes.
-        data: file of JSON or JSON lines with rows of instruction, input and output.
-        model: ``tiny`` or the folder of a model.
+        data: see ``instructions.read``.
+        model: ``tiny``, the folder of a model or its name on the hub.
         rows: rows of the pool, drawn from the data.
         validation: further rows, to aim at.
         cutoff: tokens of a row at the most.
         rank: of LoRA, on all linear layers.
         batch: rows of a training batch, for the two steps that fill Adam's moments.
+        precision: of the model below the adapter, a type of torch; the adapter stays in float32.
     """
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(0)
-    texts = _texts(data)
+    texts = instructions.read(data)
     random.Random(0).shuffle(texts)
     tokenizer = _tokenizer(model, texts)
     usable = (row for row in (_row(tokenizer, text, cutoff) for text in texts) if _is_supervised(row))
@@ -59,12 +72,11 @@ def make(
     pool, held_out = found[:rows], found[rows:]
     if model == TINY:
         (folder / "model").mkdir(parents=True, exist_ok=True)
-        base: Any = Qwen2ForCausalLM(Qwen2Config(**TINY_CONFIG))
-        base.save_pretrained(folder / "model")
-        where = folder / "model"
+        Qwen2ForCausalLM(Qwen2Config(**TINY_CONFIG)).save_pretrained(folder / "model")
+        where = str(folder / "model")
     else:
-        where = Path(model).resolve()
-        base = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32)
+        where = str(Path(model).resolve()) if Path(model).is_dir() else model
+    base = AutoModelForCausalLM.from_pretrained(where, dtype=getattr(torch, precision))
     adapted: Any = get_peft_model(base, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
     optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-3)
     for start in (0, batch):
@@ -75,7 +87,7 @@ def make(
     moments = {name: optimizer.state[p] for name, p in adapted.named_parameters() if p.requires_grad}
     torch.save(moments, folder / "moments.pt")
     about = {
-        "model": model if model == TINY else where.name,
+        "model": Path(model).name,
         "parameters": sum(p.numel() for p in adapted.parameters()),
         "trainable": sum(p.numel() for p in adapted.parameters() if p.requires_grad),
         "lora_rank": rank,
@@ -83,21 +95,14 @@ def make(
         "validation": validation,
         "batch": batch,
         "cutoff": cutoff,
+        "precision": precision,
         "mean_tokens": sum(len(row["input_ids"]) for row in pool) / rows,
         "longest": max(len(row["input_ids"]) for row in pool),
         "data": data.name,
     }
-    content = {"base": str(where), "about": about, "pool": pool, "validation": held_out}
+    content = {"base": where, "about": about, "pool": pool, "validation": held_out}
     (folder / "rows.json").write_text(json.dumps(content))
     return about
-
-
-def _texts(data: Path) -> list[dict[str, str]]:
-    content = data.read_text()
-    if data.suffix == ".jsonl":
-        return [json.loads(line) for line in content.split("\n") if line]
-    rows: list[dict[str, str]] = json.loads(content)
-    return rows
 
 
 def _tokenizer(model: str, texts: list[dict[str, str]]) -> Any:
@@ -171,7 +176,8 @@ def load(folder: str, device: torch.device, checkpointing: bool = False) -> Work
     from transformers import AutoModelForCausalLM
 
     content = json.loads((Path(folder) / "rows.json").read_text())
-    base = AutoModelForCausalLM.from_pretrained(content["base"], dtype=torch.float32)
+    precision = getattr(torch, content["about"]["precision"])
+    base = AutoModelForCausalLM.from_pretrained(content["base"], dtype=precision)
     adapter = Path(folder) / "adapter"
     model: Any = PeftModel.from_pretrained(base, adapter, is_trainable=True).to(device)
     model.eval()
@@ -196,7 +202,7 @@ def in_order(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
 
 def plain_backward(work: Workload, rows: Sequence[Row], size: int) -> None:
     """The yardstick of gradient methods: forward and backward passes as training makes them."""
-    for part in in_order(rows, size):
+    for part in in_order(mine(rows), size):
         work.model(**work.batch(part)).loss.backward()
         work.model.zero_grad()
 
@@ -204,5 +210,5 @@ def plain_backward(work: Workload, rows: Sequence[Row], size: int) -> None:
 def plain_forward(work: Workload, rows: Sequence[Row], size: int) -> None:
     """The yardstick of loss methods: forward passes without gradients."""
     with torch.no_grad():
-        for part in in_order(rows, size):
+        for part in in_order(mine(rows), size):
             work.model(**work.batch(part)).loss.item()

@@ -32,7 +32,10 @@ class Workflow:
 
     def __init__(self, cluster: Cluster, grid: str, root: Path, log: Path, *words: str) -> None:
         self.root, self._log = root, log
-        self._environment = {**os.environ, **cluster.environment, "HF_HUB_OFFLINE": "1"}
+        # This checkout's code and plugins, whichever the environment has installed.
+        code = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "workflow/plugins")])
+        own = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": code}
+        self._environment = {**os.environ, **cluster.environment, **own}
         self._words = [
             *(sys.executable, "-m", "snakemake", "--profile", "slurm"),
             *("--config", f"grid={grid}", f"output={root}"),

@@ -69,6 +69,8 @@ def test_the_papers_grid_is_planned_by_the_slurm_profile():
     figures = result.stdout.split("rule figures:")[1]
     assert figures.split("output:")[0].count("/by_step.csv") == 18
     assert "figures/accuracy_by_step.svg" in figures
+    # LESS: 2 sides x 4 ratios on 1 GPU and on 8; TSDS: 5 pools; without the authors' code
+    assert (counts["benchmark"], counts["upstream"], counts["efficiency_tables"]) == ("21", "1", "1")
     assert "gres=gpu:8" in result.stdout
     assert "nodes=4" in result.stdout
 

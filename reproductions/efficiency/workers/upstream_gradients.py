@@ -7,13 +7,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
 from efficiency.measure import Job, Variant, device, serve, synchronise
+from efficiency.processes import shared_folder, together
 from efficiency.workload import Row, Workload, collate, load, plain_backward, plain_forward
 
 
@@ -30,6 +30,9 @@ class Clock:
         def project(projector: Any, gradients: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
             if self.spare:
                 return torch.zeros(len(gradients), projector.proj_dim, dtype=gradients.dtype)
+            if together():
+                # Waiting for the others within a projection would change what is measured.
+                return original(projector, gradients, *args, **kwargs)
             synchronise()
             began = time.perf_counter()
             found = original(projector, gradients, *args, **kwargs)
@@ -85,21 +88,21 @@ def less(
     from dataflex.train.selector.less_selector import LessSelector
 
     clock.seconds, clock.spare = [], spare
-    with tempfile.TemporaryDirectory() as cache:
-        selector = LessSelector(
-            dataset=pool,
-            eval_dataset=work.validation,
-            accelerator=accelerator,
-            data_collator=collator,
-            cache_dir=cache,
-            gradient_type="adam",
-            proj_dim=job.options["projection"],
-            seed=0,
-        )
-        if dtype is not None:
-            selector.dtype = dtype
-        chosen = selector.select(work.model, 1, len(pool), optimizer_state=work.optimizer.state)
-        saved = json.loads(Path(cache, "step_1.json").read_text())
+    cache = shared_folder()
+    selector = LessSelector(
+        dataset=pool,
+        eval_dataset=work.validation,
+        accelerator=accelerator,
+        data_collator=collator,
+        cache_dir=str(cache),
+        gradient_type="adam",
+        proj_dim=job.options["projection"],
+        seed=0,
+    )
+    if dtype is not None:
+        selector.dtype = dtype
+    chosen = selector.select(work.model, 1, len(pool), optimizer_state=work.optimizer.state)
+    saved = json.loads((cache / "step_1.json").read_text())
     metric = saved.get("metric", {}).get("train_eval_similarity")
     scores = None
     if metric is not None and not spare:

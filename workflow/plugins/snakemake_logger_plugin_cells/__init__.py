@@ -15,7 +15,18 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from dataflex.watching.duration import duration
 from snakemake_logger_plugin_cells.board import Board
 
-SHOWN = ("corpus", "model", "train", "evaluate", "evaluate_step", "tables", "figures", "check")
+SHOWN = (
+    "corpus",
+    "model",
+    "train",
+    "evaluate",
+    "evaluate_step",
+    "upstream",
+    "benchmark",
+    "tables",
+    "figures",
+    "check",
+)
 
 
 class LogHandler(LogHandlerBase):

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 
 from dataflex.watching.duration import duration
 
-GUESS = {"corpus": 40.0, "model": 15.0, "train": 60.0, "evaluate": 40.0, "evaluate_step": 30.0}
+GUESS = {
+    "corpus": 40.0,
+    "model": 15.0,
+    "train": 60.0,
+    "evaluate": 40.0,
+    "evaluate_step": 30.0,
+    "benchmark": 60.0,
+}
 """Seconds that a job takes as long as none of its rule has ended; other rules take about one."""
 
 

@@ -1,0 +1,106 @@
+"""Tables of a grid's jobs: the sides beside one another, and beside what the paper published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from efficiency.published import less_seconds, tsds_reduction
+from efficiency.results import Results, Spread
+from paper_figures.table import Table
+
+LESS = (("library", "exact"), ("library", "projected"), ("upstream", "upstream"), ("authors", "authors"))
+TSDS = (("library", "library tsds"), ("upstream", "upstream tsds"), ("upstream", "authors tsds"))
+
+
+def put_together(every: Sequence[Results]) -> list[Results]:
+    """Return the results with those of jobs that belong to one table as one."""
+    groups: dict[tuple[str, ...], list[Results]] = {}
+    for results in every:
+        job = "job" in results.about
+        key = (results.benchmark, str(results.about.get("model"))) if job else (results.name,)
+        groups.setdefault(key, []).append(results)
+    return [parts[0] if "job" not in parts[0].about else Results.joined(parts) for parts in groups.values()]
+
+
+def less_jobs(results: Results) -> Table:
+    """Seconds of LESS by ratio and number of GPUs."""
+    cases = sorted(results.cases(), key=lambda case: (case["gpus"], case["share"]))
+    rows = []
+    for case in cases:
+        found = [results.seconds(*side, case) for side in LESS]
+        original, theirs = less_seconds(case["share"], case["gpus"])
+        alone = results.seconds("authors", "authors", {**case, "gpus": 1})
+        cells = [f"{case['share']:g}", str(case["gpus"])]
+        cells += [f"{max(1, round(case['share'] * results.about['rows'])):,}", *map(_cell, found)]
+        cells += [_less_than(alone, found[0]), _number(original), _number(theirs)]
+        cells.append(f"{100 * (1 - theirs / original):.1f} %" if original and theirs else "-")
+        rows.append(cells)
+    about = results.about
+    return Table(
+        f"less-jobs-{about['model']}",
+        f"LESS, seconds to score a pool by ratio and GPUs ({about['model']}), beside the paper's",
+        (
+            *(
+                "ratio",
+                "GPUs",
+                "rows",
+                "ours",
+                "ours, projected",
+                "upstream",
+                "authors",
+                "ours below authors",
+            ),
+            *("paper: original", "paper: DataFlex", "paper: below original"),
+        ),
+        rows,
+        (
+            f"Here: {about['validation']} validation rows included, at most {about['cutoff']} tokens a row, "
+            f"LoRA of rank {about['lora_rank']}, {about['precision']}, projections to {about['projection']} "
+            "dimensions.",
+            "Without GPUs a process stands for each. Times are those of the first process, waiting included.",
+            "The original code has one GPU: what several save is counted from its time on one, as the "
+            "paper's 57.13 % is. The paper's model and data, and what its ratio is a part of, are not "
+            "published: compare the savings, not the seconds.",
+        ),
+        (),
+        (),
+    )
+
+
+def tsds_jobs(results: Results) -> Table:
+    """Seconds of TSDS by rows of the pool and number of queries."""
+    cases = sorted(results.cases(), key=lambda case: (case["rows"], case["queries"]))
+    rows = []
+    for case in cases:
+        found = [results.seconds(*side, case) for side in TSDS]
+        cells = [f"{case['rows']:,}", f"{case['queries']:,}", *map(_cell, found)]
+        failed = results.fact("upstream", "authors tsds", case, "failed")
+        cells[-1] += " *" if failed else ""
+        rows.append([*cells, _less_than(found[2], found[0])])
+    least, most = tsds_reduction()
+    return Table(
+        "tsds-jobs",
+        "TSDS, seconds from vectors to probabilities by rows of the pool, beside the paper's saving",
+        ("pool", "queries", "ours", "upstream", "authors", "ours below authors"),
+        rows,
+        (
+            f"The paper: {least:g} to {most:g} % below the authors' at pools of 5,000 to 100,000 rows and 50 "
+            "to 1,000 queries; its seconds are not known.",
+            "*: stopped at the draw, since its probabilities added up to more than one.",
+        ),
+        (),
+        (),
+    )
+
+
+def _cell(spread: Spread | None) -> str:
+    return "-" if spread is None else str(spread)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _less_than(theirs: Spread | None, ours: Spread | None) -> str:
+    """Return by how many percent our median is below theirs."""
+    return f"{100 * (1 - ours.median / theirs.median):.1f} %" if theirs and ours else "-"

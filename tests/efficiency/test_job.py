@@ -1,0 +1,84 @@
+"""Benchmark jobs of a grid: one side and one size a file, several processes, and the tables of many files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from efficiency import instructions, job_tables, measure, published, results, sides, tables, workload
+
+ROWS = [
+    {"instruction": f"sum of {i}", "input": "", "output": " ".join("abcdefgh"[: 1 + i % 8])}
+    for i in range(12)
+]
+
+
+def test_rows_of_a_folder_get_our_names(tmp_path: Path) -> None:
+    entry = {"file_name": "rows.json", "columns": {"prompt": "q", "response": "a"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"instructions": entry}))
+    (tmp_path / "rows.json").write_text(json.dumps([{"q": "why?", "a": "so", "input": None}]))
+    assert instructions.read(tmp_path) == [{"instruction": "why?", "input": "", "output": "so"}]
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"other": entry}))
+    with pytest.raises(SystemExit, match="must name an alpaca file `instructions`"):
+        instructions.read(tmp_path)
+
+
+def test_the_papers_seconds() -> None:
+    assert published.less_seconds(0.05, 1) == (1640, 1579)
+    assert published.less_seconds(1.0, 8) == (30239, 12965)
+    assert published.less_seconds(0.5, 8) == (14398, None)
+    assert published.less_seconds(0.3, 1) == (None, None)
+    assert published.tsds_reduction() == (1, 3.5)
+
+
+def _job(folder: Path, side: str, variant: str, gpus: int, share: float, seconds: float) -> None:
+    report = sides.Report(
+        "less", {"model": "big", "rows": 1000, "validation": 4, "cutoff": 9, "lora_rank": 2}
+    )
+    name = f"less.{side}.ratio{share:g}.gpus{gpus}"
+    report.about |= {"precision": "bfloat16", "projection": 64, "job": name}
+    run = {"side": side, "variant": variant, "case": {"gpus": gpus, "share": share}, "round": 0}
+    report.runs = [run | {"seconds": seconds, "cpu_seconds": seconds, "load": 0.0}]
+    report.environments = {
+        side: {"processor": f"of {gpus}", "cores": 1, "gpu": None, "threads": 1, "memory_gib": 1}
+        | {"python": "3", "packages": {}}
+    }
+    report.write(folder / f"{name}.json")
+
+
+def test_files_of_jobs_become_one_table(tmp_path: Path) -> None:
+    _job(tmp_path, "library", "exact", 1, 1.0, 60.0)
+    _job(tmp_path, "library", "exact", 8, 1.0, 10.0)
+    _job(tmp_path, "authors", "authors", 1, 1.0, 80.0)
+    files = sorted(tmp_path.glob("*.json"))
+    (together,) = job_tables.put_together([results.Results(file) for file in files])
+    table = job_tables.less_jobs(together)
+    shown = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    assert [row["GPUs"] for row in shown] == ["1", "8"]
+    # One GPU: 60 instead of 80; eight: 10 instead of the 80 that the original needs on its one.
+    assert [row["ours below authors"] for row in shown] == ["25.0 %", "87.5 %"]
+    assert [row["paper: below original"] for row in shown] == ["5.0 %", "57.1 %"]
+    text = tables.write(tmp_path, ["left out: nothing"])
+    assert "library: of 1," in text
+    assert "library, less.library.ratio1.gpus8: of 8," in text
+    assert text.endswith("- left out: nothing\n")
+
+
+@pytest.mark.slow
+def test_two_processes_score_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        workload, "TINY_CONFIG", workload.TINY_CONFIG | {"hidden_size": 32, "num_hidden_layers": 1}
+    )
+    (tmp_path / "rows.json").write_text(json.dumps(ROWS))
+    made: dict[str, Any] = {"rows": 7, "validation": 2, "cutoff": 32, "rank": 2, "batch": 2}
+    workload.make(tmp_path, data=tmp_path / "rows.json", model="tiny", **made)
+    # The parts of a pool differ in size: a process that has nothing left must not count twice.
+    side, scores = sides.library(), []
+    for processes in (1, 2):
+        options = {"shares": [1.0], "projection": 8}
+        job = measure.Job({"exact@1.0": 1}, 1, str(tmp_path), True, options, processes)
+        answer = measure.ask(side.python, "library_gradients", job, tmp_path / "jobs", side.paths)
+        scores.append(answer["runs"]["exact@1.0"][0]["scores"])
+    assert len(set(scores[0])) == 7
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-4)
