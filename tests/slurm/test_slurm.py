@@ -76,8 +76,8 @@ def test_the_grid_completes_whatever_happens(cluster: Cluster, small_disk: Path,
             with contextlib.suppress(FileNotFoundError):
                 seals = cell.seals()
                 if len(seals) >= CHECKPOINTS:
-                    sealed_before[name] = seals
                     FAULTS[name](cluster, cell, workflow)
+                    sealed_before[name] = seals
 
     finish(workflow, HOURS, strike)
     assert set(sealed_before) == set(FAULTS)
@@ -90,6 +90,8 @@ def test_the_grid_completes_whatever_happens(cluster: Cluster, small_disk: Path,
             folder: sealed for folder, sealed in sealed_before[name].items() if after.get(folder) == sealed
         }
         assert kept == sealed_before[name], name
+    for name in ("killed", "daemon_killed", "cancelled", "preempted", "node_lost", "told_to_stop"):
+        assert sum(event["event"] == "start" for event in cells[name].events) > 1, name
     memory = CellUnderFire(root, "drill", "out_of_memory.chain.chains.seed1")
     assert memory.sentinel()["weights"] == undisturbed
     assert sum(event["event"] == "start" for event in memory.events) > 1

@@ -113,6 +113,30 @@ for _ in range(5):
     assert [path.name for path in tmp_path.iterdir()] == ["number"]
 
 
+def test_a_lock_that_is_put_back_in_time_is_not_lost(file):
+    told = []
+    lock = Lock(file, beat=0.1)
+    lock.acquire(lambda: told.append(True))
+    os.rename(file, file.with_suffix(".aside"))
+    time.sleep(0.15)
+    os.rename(file.with_suffix(".aside"), file)
+    time.sleep(0.5)
+    assert not told
+    lock.release()
+    assert not file.exists()
+
+
+def test_the_lock_of_another_is_not_overlooked(file):
+    told = []
+    lock = Lock(file, beat=0.05, silence=60)
+    lock.acquire(lambda: told.append(True))
+    file.write_text(json.dumps({"token": "another's"}))
+    time.sleep(0.5)
+    assert told
+    lock.release()
+    assert file.exists()
+
+
 def test_who_lost_the_lock_is_told(file):
     told = []
     lock = Lock(file, beat=0.05)

@@ -84,14 +84,14 @@ def test_faults(queue, accounts, silent, expected):
 
 
 def test_lines_of_both_commands():
-    words = parse("12|RUNNING|None\n13_4|CANCELLED by 0|\n\n14|PENDING|(Resources)\nnonsense\n")
+    words = parse("12|RUNNING|a|None\n13_4|CANCELLED by 0|a|\n\n14|PENDING|b|(Resources)\nnonsense\n")
     assert words == {
-        "12": Said("RUNNING", "None"),
-        "13_4": Said("CANCELLED by 0"),
-        "14": Said("PENDING", "Resources"),
+        "12": Said("RUNNING", "None", "a"),
+        "13_4": Said("CANCELLED by 0", "", "a"),
+        "14": Said("PENDING", "Resources", "b"),
     }
     assert word_about("13_4", words).word == "CANCELLED"
-    assert word_about("12_1", words) == Said("RUNNING", "None")
+    assert word_about("12_1", words) == Said("RUNNING", "None", "a")
     assert word_about("99", words) is None
 
 
@@ -103,6 +103,8 @@ def test_lines_of_both_commands():
             True,
         ),
         ("sbatch: error: invalid partition specified: gpux", True),
+        ("Job submission failed with exception: The given account default appears to be invalid.", True),
+        ("sbatch: error: Memory specification can not be satisfied", True),
         ("sbatch: error: Batch job submission failed: Requested node configuration is not available", True),
         ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", False),
         ("sbatch: error: Batch job submission failed: Unable to contact slurm controller", False),
@@ -154,13 +156,22 @@ def test_the_last_sign_of_a_cell_is_its_lock_or_its_last_event(tmp_path):
 def test_a_record_is_read_back_and_half_of_one_is_none(tmp_path):
     file = tmp_path / "jobs" / "x.json"
     assert records.read(file) is None
-    records.write(file, "12_3", "log")
+    records.write(file, "12_3", "workflow", "log", "digest")
     assert records.read(file)["slurm_job"] == "12_3"
-    records.ran_out_of_memory(file)
-    records.write(file, "14", "log")
-    assert (records.read(file)["slurm_job"], records.read(file)["out_of_memory"]) == ("14", 1)
     file.write_text(file.read_text()[:10])
     assert records.read(file) is None
+
+
+def test_want_of_memory_is_remembered_for_the_same_work(tmp_path):
+    file = tmp_path / "x.json"
+    records.write(file, "1", "workflow", "log", "digest")
+    records.ended(file, out_of_memory=True)
+    assert (records.read(file)["slurm_job"], records.read(file)["out_of_memory"]) == (None, 1)
+    records.write(file, "2", "workflow", "log", "digest")
+    records.ended(file, out_of_memory=False)
+    assert records.read(file)["out_of_memory"] == 1
+    records.write(file, "3", "workflow", "log", "another digest")
+    assert records.read(file)["out_of_memory"] == 0
 
 
 START = '{"event": "start"}\n'
@@ -183,6 +194,7 @@ def end(status, checkpoint):
         (end(75, 20) + START, False),  # killed without a word
         (end(75, 20) + START + '{"event": "e', False),
         (end(75, None), True),
+        (end(75, 5000) + '{"event": "anew"}\n' + end(75, 100), True),
     ],
 )
 def test_only_an_interruption_with_progress_goes_on(tmp_path, events, goes_on):

@@ -125,12 +125,13 @@ def asked(job, key):
     return value
 
 
-def more_memory(job):
+def more_memory(job, rule=None, step=False):
     """Memory of a train or evaluate job: half as much again for every time that it was too little."""
 
     def value(wildcards, attempt):
         asked_for = grids.resources(GRID, cell_of(wildcards), job)["mem_mb"]
-        record = Path(R) / "jobs" / job / f"{cell_of(wildcards).path}.json"
+        place = Path(R) / "jobs" / (rule or job) / cell_of(wildcards).path
+        record = place / f"{wildcards.step}.json" if step else place.with_name(place.name + ".json")
         short = json.loads(record.read_text()).get("out_of_memory", 0) if record.is_file() else 0
         return asked_for * (2 + short) // 2
 

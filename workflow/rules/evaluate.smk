@@ -76,7 +76,7 @@ rule evaluate_step:
         gres=gres("evaluate"),
         nodes=asked("evaluate", "nodes"),
         runtime=asked("evaluate", "runtime"),
-        mem_mb=more_memory("evaluate"),
+        mem_mb=more_memory("evaluate", "evaluate_step", step=True),
     shell:
         "python {params.scripts}/hold.py --lock {params.held}.lock --attempts {params.held}.jsonl -- "
         "{CLI} evaluate {params.run} --step {wildcards.step} --corpus {params.corpus} "
@@ -141,7 +141,7 @@ rule measure:
     threads: asked("evaluate", "threads")
     resources:
         runtime=asked("evaluate", "runtime"),
-        mem_mb=more_memory("evaluate"),
+        mem_mb=more_memory("evaluate", "measure"),
     shell:
         "( {CLI} held-out {params.run} --corpus {params.corpus} --output {params.folder}; "
         "python {params.scripts}/account.py {params.run} --corpus {params.corpus} --output {params.folder} "

@@ -26,6 +26,13 @@ rule render:
         "--seed {params.seed} --root {params.root} --corpus {input} --output {output}"
 
 
+def notice(wildcards):
+    """Slurm's notice before the time limit goes to a job's steps; one over several nodes goes by the clock, because
+    its own srun answers a signal by killing what it has started."""
+    asked_for = grids.resources(GRID, cell_of(wildcards), "train")
+    return f"--signal=TERM@{min(300, 6 * asked_for['runtime'])}" if asked_for["nodes"] == 1 else ""
+
+
 rule train:
     input:
         config=f"{R}/configs/{{experiment}}/{{cell}}.yaml",
@@ -51,8 +58,7 @@ rule train:
         nodes=asked("train", "nodes"),
         runtime=asked("train", "runtime"),
         mem_mb=more_memory("train"),
-        # Notice before the time limit: to the steps only, for srun answers a signal by killing its step at once.
-        slurm_extra=lambda w: f"--signal=TERM@{min(300, 6 * grids.resources(GRID, cell_of(w), 'train')['runtime'])}",
+        slurm_extra=notice,
     shell:
         "trap '' TERM USR2; python {params.scripts}/train.py {params.folder} --config {input.config} "
         "--inputs {input.corpus} {input.start} --output {output} --attempts {params.attempts} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import TextIO
 
@@ -26,6 +27,10 @@ def claim(file: Path) -> None:
         holder = stream.read().strip() or "another process"
         stream.close()
         raise BlockingIOError(f"another workflow is at work on {file.parent}: {holder}") from None
+    except OSError as error:  # a file system without locks
+        print(
+            f"{file} can't be locked ({error}): see to it that no other workflow works there", file=sys.stderr
+        )
     stream.truncate(0)
     stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     stream.flush()

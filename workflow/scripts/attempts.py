@@ -29,6 +29,11 @@ def ended(file: Path, status: int, reason: str | None, checkpoint: int | None = 
     _append(file, {**event, "checkpoint": checkpoint})
 
 
+def anew(file: Path) -> None:
+    """Note that the run was cleared away: what came before was another one."""
+    _append(file, {"event": "anew", "time": round(time.time(), 1)})
+
+
 def read(file: Path) -> list[dict[str, Any]]:
     """All events; a line that a kill left half written is passed over."""
     events = []

@@ -20,7 +20,7 @@ def prepare(own: Path, shared: Path) -> dict[str, str]:
     shutil.rmtree(own, ignore_errors=True)
     built = shared / _environment()
     if built.is_dir():
-        shutil.copytree(built, own, ignore=shutil.ignore_patterns("lock"))
+        shutil.copytree(built, own, ignore=shutil.ignore_patterns("lock"), dirs_exist_ok=True)
     return {"TORCH_EXTENSIONS_DIR": str(own.absolute())}
 
 

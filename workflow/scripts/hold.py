@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 import attempts
+import psutil
 from lock import Lock
 
 INTERRUPTED = 75
@@ -28,10 +30,14 @@ class Hold:
         lock: the cell's lock file.
         events: file of the attempts.
         checkpoints: run directory whose last checkpoint is noted at the end.
+        asks: the signal that the command is told to stop with; None: the one that came.
     """
 
-    def __init__(self, lock: Path, events: Path, checkpoints: Path | None = None) -> None:
+    def __init__(
+        self, lock: Path, events: Path, checkpoints: Path | None = None, asks: signal.Signals | None = None
+    ) -> None:
         self._lock, self._events, self._checkpoints = Lock(lock), events, checkpoints
+        self._asks = asks
         self._child: subprocess.Popen[bytes] | None = None
         self._taken_away = self._told = False
         self.status, self.reason = 1, ""
@@ -59,26 +65,40 @@ class Hold:
         if self._told:
             self.status, self.reason = INTERRUPTED, "told to stop before it began"
             return self.status
+        if self.lost:
+            return self.status
         self._child = subprocess.Popen(command, env={**os.environ, **(environment or {})})
+        if self._taken_away:
+            self._lost()
         self.status = self._child.wait()
         self._child = None
-        if self._taken_away:
-            self.status, self.reason = LOST, "another writer has taken the cell's lock"
-        elif self.status:
+        if not self.lost and self.status:
             self.reason = f"{' '.join(command[:2])}: " + (
                 f"signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
             )
         return self.status
 
+    @property
+    def lost(self) -> bool:
+        """Whether another writer has taken the lock: nothing may be written any more."""
+        if self._taken_away:
+            self.status, self.reason = LOST, "another writer has taken the cell's lock"
+        return self._taken_away
+
     def _hand_on(self, number: int, frame: FrameType | None) -> None:
         self._told = True
         if self._child is not None:
-            self._child.send_signal(number)
+            self._child.send_signal(self._asks or number)
 
     def _lost(self) -> None:
         self._taken_away = True
-        if self._child is not None:
-            self._child.kill()
+        if self._child is None:
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            top = psutil.Process(self._child.pid)
+            for process in [*top.children(recursive=True), top]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
 
 def _last_checkpoint(folder: Path) -> int | None:

@@ -98,7 +98,8 @@ class Lock:
         try:
             os.link(draft, self._file)
         except FileExistsError:
-            return False
+            # Over a network the first answer may be lost, and the second try finds the first one's link.
+            return draft.stat().st_nlink > 1
         finally:
             draft.unlink()
         return True
@@ -113,6 +114,8 @@ class Lock:
     def _remove(self, holder: dict[str, Any]) -> None:
         """Remove a lock whose holder is gone, and no other that came in its place."""
         aside = self._file.with_name(f".{self._file.name}.{self._token}.gone")
+        if (self._read() or {}).get("token") != holder.get("token"):
+            return
         with contextlib.suppress(FileNotFoundError):
             os.rename(self._file, aside)
             if json.loads(aside.read_text()).get("token") != holder.get("token"):
@@ -136,13 +139,20 @@ class Lock:
         return age > self._silence
 
     def _keep(self, lost: Callable[[], None]) -> None:
+        heard = time.monotonic()
         while not self._over.wait(self._beat):
-            holder = self._read()
-            if holder is None or holder.get("token") != self._token:
-                lost()
-                return
-            with contextlib.suppress(FileNotFoundError):
+            try:
+                holder = json.loads(self._file.read_text())
+                if holder.get("token") != self._token:
+                    lost()
+                    return
                 os.utime(self._file)
+                heard = time.monotonic()
+            except (OSError, json.JSONDecodeError):
+                # A file system that is away for a moment; or the lock was put aside, and is put back.
+                if time.monotonic() - heard > min(self._silence, 3 * self._beat):
+                    lost()
+                    return
 
 
 def describe(holder: dict[str, Any]) -> str:

@@ -22,11 +22,16 @@ def stamp_of(config: Path, inputs: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def is_stamped(folder: Path, stamp: str) -> bool:
+    """Whether the run in ``folder`` was started with this stamp."""
+    file = folder.with_name(folder.name + ".stamp")
+    return file.is_file() and file.read_text().strip() == stamp
+
+
 def prepare(folder: Path, stamp: str) -> bool:
     """Make ``folder`` fit for a run with this stamp; True when an earlier, different run was cleared away."""
     stamp_file = folder.with_name(folder.name + ".stamp")
-    same = stamp_file.is_file() and stamp_file.read_text().strip() == stamp
-    cleared = folder.exists() and not same
+    cleared = folder.exists() and not is_stamped(folder, stamp)
     if cleared:
         shutil.rmtree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+import attempts
 import extensions
 import seal
-from hold import Hold, as_exit_status
-from prepare import prepare, stamp_of
+from hold import LOST, Hold, as_exit_status
+from prepare import is_stamped, prepare, stamp_of
 
 OF_THE_JOB = ("SLURM_JOB_ID", "SLURM_CONF")
 
@@ -54,8 +56,9 @@ def time_limit(environment: Mapping[str, str]) -> dict[str, str]:
     if job is None or "SLURM_JOB_END_TIME" in environment:
         return {}
     try:
-        end = _ask("squeue", "--noheader", "--jobs", job, "--format=%e").strip()
-        return {"SLURM_JOB_END_TIME": str(int(datetime.fromisoformat(end).timestamp()))}
+        times = _ask("squeue", "--noheader", "--jobs", job, "--format=%S|%e").strip().split("|")
+        start, end = (str(int(datetime.fromisoformat(time).timestamp())) for time in times)
+        return {"SLURM_JOB_START_TIME": start, "SLURM_JOB_END_TIME": end}
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}
 
@@ -77,13 +80,26 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="on a node")
     parser.add_argument("command", nargs="+", help="what trains, to which the config is handed")
     arguments = parser.parse_args()
-    folder = arguments.folder
-    with Hold(arguments.attempts.with_suffix(".lock"), arguments.attempts, folder) as hold:
+    status = LOST
+    # Who lost the lock waits for the one who has it now.
+    while status == LOST:
+        status = train(arguments)
+    sys.exit(as_exit_status(status))
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train once as the only writer; the exit status, ``LOST`` if another took over."""
+    folder, output = arguments.folder, arguments.output
+    stamp = stamp_of(arguments.config, arguments.inputs)
+    # srun answers SIGTERM by killing its step; every training takes SIGUSR2 as well.
+    with Hold(arguments.attempts.with_suffix(".lock"), arguments.attempts, folder, signal.SIGUSR2) as hold:
         # Snakemake removed the sentinel before this job began: now it is the other writer's.
-        if hold.waited and arguments.output.is_file():
+        if hold.waited and output.is_file() and is_stamped(folder, stamp):
             hold.status = 0
-            sys.exit(0)
-        if prepare(folder, stamp_of(arguments.config, arguments.inputs)):
+            return 0
+        if prepare(folder, stamp):
+            attempts.anew(arguments.attempts)
+            attempts.began(arguments.attempts)
             print(f"{folder}: started anew, because its config or inputs have changed", flush=True)
         words = [*arguments.command, str(arguments.config)]
         command, environment = spread(words, arguments.nodes, arguments.processes)
@@ -91,16 +107,19 @@ def main() -> None:
         compiled = extensions.prepare(own, arguments.extensions)
         if hold.run(command, {**compiled, **environment, **time_limit(os.environ)}):
             print(f"error: {hold.reason}", file=sys.stderr)
-            sys.exit(as_exit_status(hold.status))
+            return hold.status
         extensions.publish(own, arguments.extensions)
         hold.status = 1
         try:
-            seal.write(seal.run(folder, ()), folder, arguments.output)
+            sealed = seal.run(folder, ())
         except seal.NotReadyError as error:
             hold.reason = str(error)
             print(f"error: {error}", file=sys.stderr)
-            sys.exit(1)
-        hold.status = 0
+            return hold.status
+        if not hold.lost:
+            seal.write(sealed, folder, output)
+            hold.status = 0
+        return hold.status
 
 
 if __name__ == "__main__":

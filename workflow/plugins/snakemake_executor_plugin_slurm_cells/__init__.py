@@ -3,10 +3,10 @@
 A job has succeeded when its outputs are there, whatever Slurm says; one that Slurm forgot is judged by what
 it left. A submission that is refused for a while is tried again. A workflow that was killed finds its jobs
 when it is started anew, and waits for them instead of starting second ones. A run that was interrupted with
-a checkpoint, by its time limit or for another job, is submitted again without counting as a failure. Jobs of
-a rule that are ready together and ask for the same go to Slurm as one array, if the rule is named for it.
+a checkpoint, by its time limit or for another job, is submitted again without counting as a failure.
 """
 
+import hashlib
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
@@ -33,6 +33,8 @@ from snakemake_executor_plugin_slurm_cells.verdicts import (
 common_settings = slurm_plugin.common_settings
 FIRST_DELAY = 5.0
 LONGEST_DELAY = 300.0
+SMALL = 2**20
+"""Bytes below which an input is a sentinel or a config."""
 
 
 @dataclass
@@ -67,29 +69,6 @@ class Executor(slurm_plugin.Executor):
         self._went_on: dict[JobExecutorInterface, int] = {}
         self._unanswered = False
 
-    def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
-        """Submit jobs: those that ask for the same as arrays, where their rule is named for it."""
-        arrays = self.array_jobs
-        alike: dict[tuple[str, str], list[JobExecutorInterface]] = {}
-        rest = []
-        for job in jobs:
-            if not job.is_group() and arrays & {job.rule.name, "all"} and self._alive_before(job) is None:
-                asked = sorted((name, str(value)) for name, value in job.resources.items())
-                alike.setdefault((job.rule.name, str((job.threads, asked))), []).append(job)
-            else:
-                rest.append(job)
-        for same in alike.values():
-            if len(same) > 1:
-                self._submit_array_jobs(same)
-            else:
-                rest += same
-        # An array that waits for all of a rule's jobs would hold back those that are ready.
-        self.array_jobs = set()
-        try:
-            super().run_jobs(rest)
-        finally:
-            self.array_jobs = arrays
-
     def get_account_arg(self, job: JobExecutorInterface) -> Iterator[str]:
         """The account's option; none where the profile says that there is no accounting."""
         if self.workflow.executor_settings.no_account:
@@ -99,32 +78,52 @@ class Executor(slurm_plugin.Executor):
 
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit a job, or wait for the one that an earlier workflow has submitted for it."""
-        before = self._alive_before(job)
+        try:
+            before = self._alive_before(job)
+        except (OSError, ConnectionError) as error:
+            self._report_job_error_threadsafe(SubmittedJobInfo(job), str(error))
+            return
         if before is None:
             super().run_job(job)
             return
         found, log = before
         self.logger.info(f"Job {job.jobid} is Slurm's job {found} already: waiting for it.")
-        self._report_job_submission_threadsafe(
+        self._refused_since.pop(job, None)
+        super()._report_job_submission_threadsafe(
             SubmittedJobInfo(job, external_jobid=found, aux={"slurm_logfile": log})
         )
 
     def _alive_before(self, job: JobExecutorInterface) -> tuple[str, Path] | None:
-        """Number and log of a Slurm job that is alive and was submitted for this job."""
+        """Number and log of a Slurm job that is alive and was submitted to do just this.
+
+        Raises:
+            ConnectionError: Slurm does not say whether it is alive.
+        """
         file = _place(job, "jobs", ".json")
         record = records.read(file) if file else None
-        if record is None:
+        if record is None or not record.get("slurm_job"):
             return None
         words = slurm.queue()
-        said = word_about(record["slurm_job"], words) if words else None
-        if said is None or said.word not in ALIVE:
+        if words is None:
+            raise ConnectionError("Slurm does not say whether an earlier job for this is alive.")
+        said = word_about(record["slurm_job"], words)
+        if said is None or said.name != record.get("name") or said.word not in ALIVE - {"COMPLETING"}:
+            return None
+        if record.get("digest") != _digest(job):
+            self.logger.warning(f"Slurm's job {record['slurm_job']} does what is no longer asked: cancelled.")
+            slurm.cancel(record["slurm_job"])
             return None
         return record["slurm_job"], Path(record.get("log") or "unknown")
 
     def _report_job_submission_threadsafe(self, job_info: SubmittedJobInfo) -> None:
-        self._refused_since.pop(job_info.job, None)
-        if (file := _place(job_info.job, "jobs", ".json")) is not None:
-            records.write(file, str(job_info.external_jobid), str((job_info.aux or {}).get("slurm_logfile")))
+        job = job_info.job
+        self._refused_since.pop(job, None)
+        if (file := _place(job, "jobs", ".json")) is not None:
+            log = str((job_info.aux or {}).get("slurm_logfile"))
+            try:
+                records.write(file, str(job_info.external_jobid), self.run_uuid, log, _digest(job))
+            except OSError as error:
+                self.logger.warning(f"{file} can't be written, so that nobody finds this job again: {error}")
         super()._report_job_submission_threadsafe(job_info)
 
     def _report_job_error_threadsafe(self, job_info: SubmittedJobInfo, msg: str) -> None:
@@ -132,6 +131,7 @@ class Executor(slurm_plugin.Executor):
         job, now = job_info.job, time.monotonic()
         since, times = self._refused_since.get(job, (now, 0))
         if is_permanent(msg) or now - since > self.workflow.executor_settings.submission_patience:
+            self._refused_since.pop(job, None)
             super()._report_job_error_threadsafe(job_info, msg)
             return
         self._refused_since[job] = (since, times + 1)
@@ -165,22 +165,33 @@ class Executor(slurm_plugin.Executor):
                 "Slurm does not answer: waiting." if self._unanswered else "Slurm answers again."
             )
         if queue is None:
+            self._silent_since.clear()
             for info in active_jobs:
                 yield info
             return
         numbers = {str(info.external_jobid) for info in active_jobs}
         accounts = slurm.accounts({job for job in numbers if not settled(word_about(job, queue))})
         for info in active_jobs:
-            judged = self._judge(str(info.external_jobid), queue, accounts)
-            if judged is Verdict.WAIT and self._is_a_ghost(info, queue):
-                slurm.cancel(str(info.external_jobid))
-                judged = Verdict.VANISHED
-            if judged is Verdict.WAIT:
+            try:
+                if self._goes_on(info, queue, accounts):
+                    yield info
+            except OSError as error:
+                self.logger.warning(f"Slurm's job {info.external_jobid} is looked at again later: {error}")
                 yield info
-            elif judged is Verdict.SUCCEEDED or (judged is Verdict.VANISHED and _outputs_are_there(info)):
-                self.report_job_success(info)
-            else:
-                self._ended_badly(info, judged, word_about(str(info.external_jobid), queue))
+
+    def _goes_on(self, info: SubmittedJobInfo, queue: dict[str, Said], accounts: dict[str, Said]) -> bool:
+        """Whether a job is still to be waited for; if not, its end is reported."""
+        judged = self._judge(str(info.external_jobid), queue, accounts)
+        if judged is Verdict.WAIT and self._is_a_ghost(info, queue):
+            slurm.cancel(str(info.external_jobid))
+            judged = Verdict.VANISHED
+        if judged is Verdict.WAIT:
+            return True
+        if judged is Verdict.SUCCEEDED or (judged is Verdict.VANISHED and _outputs_are_there(info)):
+            self.report_job_success(info)
+        else:
+            self._ended_badly(info, judged, word_about(str(info.external_jobid), queue))
+        return False
 
     def _judge(self, job: str, queue: dict[str, Said], accounts: dict[str, Said]) -> Verdict:
         now = time.monotonic()
@@ -198,9 +209,11 @@ class Executor(slurm_plugin.Executor):
         if said is None or said.word not in ("RUNNING", "COMPLETING"):
             self._seen_running.pop(job, None)
             return False
+        seen = self._seen_running.setdefault(job, now)
         heard = records.last_sign(_place(info.job, "attempts", ".jsonl"))
-        since = max(self._seen_running.setdefault(job, now), heard or now)
-        return now - since > self.workflow.executor_settings.patience
+        # Before its first sign a job is loading: it gets three times as long.
+        patience = self.workflow.executor_settings.patience * (1 if heard and heard > seen else 3)
+        return now - max(seen, heard or now) > patience
 
     def _ended_badly(self, info: SubmittedJobInfo, judged: Verdict, said: Said | None) -> None:
         job = str(info.external_jobid)
@@ -215,8 +228,9 @@ class Executor(slurm_plugin.Executor):
             return
         log = str((info.aux or {}).get("slurm_logfile"))
         file = _place(info.job, "jobs", ".json")
-        if file is not None and was_memory(said, _text(log)):
-            records.ran_out_of_memory(file)
+        self._seen_running.pop(job, None)
+        if file is not None:
+            records.ended(file, out_of_memory=was_memory(said, _text(log)))
         what = f"state {said.state}" + (f", {said.reason}" if said.reason else "") if said else "gone"
         self.report_job_error(info, msg=f"Slurm's job {job} ({what}) did not succeed.", aux_logs=[log])
 
@@ -229,7 +243,20 @@ def _text(file: str) -> str:
 
 
 def _outputs_are_there(info: SubmittedJobInfo) -> bool:
-    return all(Path(str(file)).exists() for file in info.job.output)
+    """Whether all outputs are there, and none is older than the job's submission."""
+    file = _place(info.job, "jobs", ".json")
+    since = file.stat().st_mtime if file is not None and file.is_file() else 0.0
+    outputs = [Path(str(output)) for output in info.job.output]
+    return all(output.exists() and output.stat().st_mtime >= since for output in outputs)
+
+
+def _digest(job: Any) -> str:
+    """What a job does, and to what: its rule, its parameters, its sentinels and its config."""
+    digest = hashlib.sha256(f"{job.rule.name} {dict(job.params.items())}".encode())
+    for file in sorted({Path(str(name)) for name in job.input}):
+        if file.is_file() and file.stat().st_size < SMALL:
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _place(job: Any, kind: str, suffix: str) -> Path | None:

@@ -26,16 +26,24 @@ def place(log: str | None, kind: str, suffix: str) -> Path | None:
     return Path(*parts[:at], kind, *parts[at + 1 :]).with_suffix(suffix)
 
 
-def write(file: Path, job: str, log: str) -> None:
-    """Record the Slurm job that was submitted."""
-    submitted = {"slurm_job": job, "submitted": round(time.time()), "log": log}
-    _replace(file, {**(read(file) or {}), **submitted})
+def write(file: Path, job: str, name: str, log: str, digest: str) -> None:
+    """Record the Slurm job that was submitted.
 
-
-def ran_out_of_memory(file: Path) -> None:
-    """Record that the job wanted more memory than it had: the workflow asks for more the next time."""
+    Args:
+        name: of the job in Slurm; its number alone may be another cluster's, or come again.
+        digest: of what the job does, and to what: another one is another job.
+    """
     before = read(file) or {}
-    _replace(file, {**before, "out_of_memory": before.get("out_of_memory", 0) + 1})
+    memory = before.get("out_of_memory", 0) if before.get("digest") == digest else 0
+    submitted = {"slurm_job": job, "name": name, "submitted": round(time.time()), "log": log}
+    _replace(file, {**submitted, "digest": digest, "out_of_memory": memory})
+
+
+def ended(file: Path, *, out_of_memory: bool) -> None:
+    """Record that the job is no more, and whether it wanted more memory than it had."""
+    before = read(file) or {}
+    times = before.get("out_of_memory", 0) + out_of_memory
+    _replace(file, {**before, "slurm_job": None, "out_of_memory": times})
 
 
 def _replace(file: Path, content: dict[str, Any]) -> None:
@@ -51,7 +59,7 @@ def read(file: Path) -> dict[str, Any] | None:
         content = json.loads(file.read_text())
     except (OSError, json.JSONDecodeError):
         return None
-    return content if isinstance(content, dict) and content.get("slurm_job") else None
+    return content if isinstance(content, dict) else None
 
 
 def last_sign(attempts: Path | None) -> float | None:
@@ -73,9 +81,11 @@ def ends(file: Path | None) -> list[dict[str, Any]]:
     events = []
     for line in lines:
         try:
-            events.append(json.loads(line))
+            event = json.loads(line)
         except json.JSONDecodeError:
             continue  # half written by an attempt that was killed
+        # What was done to another config says nothing of this one.
+        events = [] if event.get("event") == "anew" else [*events, event]
     killed = bool(events) and events[-1].get("event") != "end"
     return [] if killed else [event for event in events if event.get("event") == "end"]
 

@@ -14,7 +14,7 @@ TIMEOUT = 60
 def queue() -> dict[str, Said] | None:
     """What the queue knows of this user's jobs, ended ones as long as it remembers them; None: no answer."""
     words = ["squeue", "--noheader", "--array", "--states=all", "--user", getpass.getuser()]
-    answer = _ask([*words, "--format=%i|%T|%r"])
+    answer = _ask([*words, "--format=%i|%T|%j|%r"])
     return None if answer is None else parse(answer)
 
 
@@ -22,7 +22,7 @@ def accounts(jobs: Collection[str]) -> dict[str, Said]:
     """What the accounting database knows of jobs: nothing where none is kept or it does not answer."""
     if not jobs:
         return {}
-    words = ["sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,State,Reason"]
+    words = ["sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,State,JobName,Reason"]
     answer = _ask([*words, "--jobs", ",".join(sorted(jobs))])
     return parse(answer or "")
 

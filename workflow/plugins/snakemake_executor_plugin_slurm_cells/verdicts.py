@@ -25,8 +25,10 @@ RETURNING = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL"}
 HELD = ("launch failed requeued held", "JobHeldAdmin", "job requeued in held state")
 """Reasons of a job that waits for an administrator and for nothing else."""
 PERMANENT = re.compile(
-    r"invalid (account|partition|qos|feature|generic resource|number|node|job)|unrecognized option|"
-    r"access/permission denied|requested node configuration is not available|required (node|partition) not",
+    r"invalid (account|partition|qos|feature|generic resource|number|node|job|time limit)|"
+    r"appears to be invalid|time limit is invalid|memory specification can not be satisfied|"
+    r"not permitted to use|access/permission denied|unrecognized option|"
+    r"requested node configuration is not available|required (node|partition) not",
     re.IGNORECASE,
 )
 """Refusals that waiting does not mend."""
@@ -48,10 +50,11 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Said:
-    """What Slurm says of a job: its state (``CANCELLED by 0`` counts as ``CANCELLED``) and why."""
+    """What Slurm says of a job: its state (``CANCELLED by 0`` counts as ``CANCELLED``), why, and its name."""
 
     state: str
     reason: str = ""
+    name: str = ""
 
     @property
     def word(self) -> str:
@@ -105,13 +108,13 @@ def was_memory(said: Said | None, log: str) -> bool:
 
 
 def parse(lines: str) -> dict[str, Said]:
-    """Job id -> what was said, from lines of ``id|state|reason``; tasks of arrays are ``id_task``."""
+    """Job id -> what was said, from lines of ``id|state|name|reason``; tasks of arrays are ``id_task``."""
     found: dict[str, Said] = {}
     for line in lines.splitlines():
-        job, bar, rest = line.strip().partition("|")
-        if job and bar:
-            state, _, reason = rest.partition("|")
-            found[job] = Said(state.strip(), reason.strip("() "))
+        job, *words = line.strip().split("|", 3)
+        if job and len(words) == 3:
+            state, name, reason = words
+            found[job] = Said(state.strip(), reason.strip("() "), name.strip())
     return found
 
 
