@@ -68,10 +68,12 @@ class Attempt:
 
 
 def read_attempts(file: Path) -> list[Attempt]:
-    """Read the events of a job, earlier attempts first."""
+    """Read the events of a job, earlier attempts first; those at a run that was cleared away are forgotten."""
     attempts: list[Attempt] = []
     for event in read_objects(file)[0]:
-        if event.get("event") == "start":
+        if event.get("event") == "anew":
+            attempts.clear()
+        elif event.get("event") == "start":
             attempts.append(Attempt(number(event.get("time")), word(event.get("host")), _job(event)))
         elif event.get("event") == "end":
             begun = Attempt(None, None, None)
