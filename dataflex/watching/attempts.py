@@ -68,7 +68,7 @@ class Attempt:
 
 
 def read_attempts(file: Path) -> list[Attempt]:
-    """Read the events of a job, earlier attempts first; those at a run that was cleared away are forgotten."""
+    """Read the events of a job, earlier attempts first, without those at a run that was cleared away."""
     attempts: list[Attempt] = []
     for event in read_objects(file)[0]:
         if event.get("event") == "anew":
