@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -48,10 +48,11 @@ def parse(config: dict[str, Any]) -> HostArguments:
         GeneratingArguments,
         RayArguments,
     ]
-    fields = {field.name: field for group in groups for field in dataclasses.fields(group)}
-    unknown_keys(config, list(fields))
+    # The parser rewrites the fields' own types in place, and takes a choice of types down to one.
+    hints = {name: hint for group in groups for name, hint in get_type_hints(group).items()}
+    unknown_keys(config, [field.name for group in groups for field in dataclasses.fields(group)])
     for key, value in config.items():
-        _check_scalar(key, value, fields[key].type)
+        _check_scalar(key, value, hints[key])
     try:
         return HostArguments(*get_train_args(dict(config)))
     except (ValueError, TypeError, ImportError, OSError) as error:
