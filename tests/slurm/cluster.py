@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,13 +159,12 @@ class Cluster:
             raise ClusterError(f"{' '.join(words)}: {done.stderr.strip()}")
         return done.stdout
 
-    def wait_for(self, what: object, otherwise: str) -> None:
+    def wait_for(self, what: Callable[[], bool], otherwise: str) -> None:
         """Wait until ``what()`` is true.
 
         Raises:
             ClusterError: it stays false.
         """
-        assert callable(what)
         deadline = time.monotonic() + PATIENCE
         while not what():
             if time.monotonic() > deadline:

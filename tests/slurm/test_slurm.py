@@ -7,12 +7,12 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from .cluster import Cluster
+from .cluster import Cluster, missing
 from .drill import CHECKPOINTS, FAULTS, REPOSITORY, CellUnderFire, Workflow, later
 
 pytestmark = pytest.mark.slurm
@@ -35,11 +35,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
-def finish(workflow: Workflow, limit: float, between: object = None) -> None:
+def finish(workflow: Workflow, limit: float, between: Callable[[], None] | None = None) -> None:
     deadline = time.monotonic() + limit
     while workflow.running():
         assert time.monotonic() < deadline, workflow.said()[-5000:]
-        if callable(between):
+        if between is not None:
             between()
         time.sleep(0.5)
     assert workflow.status() == 0, workflow.said()[-5000:]
@@ -104,8 +104,6 @@ def test_the_grid_completes_whatever_happens(cluster: Cluster, small_disk: Path,
 
 def test_the_daemons_leave_nothing(tmp_path: Path) -> None:
     """Up and down, twice, in one folder."""
-    from .cluster import missing
-
     if missing():
         pytest.skip("Slurm is not installed")
     made = Cluster(tmp_path)

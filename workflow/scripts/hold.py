@@ -52,9 +52,7 @@ class Hold:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        reason = (
-            self.reason or (str(error).splitlines() or [type(error).__name__])[0] if error else self.reason
-        )
+        reason = self.reason or (f"{type(error).__name__}: {error}".splitlines()[0] if error else "")
         step = _last_checkpoint(self._checkpoints) if self._checkpoints else None
         if not self._taken_away:
             attempts.ended(self._events, self.status, reason or None, step)
