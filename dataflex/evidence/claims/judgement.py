@@ -1,0 +1,55 @@
+"""What the results of a rung say of one claim."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from dataflex.evidence.claims.registry import Claim
+from dataflex.evidence.statistics.estimate import Interval
+
+Verdict = Literal["reproduced", "consistent", "underpowered", "contradicted", "protocol-unknown", "not-run"]
+VERDICTS: tuple[Verdict, ...] = (
+    "reproduced",
+    "consistent",
+    "contradicted",
+    "underpowered",
+    "protocol-unknown",
+    "not-run",
+)
+"""In the order in which they are counted and shown."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with what it rests on.
+
+    Attributes:
+        claim: that was judged.
+        rung: of the results, as ``demo`` or ``paper``.
+        verdict: one of ``VERDICTS``.
+        reason: one sentence for a reader who knows the claim.
+        ours: our number, in the claim's unit; None without results.
+        interval: 95 % confidence interval of ``ours``; None where it can't be known, as with one seed.
+        detectable: smallest effect that the results could have shown with probability .8, in the claim's unit.
+        p_value: of the difference, adjusted for the family (Holm); None where nothing was tested.
+        seeds: that the number rests on.
+        questions: that it rests on; None where it does not rest on questions.
+        results: ids of the results it was computed from.
+    """
+
+    claim: Claim
+    rung: str
+    verdict: Verdict
+    reason: str
+    ours: float | None = None
+    interval: Interval | None = None
+    detectable: float | None = None
+    p_value: float | None = None
+    seeds: tuple[int, ...] = ()
+    questions: int | None = None
+    results: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it in JSON types."""
+        return asdict(self)
