@@ -31,7 +31,7 @@ class Judgement:
         reason: one sentence for a reader who knows the claim.
         ours: our number, in the claim's unit; None without results.
         interval: 95 % confidence interval of ``ours``; None where it can't be known, as with one seed.
-        detectable: smallest effect that the results could have shown with probability .8, in the claim's unit.
+        detectable: smallest effect that would have been seen with probability .8, in the claim's unit.
         p_value: of the difference, adjusted for the family (Holm); None where nothing was tested.
         seeds: that the number rests on.
         questions: that it rests on; None where it does not rest on questions.

@@ -17,8 +17,8 @@ class Claim:
         kind: a cell of a table, a difference of two cells, or an ordering of several.
         statement: in words, one sentence.
         table: of the paper.
-        methods: the paper's names: of a value one, of a difference two (minuend first), of an ordering all, best
-            first.
+        methods: the paper's names: of a value one, of a difference two (minuend first), of an ordering all,
+            best first.
         metric: the paper's name.
         unit: of ``published`` and ``margin``, for example ``points`` or ``byte perplexity``.
         published: the number or difference; None of an ordering.

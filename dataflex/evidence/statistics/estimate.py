@@ -46,7 +46,7 @@ class Estimate:
         return min(1.0, 2 * self._tail(abs(self.value - null) / self.error))
 
     def equivalence(self, low: float, high: float) -> float:
-        """P-value of two one-sided tests that the truth lies between ``low`` and ``high`` (Schuirmann 1987)."""
+        """P-value of two one-sided tests that the truth lies from ``low`` to ``high`` (Schuirmann 1987)."""
         if not self.known:
             return 1.0
         if self.error == 0:
