@@ -59,8 +59,8 @@ study: $(VENV)/installed ## the demo grid with six seeds, to runs/study
 	@$(BIN)/python -m paper_figures show runs/study
 
 review: $(VENV)/installed ## put a study's results forward for review: results/demo and its reference numbers
-	$(BIN)/python workflow/scripts/review.py runs/study/results --target results/demo \
-	  --reference reproductions/reference/demo.csv --source "make study, $$($(BIN)/python -c 'import platform; print(platform.machine(), "CPU")')"
+	$(BIN)/dataflex-cli results add runs/study/results --rung demo --replace --reference reproductions/reference/demo.csv \
+	  --measured-on "make study, $$($(BIN)/python -c 'import platform; print(platform.machine(), "CPU")')"
 	$(BIN)/dataflex-cli check
 
 lint: $(VENV)/installed ## lint, format check and types

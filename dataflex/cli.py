@@ -16,7 +16,9 @@ from dataflex.corpus.commands import app as corpus_app
 from dataflex.engine.interruption import Interruption
 from dataflex.errors import Interrupted, UserError
 from dataflex.evaluation.commands import evaluate, held_out
+from dataflex.evidence.claims.commands import claims
 from dataflex.evidence.commands import check as check_results
+from dataflex.evidence.store.commands import app as results_app
 from dataflex.preflight.commands import preflight
 from dataflex.watching.commands import status
 
@@ -28,9 +30,11 @@ app = typer.Typer(
 )
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(assets_app, name="assets")
+app.add_typer(results_app, name="results")
 app.command()(evaluate)
 app.command("held-out")(held_out)
 app.command("check")(check_results)
+app.command()(claims)
 app.command()(status)
 app.command()(preflight)
 

@@ -19,7 +19,7 @@ ALLOWED = {
     "weighters": {"engine", "signals", "arrays", "errors"},
     "corpus": {"corpus", "arrays", "errors"},
     "evaluation": {"evaluation", "corpus", "errors"},
-    "evidence": {"evidence", "engine", "errors"},
+    "evidence": {"evidence", "engine", "grid", "errors"},
     "grid": {"grid", "errors"},
     "watching": {"watching", "grid", "evidence", "engine", "errors"},
     "assets": {"assets", "grid", "corpus", "errors"},

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from dataflex.errors import UserError
 from dataflex.evidence import shares
 from dataflex.evidence.files import write_table, write_text
-from dataflex.evidence.results import CURVE_COLUMNS, SHARES, Point, read_json, read_lines
+from dataflex.evidence.results import CURVE_COLUMNS, PLAN_LOG, SHARES, Point, read_json, read_lines
 
 
 def curve_of_ledger(lines: list[dict[str, Any]]) -> list[Point]:
@@ -67,7 +70,7 @@ def curve_of_run(folder: Path) -> list[Point]:
 def collect(
     run: Path, output: Path, cell: Mapping[str, Any], corpus: str, start: Mapping[str, Any] | None = None
 ) -> None:
-    """Write ``curve.csv``, ``shares.csv`` and ``run.json`` of a finished run to ``output``.
+    """Write ``curve.csv``, ``shares.csv``, ``run.json`` and the plan log of a finished run to ``output``.
 
     Args:
         run: the run directory.
@@ -77,14 +80,20 @@ def collect(
         start: coordinates of the cell whose model this one started from.
 
     Raises:
-        UserError: the run is not completed, or lacks its manifest or losses.
+        UserError: the run is not completed, or lacks its manifest, config or losses.
     """
     manifest = read_json(run / "manifest.json")
     if manifest.get("status") != "completed":
         raise UserError(f"{run} is not completed: its manifest's status is {manifest.get('status')!r}")
     points = curve_of_run(run)
+    if not (run / "config.yaml").is_file():
+        raise UserError(f"{run} lacks config.yaml, which a run writes when it starts")
     output.mkdir(parents=True, exist_ok=True)
     write_table(output / "curve.csv", CURVE_COLUMNS, points)
     shares.write(shares.of_run(run), output / SHARES)
-    content = {"cell": dict(cell), "start": start, "corpus": corpus, "manifest": manifest}
+    if (run / PLAN_LOG).is_file() and (run / PLAN_LOG).stat().st_size:
+        shutil.copyfile(run / PLAN_LOG, output / PLAN_LOG)
+    # Its hash stands in the manifest: what was asked for can be compared with what a grid says today.
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    content = {"cell": dict(cell), "start": start, "corpus": corpus, "config": config, "manifest": manifest}
     write_text(output / "run.json", json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")

@@ -11,12 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from dataflex.errors import UserError
-from dataflex.evidence import checking, consistency, digests, reference
+from dataflex.evidence import checking, digests, reference
 from dataflex.evidence.results import CellResult, read_results
+from dataflex.evidence.store import admission, asked
+from dataflex.evidence.store.find import rungs
 
-COMMITTED = Path("results")
-TIMINGS = "efficiency"
-"""Folder in ``results/`` that no run can be expected to repeat: seconds on one machine."""
 REFERENCES = Path("reproductions/reference")
 LOG_WIDTH = 140
 """Columns where the output goes to a file: eighty would fold the table's cells."""
@@ -58,15 +57,8 @@ def check(
 
 def _check_committed(reference_file: Path | None, all_rows: bool) -> bool:
     """Check every rung below ``results/`` against its own reference file; True if anything failed."""
-    if not COMMITTED.is_dir():
-        raise UserError(
-            "there is no folder results/ here: run this at the root of the repository, or name a folder"
-        )
-    rungs = sorted(entry for entry in COMMITTED.iterdir() if entry.is_dir() and entry.name != TIMINGS)
-    if not rungs:
-        raise UserError("results/ holds no reviewed results yet")
     failed = False
-    for rung in rungs:
+    for rung in rungs():
         file = reference_file or REFERENCES / f"{rung.name}.csv"
         failed |= _check_folder(rung, file, reviewed=True, all_rows=all_rows)
     return failed
@@ -83,9 +75,8 @@ def _check_folder(folder: Path, reference_file: Path, *, reviewed: bool, all_row
     troubles = (
         [f"{name}: differs from its recorded digest" for name in digests.changed(folder)] if reviewed else []
     )
-    for result in results:
-        place = f"{result.folder.parent.name}/{result.folder.name}"
-        troubles += [f"{place}: {sentence}" for sentence in consistency.contradictions(result)]
+    for result, sentence in admission.troubles(results, asked.of_rung(folder.name) if reviewed else None):
+        troubles.append(f"{result.folder.parent.name}/{result.folder.name}: {sentence}")
     comparisons = checking.compare(results, references)
     _show(console, comparisons, all_rows)
     for trouble in troubles:

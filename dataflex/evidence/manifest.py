@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from dataflex.engine.decision import Decision
-from dataflex.engine.facts import Facts
 from dataflex.engine.proportions import LEARNED
-from dataflex.engine.schedule import Kind
+
+if TYPE_CHECKING:  # what only reads manifests needs no torch
+    from dataflex.engine.decision import Decision
+    from dataflex.engine.facts import Facts
+    from dataflex.engine.schedule import Kind
 
 SCHEMA = 1
 PACKAGES = (

@@ -24,6 +24,7 @@ MIXTURE = "mixture.json"
 HELD_OUT = "held_out.csv"
 SHARES = "shares.csv"
 BY_STEP = "by_step.csv"
+PLAN_LOG = "plan_log.jsonl"
 OF_EVERY_RUN = ("curve.csv", SHARES, "run.json")
 FILES: Mapping[Kind, tuple[str, ...]] = {
     "model": ("metrics.json", "questions.jsonl", "documents.jsonl", *OF_EVERY_RUN),
@@ -31,7 +32,11 @@ FILES: Mapping[Kind, tuple[str, ...]] = {
     "mixture": (MIXTURE, HELD_OUT, *OF_EVERY_RUN),
 }
 """Files of a cell by what it is about; the first one is its summary."""
-OPTIONAL: Mapping[Kind, tuple[str, ...]] = {"model": (BY_STEP,), "selection": (), "mixture": ()}
+OPTIONAL: Mapping[Kind, tuple[str, ...]] = {
+    "model": (BY_STEP, PLAN_LOG),
+    "selection": (PLAN_LOG,),
+    "mixture": (PLAN_LOG,),
+}
 """Files that it may have besides."""
 CURVE_COLUMNS = ("step", "tokens", "loss")
 Point = tuple[int, int | None, float]

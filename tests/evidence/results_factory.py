@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -11,25 +12,50 @@ SUBJECTS = ("anatomy", "philosophy")
 DOMAINS = ("code", "prose")
 
 
+def run_json(cell, start, corpus, **settings) -> str:
+    """The account of a completed run, with the hash of its settings."""
+    config = {"seed": cell["seed"], "experiment": cell["experiment"], "method": cell["method"],
+              "model_name_or_path": f"runs/models/{cell['model']}", "dataset": ",".join(DOMAINS),
+              "learning_rate": 0.004, "output_dir": "runs/anywhere", **settings}  # fmt: skip
+    decided = {key: value for key, value in config.items() if key != "output_dir"} | {"decided": {}}
+    manifest = {
+        "schema": 1,
+        "status": "completed",
+        "config_hash": hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest(),
+        "decisions": {},
+        "seed": cell["seed"],
+        "data": {},
+        "versions": {"python": "3.11"},
+        "commit": None,
+        "hardware": {"machine": "x86_64"},
+        "stretches": [{"started": "2026-11-22T10:25:21+00:00", "from_step": 0, "wall_seconds": 1.5}],
+        "wall_seconds": 1.5,
+    }
+    return json.dumps(
+        {"cell": cell, "start": start, "corpus": corpus, "config": config, "manifest": manifest}
+    )
+
+
 def write_cell(root: Path, experiment="mixture", method="natural", seed=1, *, model="tiny", scale="harvest",
                shift=0.0, shares=None, corpus="c0", start=None, questions=40) -> Path:  # fmt: skip
     """One cell below ``root``; ``shift`` moves the documents' log-likelihoods, so that methods can differ.
 
     ``shares``: of the tokens of every stretch, by domain; None: the run mixed nothing.
     """
-    rng = random.Random(f"{experiment}{method}{seed}")
+    # Questions and documents are the same for all, what a model makes of them is not.
+    given, rng = random.Random("given"), random.Random(f"{experiment}{method}{seed}")
     folder = root / experiment / f"{method}.{model}.{scale}.seed{seed}"
     folder.mkdir(parents=True)
     asked = []
     for number in range(questions):
-        logliks = [round(rng.gauss(-4, 1), 6) for _ in range(4)]
-        gold, choice = rng.randrange(4), logliks.index(max(logliks))
+        logliks = [round(min(-0.01, rng.gauss(-4, 1)), 6) for _ in range(4)]
+        gold, choice = given.randrange(4), logliks.index(max(logliks))
         asked.append({"id": f"q{number}", "subject": SUBJECTS[number % 2], "gold": gold, "choice": choice,
                       "correct": choice == gold, "logliks": logliks})  # fmt: skip
     read = []
     for domain in DOMAINS:
         for number in range(5):
-            tokens = rng.randrange(50, 90)
+            tokens = given.randrange(50, 90)
             loglik = round(-tokens * (2 + shift + rng.random() / 50), 6)
             read.append({"id": f"{domain}{number}", "domain": domain, "loglik": loglik,
                          "tokens": tokens, "words": tokens // 2, "bytes": tokens * 4})  # fmt: skip
@@ -75,12 +101,10 @@ def write_cell(root: Path, experiment="mixture", method="natural", seed=1, *, mo
     (folder / "documents.jsonl").write_text("".join(json.dumps(row) + "\n" for row in read))
     lines = [f"{step},{step * 100},{4 - step / 20 + shift + rng.random() / 10}" for step in range(5, 45, 5)]
     (folder / "curve.csv").write_text("step,tokens,loss\n" + "\n".join(lines) + "\n")
-    given = [f"{step},{name},{round(100 * share)},{100 * share!r},"
+    stretches = [f"{step},{name},{round(100 * share)},{100 * share!r},"
              for step in (20, 40) for name, share in (shares or {}).items()]  # fmt: skip
-    (folder / "shares.csv").write_text("\n".join(["step,domain,tokens,asked,weight", *given]) + "\n")
-    (folder / "run.json").write_text(
-        json.dumps({"cell": cell, "start": start, "corpus": corpus, "manifest": {"status": "completed"}})
-    )
+    (folder / "shares.csv").write_text("\n".join(["step,domain,tokens,asked,weight", *stretches]) + "\n")
+    (folder / "run.json").write_text(run_json(cell, start, corpus))
     return folder
 
 
@@ -146,11 +170,9 @@ def write_picks(root: Path, method="less", seed=1, precision=0.9, *, n=20, targe
     cell = {"experiment": "planted", "method": method, "model": "tiny", "scale": "pool", "seed": seed}
     (folder / "selection.json").write_text(json.dumps(summary))
     (folder / "picks.csv").write_text("step,id,planted\n" + "".join(f"9,{row},{truth[row]}\n" for row in ids))
-    (folder / "curve.csv").write_text("step,tokens,loss\n5,50,2.0\n")
+    (folder / "curve.csv").write_text(f"step,tokens,loss\n5,50,{2 + rng.random()}\n")
     (folder / "shares.csv").write_text("step,domain,tokens,asked,weight\n")
-    (folder / "run.json").write_text(
-        json.dumps({"cell": cell, "start": start, "corpus": corpus, "manifest": {"status": "completed"}})
-    )
+    (folder / "run.json").write_text(run_json(cell, start, corpus))
     return folder
 
 
@@ -165,6 +187,7 @@ def write_mixture(root: Path, method="natural", seed=1, *, excess=0.2, shares=(0
     Every document of a domain has the entropy and ``excess`` as its mean loss; 20 rows are trained a stretch.
     ``weights``: a list of loss weights by domain, one a stretch.
     """
+    rng = random.Random(f"{method}{seed}")
     folder = root / "planted_mixture" / f"{method}.{model}.chains.seed{seed}"
     folder.mkdir(parents=True)
     names = list(CHAINS)
@@ -216,8 +239,6 @@ def write_mixture(root: Path, method="natural", seed=1, *, excess=0.2, shares=(0
     (folder / "mixture.json").write_text(json.dumps(summary))
     (folder / "held_out.csv").write_text("\n".join(held_out) + "\n")
     (folder / "shares.csv").write_text("\n".join(ledger) + "\n")
-    (folder / "curve.csv").write_text("step,tokens,loss\n20,200,2.0\n")
-    (folder / "run.json").write_text(
-        json.dumps({"cell": cell, "start": None, "corpus": corpus, "manifest": {"status": "completed"}})
-    )
+    (folder / "curve.csv").write_text(f"step,tokens,loss\n20,200,{2 + rng.random()}\n")
+    (folder / "run.json").write_text(run_json(cell, None, corpus))
     return folder

@@ -12,6 +12,7 @@ from dataflex.errors import UserError
 from dataflex.evidence import by_step
 from dataflex.evidence.consistency import contradictions
 from dataflex.evidence.results import read_results
+from dataflex.evidence.store.admission import add
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -122,8 +123,7 @@ def test_reviewed_results_keep_the_curve(tmp_path):
     write_steps(folder, [0.25, 0.5])
     write_cell(tmp_path / "study", "mixture", "natural")
     target = tmp_path / "reviewed"
-    script = [sys.executable, ROOT / "workflow/scripts/review.py", tmp_path / "study", "--target", target]
-    subprocess.run(script, check=True, env={"PYTHONPATH": str(ROOT)})
+    add(tmp_path / "study", target)
     kept = target / "selection" / folder.name / "by_step.csv"
     assert kept.read_bytes() == (folder / "by_step.csv").read_bytes()
     assert f"selection/{folder.name}/by_step.csv" in (target / "SHA256SUMS").read_text()

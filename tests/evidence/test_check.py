@@ -3,7 +3,6 @@ import shutil
 import pytest
 import typer
 from results_factory import edit_json, write_cell, write_picks, write_study
-from review import review
 from typer.testing import CliRunner
 
 from dataflex.errors import UserError
@@ -11,8 +10,13 @@ from dataflex.evidence import digests, reference
 from dataflex.evidence.checking import compare
 from dataflex.evidence.commands import check
 from dataflex.evidence.results import read_results
+from dataflex.evidence.store.admission import add
 
 runner = CliRunner()
+
+
+def review(study, target, reference_file=None):
+    return len(add(study, target, replace=True, reference_file=reference_file, measured_on="test"))
 
 
 def run(*arguments):
@@ -30,7 +34,7 @@ def run(*arguments):
 def repository(tmp_path, monkeypatch):
     """A repository with reviewed results of three seeds and their reference numbers."""
     study = write_study(tmp_path / "study")
-    review(study, tmp_path / "results/demo", tmp_path / "reproductions/reference/demo.csv", "test")
+    review(study, tmp_path / "results/demo", tmp_path / "reproductions/reference/demo.csv")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -137,7 +141,7 @@ def test_one_seed_a_cell_is_checked_without_reference_numbers(repository):
     study = repository / "more"
     for method in ("full", "random"):
         write_cell(study, "selection", method, 1)
-    assert review(study, repository / "results/laptop", None, "") == 2
+    assert review(study, repository / "results/laptop") == 2
     assert run()[0] == 0
     altered = cell(repository / "results/laptop", "selection/full.tiny.harvest.seed1") / "metrics.json"
     edit_json(altered, lambda metrics: metrics["mmlu"].update(acc=0.9))
@@ -147,7 +151,7 @@ def test_one_seed_a_cell_is_checked_without_reference_numbers(repository):
 
 def test_seeds_without_reference_numbers_are_not_passed_over(repository):
     study = write_study(repository / "again")
-    review(study, repository / "results/laptop", None, "")
+    review(study, repository / "results/laptop")
     code, output = run()
     assert code == 2
     assert "laptop.csv" in output
@@ -207,9 +211,7 @@ def with_picks(tmp_path, monkeypatch):
     for seed in range(1, 7):
         write_picks(tmp_path / "study", "less", seed, 1.0)
         write_picks(tmp_path / "study", "random", seed, 0.4 + seed / 20)
-    review(
-        tmp_path / "study", tmp_path / "results/demo", tmp_path / "reproductions/reference/demo.csv", "test"
-    )
+    review(tmp_path / "study", tmp_path / "results/demo", tmp_path / "reproductions/reference/demo.csv")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

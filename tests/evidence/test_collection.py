@@ -36,6 +36,7 @@ def run_folder(tmp_path, status="completed", ledger=True):
     run = tmp_path / "run"
     run.mkdir()
     (run / "manifest.json").write_text(json.dumps({"status": status, "seed": 1}))
+    (run / "config.yaml").write_text("learning_rate: 0.004\n")
     if ledger:
         (run / "ledger.jsonl").write_text(json.dumps(line(5, "a", 2.0, 30)) + "\n")
     else:
@@ -51,6 +52,8 @@ def test_collect_writes_curve_and_identity(tmp_path):
     assert (tmp_path / "out/shares.csv").read_text() == "step,domain,tokens,asked,weight\n"
     assert content["corpus"] == "abc"
     assert content["manifest"]["seed"] == 1
+    assert content["config"] == {"learning_rate": 0.004}
+    assert not (tmp_path / "out/plan_log.jsonl").exists()
 
 
 def test_a_static_run_has_its_curve_from_the_trainer(tmp_path):
@@ -62,3 +65,17 @@ def test_an_unfinished_run_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(UserError, match="not completed"):
         collect(run_folder(tmp_path, status="running"), tmp_path / "out", CELL, "abc")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_decided_is_kept(tmp_path):
+    run = run_folder(tmp_path)
+    (run / "plan_log.jsonl").write_text('{"step": 0, "decision": "mix"}\n')
+    collect(run, tmp_path / "out", CELL, "abc")
+    assert (tmp_path / "out/plan_log.jsonl").read_text() == '{"step": 0, "decision": "mix"}\n'
+
+
+def test_a_run_without_its_config_is_refused(tmp_path):
+    run = run_folder(tmp_path)
+    (run / "config.yaml").unlink()
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        collect(run, tmp_path / "out", CELL, "abc")

@@ -1,0 +1,51 @@
+"""Where a rung of results keeps what the paper's names mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dataflex.evidence.results import CellResult
+
+ANY = "*"
+
+
+@dataclass(frozen=True)
+class Places:
+    """One table of the paper, on one rung.
+
+    Attributes:
+        models: of the rung, by the paper's name; ``*`` stands for every other one.
+        scales: likewise.
+        methods: ``experiment/method`` of the rung, by the paper's name.
+        domains: of the rung, by the paper's metric; empty where metrics have none.
+    """
+
+    models: Mapping[str, str]
+    scales: Mapping[str, str]
+    methods: Mapping[str, str]
+    domains: Mapping[str, str]
+
+    def runs(self, results: Sequence[CellResult], model: str, scale: str, method: str) -> list[CellResult]:
+        """The seeds of a method; none if it was not run or the rung does not have it."""
+        place = self.methods.get(method)
+        key = (self.models.get(model, self.models.get(ANY)), self.scales.get(scale, self.scales.get(ANY)))
+        if place is None or None in key:
+            return []
+        experiment, _, name = place.partition("/")
+        return [result for result in results if result.key == (experiment, name, *key)]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A scale at which the claims are tested.
+
+    Attributes:
+        name: of its folder in ``results/``.
+        same: whether models and data are the paper's, so that sizes can be compared and not only signs.
+        tables: where it keeps what.
+    """
+
+    name: str
+    same: bool
+    tables: Mapping[str, Places]

@@ -1,0 +1,99 @@
+"""Finding results in the store, by id or by what they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataflex.errors import UserError
+from dataflex.evidence.results import CellResult, read_results
+from dataflex.evidence.store.identity import result_id, short
+
+STORE = Path("results")
+TIMINGS = "efficiency"
+"""Folder in the store that holds seconds on one machine and no cells."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A result in the store.
+
+    Attributes:
+        rung: its folder there.
+        result: the cell.
+        id: see ``identity.result_id``.
+    """
+
+    rung: str
+    result: CellResult
+    id: str
+
+    @property
+    def name(self) -> str:
+        """Rung, experiment and cell."""
+        return f"{self.rung}/{self.result.folder.parent.name}/{self.result.folder.name}"
+
+
+def rungs(store: Path = STORE) -> list[Path]:
+    """The folders of the rungs.
+
+    Raises:
+        UserError: there is no store here, or it is empty.
+    """
+    if not store.is_dir():
+        raise UserError(f"there is no folder {store}/ here: run this at the root of the repository")
+    found = sorted(entry for entry in store.iterdir() if entry.is_dir() and entry.name != TIMINGS)
+    if not found:
+        raise UserError(f"{store}/ holds no reviewed results yet")
+    return found
+
+
+def entries(store: Path = STORE, rung: str | None = None) -> Iterator[Entry]:
+    """The results of the store, or of one rung.
+
+    Raises:
+        UserError: there is no such rung.
+    """
+    folders = [folder for folder in rungs(store) if rung in (None, folder.name)]
+    if not folders:
+        known = ", ".join(folder.name for folder in rungs(store))
+        raise UserError(f"{store}/ has no rung {rung!r}: it has {known}")
+    for folder in folders:
+        for result in read_results(folder):
+            yield Entry(folder.name, result, result_id(result))
+
+
+def find(words: str, store: Path = STORE) -> list[Entry]:
+    """The results that some words mean.
+
+    Args:
+        words: the beginning of an id; or ``rung/experiment/cell``, where a cell without its end
+            (``natural`` or ``natural.tiny``) means all of its seeds.
+        store: its folder.
+
+    Raises:
+        UserError: they mean nothing, or the beginning of an id means several.
+    """
+    parts = words.strip("/").split("/")
+    if len(parts) == 3:
+        rung, experiment, cell = parts
+        found = [
+            entry
+            for entry in entries(store, rung)
+            if entry.result.key[0] == experiment
+            and (entry.result.folder.name == cell or entry.result.folder.name.startswith(f"{cell}."))
+        ]
+    elif len(parts) == 1:
+        found = [entry for entry in entries(store) if entry.id.startswith(words.lower())]
+        if len(found) > 1:
+            names = ", ".join(f"{short(entry.id)} ({entry.name})" for entry in found[:3])
+            raise UserError(f"{words!r} is the beginning of {len(found)} ids: {names}, ...")
+    else:
+        found = []
+    if not found:
+        raise UserError(
+            f"no result is called {words!r}: name an id (dataflex-cli results list) or rung/experiment/cell, "
+            "for example demo/mixture/odm"
+        )
+    return found

@@ -1,0 +1,108 @@
+"""The register of the repository itself: what is claimed, and that nothing was filled in."""
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dataflex import grid as grids
+from dataflex.errors import UserError
+from dataflex.evidence.claims.published import read
+from dataflex.evidence.claims.registry import load
+
+PAPER = Path("reproductions/reference/paper.csv")
+
+
+@pytest.fixture(scope="module")
+def register():
+    return load()
+
+
+def test_every_published_number_is_claimed_or_an_input(register):
+    published = read(PAPER)
+    valued = {claim.cells[0].place for claim in register.claims if claim.kind == "value"}
+    assert {place[3] for place in published.keys() - valued} == {"natural/default"}
+
+
+def test_every_method_beside_a_baseline_is_a_difference(register):
+    differences = [claim for claim in register.claims if claim.kind == "difference"]
+    # Mixtures: 2 scales x 2 methods x (MMLU and 8 perplexities). Selection: 2 models x (8 against full data,
+    # 7 against random).
+    assert len(differences) == 36 + 30
+    for claim in differences:
+        one, other = claim.cells
+        if claim.gauge == "perplexity":
+            assert claim.published == pytest.approx(math.log(one.value / other.value, 2))
+        elif claim.table == "data_selection":
+            assert claim.published == pytest.approx(100 * (one.value - other.value))
+        else:
+            assert claim.published == pytest.approx(one.value - other.value)
+
+
+def test_orderings_are_those_of_the_published_numbers(register):
+    for claim in register.claims:
+        if claim.kind == "ordering":
+            values = [cell.value for cell in claim.cells]
+            assert values == sorted(values, reverse=claim.higher_is_better)
+            assert all((effect > 0) == claim.higher_is_better for effect in claim.effects)
+
+
+def test_no_number_was_filled_in():
+    with PAPER.open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            assert row["questions"] == ""  # no source states how many
+            assert row["source"]
+
+
+def test_rungs_name_cells_of_their_grids(register):
+    for rung in register.rungs.values():
+        grid = grids.load(f"reproductions/{rung.name}.yaml")
+        keys = {(c.experiment, c.method, c.model, c.scale) for c in grids.cells(grid, seeds=None)}
+        for places in rung.tables.values():
+            for place in places.methods.values():
+                for model in places.models.values():
+                    for scale in places.scales.values():
+                        assert (*place.split("/"), model, scale) in keys
+
+
+def broken(tmp_path, change):
+    content = yaml.safe_load(Path("reproductions/claims.yaml").read_text())
+    change(content)
+    file = tmp_path / "claims.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["orderings"][0]["methods"].append("Nobody"), "without a published number"),
+        (lambda c: c["orderings"].append(c["orderings"][0]), "twice"),
+        (lambda c: c.pop("rungs"), "rungs"),
+        (lambda c: c.update(schema=2), "schema 2"),
+        (lambda c: c["tables"]["data_mixture"]["metrics"].pop("MMLU"), "MMLU"),
+    ],
+)
+def test_a_malformed_register_is_refused(tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        load(broken(tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("value", "nan"), ("value", ""), ("source", ""), ("confidence", "sure"), ("protocol", "x")],
+)
+def test_a_malformed_number_is_refused(tmp_path, column, value):
+    (tmp_path / "protocols.yaml").write_text(PAPER.with_name("protocols.yaml").read_text())
+    with PAPER.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))[:2]
+    rows[1][column] = value
+    file = tmp_path / "paper.csv"
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(UserError, match="line 3"):
+        read(file)

@@ -1,0 +1,142 @@
+"""The store: what is admitted, found and compared."""
+
+import json
+import shutil
+
+import pytest
+from results_factory import edit_json, write_cell, write_mixture, write_picks, write_study
+from typer.testing import CliRunner
+
+from dataflex.errors import UserError
+from dataflex.evidence.results import read_results
+from dataflex.evidence.statistics import seeds
+from dataflex.evidence.store.admission import add
+from dataflex.evidence.store.commands import app
+from dataflex.evidence.store.comparing import compare
+from dataflex.evidence.store.find import find
+from dataflex.evidence.store.identity import result_id
+from dataflex.evidence.store.schema import misfits
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    add(write_study(tmp_path / "study"), tmp_path / "results/demo")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if isinstance(result.exception, UserError):
+        return 2, str(result.exception)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def test_a_cell_is_added_once_and_never_altered(repository):
+    new = write_cell(repository / "more", "mixture", "odm", 1)
+    assert [result.folder for result in add(repository / "more", repository / "results/demo")] == [new]
+    assert add(repository / "more", repository / "results/demo") == []
+    shutil.rmtree(new)
+    write_cell(repository / "more", "mixture", "odm", 1, shift=0.2)
+    with pytest.raises(UserError, match="another result of the same cell"):
+        add(repository / "more", repository / "results/demo")
+
+
+def test_reference_numbers_and_their_source_belong_together(repository):
+    assert run("add", "study", "--rung", "demo", "--reference", "x.csv")[0] == 2
+    code, _ = run(
+        "add", "study", "--rung", "demo", "--replace", "--reference", "x.csv", "--measured-on", "here"
+    )
+    assert code == 0
+    assert (repository / "x.csv").read_text().count("here") > 10
+
+
+def test_a_result_is_found_by_its_id_and_by_its_place(repository):
+    folder = repository / "results/demo/mixture/natural.tiny.harvest.seed2"
+    (one,) = find("demo/mixture/natural.tiny.harvest.seed2")
+    assert one.result.folder.resolve() == folder
+    assert find(one.id[:10])[0].id == one.id == result_id(one.result)
+    assert [entry.result.seed for entry in find("demo/mixture/natural")] == [1, 2, 3]
+    with pytest.raises(UserError, match="no result is called"):
+        find("demo/mixture/nobody")
+    with pytest.raises(UserError, match="no rung"):
+        find("paper/mixture/natural")
+    with pytest.raises(UserError, match="is the beginning of 21 ids"):
+        find("")
+
+
+def test_the_commands(repository):
+    code, output = run("list", "demo", "--json")
+    listed = json.loads(output)
+    assert (code, len(listed)) == (0, 21)
+    code, output = run("show", listed[0]["id"][:12])
+    assert code == 0
+    assert listed[0]["id"] in output
+    code, output = run("compare", "demo/mixture/uniform", "demo/mixture/natural", "--json")
+    assert code == 0
+    assert {row["metric"] for row in json.loads(output)} >= {"mmlu.acc", "bits_per_byte.all"}
+    assert run("list")[0] == run("show", "demo/mixture/natural")[0] == 0
+    assert run("compare", "demo/mixture/uniform", "demo/mixture/natural")[0] == 0
+
+
+def test_a_comparison_is_paired_by_seed(repository):
+    results = read_results(repository / "results/demo")
+    ones, others = ([r for r in results if r.key[1] == name] for name in ("uniform", "natural"))
+    (row,) = (row for row in compare(ones, others) if row.metric == "bits_per_byte.all")
+    expected = [
+        a.numbers()["bits_per_byte.all"] - b.numbers()["bits_per_byte.all"]
+        for a, b in zip(ones, others, strict=True)
+    ]
+    assert row.difference == seeds.of_mean(expected)
+    assert row.p_value >= row.difference.p_value()
+
+
+def test_what_was_measured_otherwise_is_not_ranked(repository):
+    for seed in (1, 2, 3):
+        metrics = repository / f"results/demo/mixture/uniform.tiny.harvest.seed{seed}/metrics.json"
+        edit_json(metrics, lambda m: m.update(protocol={"mmlu": {"shots": 5}}, protocol_hash="1" * 64))
+    code, output = run("compare", "demo/mixture/uniform", "demo/mixture/natural")
+    assert code == 1
+    assert "mmlu" in output
+    assert "shots" in output
+    assert "interval" not in output
+    with pytest.raises(UserError, match="not measured in the same way"):
+        compare(*([e.result for e in find(f"demo/mixture/{name}")] for name in ("uniform", "natural")))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "place"),
+    [
+        ("run.json", lambda c: c["manifest"].pop("config_hash"), "config_hash"),
+        ("run.json", lambda c: c.update(extra=1), "extra"),
+        ("run.json", lambda c: c["cell"].update(seed="1"), "cell/seed"),
+        ("metrics.json", lambda c: c["mmlu"].update(acc=1.5), "mmlu/acc"),
+        ("metrics.json", lambda c: c.pop("protocol_hash"), "protocol_hash"),
+    ],
+)
+def test_a_file_of_another_form_is_told(tmp_path, file, change, place):
+    folder = write_cell(tmp_path)
+    (result,) = read_results(tmp_path)
+    assert list(misfits(result)) == []
+    edit_json(folder / file, change)
+    (sentence,) = misfits(result)
+    assert sentence.startswith(file)
+    assert place in sentence
+
+
+def test_a_line_of_another_form_is_told(tmp_path):
+    folder = write_cell(tmp_path)
+    with (folder / "questions.jsonl").open("a") as stream:
+        stream.write('{"id": "q99"}\n')
+    (sentence,) = misfits(read_results(tmp_path)[0])
+    assert sentence.startswith("questions.jsonl, 40: ")
+
+
+def test_every_kind_of_cell_has_its_form(tmp_path):
+    write_cell(tmp_path)
+    write_picks(tmp_path)
+    write_mixture(tmp_path, weights=None)
+    assert {result.kind for result in read_results(tmp_path)} == {"model", "selection", "mixture"}
+    for result in read_results(tmp_path):
+        assert list(misfits(result)) == []
