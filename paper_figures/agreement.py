@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from dataflex.evidence.differences import Difference, paired
-from dataflex.evidence.results import CellResult
+from dataflex.evidence.results import CellResult, by_seed
+from dataflex.evidence.statistics.estimate import Estimate
+from dataflex.evidence.statistics.seeds import paired
 from paper_figures.layout import label
 from paper_figures.mixture import baseline, shown
 from paper_figures.models import groups_of, seeds_note, title
@@ -52,7 +53,7 @@ def agreement(results: Sequence[CellResult]) -> Table | None:
                 continue
             for metric, (name, unit, digits, factor) in METRICS.items():
                 told = [_change(scale, theirs, metric) for scale in SCALES]
-                ours = paired(methods[method], methods[base], name)
+                ours = paired(by_seed(methods[method], name), by_seed(methods[base], name))
                 rows.append(
                     [
                         f"{title(label(method), group, len(groups))}: {unit}",
@@ -64,7 +65,7 @@ def agreement(results: Sequence[CellResult]) -> Table | None:
                 data += [
                     ["paper", method, scale, metric, repr(v)] for scale, v in zip(SCALES, told, strict=True)
                 ]
-                data.append(["ours", method, ", ".join(group), name, repr(ours.mean)])
+                data.append(["ours", method, ", ".join(group), name, repr(ours.value)])
     if not rows:
         return None
     return Table(
@@ -87,7 +88,7 @@ def _change(scale: str, method: str, metric: str) -> float:
     return published()[scale, method, metric] - published()[scale, "Baseline", metric]
 
 
-def verdict(told: Sequence[float], ours: Difference) -> str:
+def verdict(told: Sequence[float], ours: Estimate) -> str:
     """What our difference says about the paper's: agrees, differs, open, or the paper differs."""
     signs = {int(value > 0) - int(value < 0) for value in told}
     if len(signs) > 1:

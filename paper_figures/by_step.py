@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from dataflex.evidence import by_step
 from dataflex.evidence.results import BY_STEP, CellResult
-from dataflex.evidence.tolerance import mean
+from dataflex.evidence.statistics.seeds import mean
 from paper_figures.layout import EXPERIMENTS, METHODS, label, ordered
 from paper_figures.style import COLOURS, DASHES, STYLE
 

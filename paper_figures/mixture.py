@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dataflex.evidence.differences import Difference, paired
-from dataflex.evidence.intervals import LEVEL
-from dataflex.evidence.results import CellResult
+from dataflex.evidence.results import CellResult, by_seed
+from dataflex.evidence.statistics.estimate import LEVEL, Estimate
+from dataflex.evidence.statistics.seeds import paired
 from paper_figures.layout import METHODS, label, ordered
 from paper_figures.models import (
     DATA_HEADER,
@@ -89,16 +89,17 @@ def _levels(runs: Sequence[CellResult], domains: Sequence[str]) -> list[str]:
 
 def _changes(runs: Sequence[CellResult], base: Sequence[CellResult], domains: Sequence[str]) -> list[str]:
     metrics = ["mmlu.acc", "mmlu.answer_nll", *(f"bits_per_byte.{domain}" for domain in domains)]
-    found = [paired(runs, base, metric) for metric in metrics]
+    found = [paired(by_seed(runs, metric), by_seed(base, metric)) for metric in metrics]
     return [shown(found[0], 1, 100), *(shown(difference, 3) for difference in found[1:])]
 
 
-def shown(difference: Difference, digits: int, factor: float = 1.0) -> str:
+def shown(difference: Estimate, digits: int, factor: float = 1.0) -> str:
     """A difference with its sign and, over several seeds, its interval."""
-    text = f"{difference.mean * factor:+.{digits}f}"
-    if difference.interval is None:
+    text = f"{difference.value * factor:+.{digits}f}"
+    interval = difference.interval()
+    if interval is None:
         return text
-    low, high = (f"{end * factor:+.{digits}f}" for end in difference.interval)
+    low, high = (f"{end * factor:+.{digits}f}" for end in interval)
     return f"{text} [{low}, {high}]{CLEAR if difference.sign else ''}"
 
 

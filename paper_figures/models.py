@@ -6,9 +6,9 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from dataflex.evidence.intervals import LEVEL, of_mean
 from dataflex.evidence.results import CellResult
-from dataflex.evidence.tolerance import mean
+from dataflex.evidence.statistics.estimate import LEVEL
+from dataflex.evidence.statistics.seeds import mean, of_mean
 from paper_figures.layout import domain_label, domains_in_order
 
 CHOICES = 4
@@ -20,10 +20,8 @@ Group = tuple[str, str]
 def spread(values: Sequence[float], digits: int, factor: float = 1.0) -> str:
     """``mean`` of one run; of several ``mean ± half of its interval`` over the seeds."""
     centre = f"{mean(values) * factor:.{digits}f}"
-    if len(values) < 2:
-        return centre
-    low, high = of_mean(values)
-    return f"{centre} ± {(high - low) / 2 * factor:.{digits}f}"
+    interval = of_mean(values).interval()
+    return centre if interval is None else f"{centre} ± {(interval[1] - interval[0]) / 2 * factor:.{digits}f}"
 
 
 def accuracies(runs: Sequence[CellResult]) -> list[float]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dataflex.evidence.intervals import LEVEL, Interval, holm, over_seeds, random_picking, wilson
 from dataflex.evidence.picks import read_outcomes
 from dataflex.evidence.results import PICKS, CellResult
-from dataflex.evidence.tolerance import mean
+from dataflex.evidence.statistics.estimate import LEVEL, Interval
+from dataflex.evidence.statistics.family import holm
+from dataflex.evidence.statistics.picking import random_picking
+from dataflex.evidence.statistics.questions import wilson
+from dataflex.evidence.statistics.seeds import mean, of_mean
 from paper_figures.layout import METHODS, label, ordered
 from paper_figures.table import Table
 
@@ -78,8 +81,9 @@ def classes_of(results: Sequence[CellResult]) -> list[str]:
 
 def _interval(runs: Sequence[CellResult]) -> tuple[Interval, bool]:
     values = [float(run.metrics["precision"]) for run in runs]
-    if len(set(values)) > 1:
-        return over_seeds(values), False
+    over_seeds = of_mean(values).interval()
+    if over_seeds is not None and len(set(values)) > 1:
+        return (max(0.0, over_seeds[0]), min(1.0, over_seeds[1])), False
     picks = sum(int(run.metrics["n"]) for run in runs)
     return wilson(round(mean(values) * picks), picks), True
 

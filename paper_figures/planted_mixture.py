@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataflex.evidence.intervals import LEVEL, Interval, of_mean
 from dataflex.evidence.regret import best_by_seed, regret
 from dataflex.evidence.results import CellResult
-from dataflex.evidence.tolerance import mean
+from dataflex.evidence.statistics.estimate import LEVEL, Interval
+from dataflex.evidence.statistics.seeds import mean, of_mean
 from paper_figures.layout import METHODS, label, ordered
 from paper_figures.table import Table
 
@@ -38,7 +38,7 @@ class Mixed:
     @property
     def interval(self) -> Interval | None:
         """Of the mean regret, 95 %; None without several seeds."""
-        return of_mean(self.regrets) if len(self.regrets) > 1 else None
+        return of_mean(self.regrets).interval() if self.regrets else None
 
     def mean_of(self, *path: str) -> float:
         """Mean over the seeds of a number in ``mixture.json``."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from dataflex.evidence import shares
 from dataflex.evidence.results import SHARES, CellResult
-from dataflex.evidence.tolerance import mean
+from dataflex.evidence.statistics.seeds import mean
 from paper_figures.layout import ordered
 from paper_figures.planted_mixture import DOMAINS, NOISE, Mixed, studies
 from paper_figures.style import COLOURS, DASHES, STYLE

@@ -24,7 +24,7 @@ ALLOWED = {
     "watching": {"watching", "grid", "evidence", "engine", "errors"},
     "assets": {"assets", "grid", "corpus", "errors"},
     "preflight": {"preflight", "assets", "grid", "corpus", "evaluation", "errors"},
-    "planning": {"planning", "grid", "config", "registry", "engine", "corpus", "errors"},
+    "planning": {"planning", "grid", "config", "registry", "engine", "corpus", "evidence", "errors"},
     "host": {
         "host",
         "selectors",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from dataflex.evidence.reference import Reference
 from dataflex.evidence.results import CellResult
-from dataflex.evidence.tolerance import mean
+from dataflex.evidence.statistics.seeds import mean
 
 Verdict = Literal["in", "out", "changed", "missing", "other corpus", "no reference"]
 BAD: frozenset[Verdict] = frozenset({"out", "changed"})

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from dataflex.errors import UserError
 from dataflex.evidence.results import CellResult
-from dataflex.evidence.tolerance import LEVEL, half_width, mean, share_half_width, standard_deviation
+from dataflex.evidence.statistics.prediction import TOLERANCE_LEVEL, half_width, share_half_width
+from dataflex.evidence.statistics.seeds import mean, standard_deviation
 
 COLUMNS = (
     "experiment", "method", "model", "scale", "metric",
@@ -54,7 +55,7 @@ class Reference:
         }
 
 
-def measure(results: Sequence[CellResult], source: str, level: float = LEVEL) -> list[Reference]:
+def measure(results: Sequence[CellResult], source: str, level: float = TOLERANCE_LEVEL) -> list[Reference]:
     """Reference numbers from repeated runs: mean, standard deviation and prediction half width.
 
     Raises:

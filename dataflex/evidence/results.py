@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -114,6 +114,15 @@ class CellResult:
         for domain, values in self.metrics["perplexity"].items():
             found[f"bits_per_byte.{domain}"] = float(values["bits_per_byte"])
         return found
+
+
+def by_seed(runs: Iterable[CellResult], metric: str) -> dict[int, float]:
+    """One number of some runs of a cell, by their seeds.
+
+    Raises:
+        KeyError: a run lacks the number.
+    """
+    return {run.seed: run.numbers()[metric] for run in runs}
 
 
 def read_json(file: Path) -> Any:

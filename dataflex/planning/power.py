@@ -20,10 +20,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy.optimize import brentq
-from scipy.stats import ncf, norm, t
+from dataflex.evidence.statistics.estimate import Estimate
 
-LEVEL, POWER = 0.05, 0.8
 DISAGREEMENT = (0.05, 0.375)
 """Range of q: nearly the same model, and two that guess independently among four options."""
 
@@ -38,14 +36,16 @@ class Detectable:
     """At the high end of q, on the same questions."""
 
 
-def standard_error(disagreement: float, questions: int) -> float:
+def standard_error(disagreement: float, questions: float) -> float:
     """Return the standard error of a paired difference of accuracies, as a share."""
     return math.sqrt(disagreement / questions)
 
 
 def detectable(disagreement: float, questions: float) -> float:
-    """Return the smallest difference that is seen with probability ``POWER``, as a share."""
-    return float(norm.ppf(1 - LEVEL / 2) + norm.ppf(POWER)) * math.sqrt(disagreement / questions)
+    """Return the smallest difference that is seen with probability .8, as a share."""
+    found = Estimate(0.0, standard_error(disagreement, questions)).detectable()
+    assert found is not None  # the error is finite
+    return found
 
 
 def detectable_range(questions: int, seeds: int) -> Detectable:
@@ -65,20 +65,7 @@ def detectable_over_seeds(seeds: int) -> float | None:
 
     None with one seed: nothing is known then of what another seed would give.
     """
-    if seeds < 2:
-        return None
-    enough = 1.0
-    while _power(enough, seeds) < POWER:
-        enough *= 2
-    return float(brentq(lambda effect: _power(effect, seeds) - POWER, 0.0, enough))
-
-
-def _power(effect: float, seeds: int) -> float:
-    """Power of the two-sided paired t test at an effect in standard deviations."""
-    # The square of the statistic has one tail, where the noncentral t's far one is lost to rounding.
-    freedom = seeds - 1
-    critical = float(t.ppf(1 - LEVEL / 2, freedom)) ** 2
-    return float(ncf.sf(critical, 1, freedom, seeds * effect**2))
+    return Estimate(0.0, 1 / math.sqrt(seeds), seeds - 1).detectable()
 
 
 def verdict(effect: float, questions: int, seeds: int) -> str:

@@ -1,12 +1,14 @@
 import csv
 import io
+import math
 
 import pytest
 import scipy.stats
 from results_factory import write_cell
 
-from dataflex.evidence.differences import Difference, paired
-from dataflex.evidence.results import read_results
+from dataflex.evidence.results import by_seed, read_results
+from dataflex.evidence.statistics.estimate import Estimate
+from dataflex.evidence.statistics.seeds import paired
 from paper_figures.agreement import agreement, published, verdict
 from paper_figures.mixture import mixture, shown
 
@@ -26,22 +28,18 @@ def of(results, method):
     return [result for result in results if result.key[1] == method]
 
 
+def change(results, method, name="bits_per_byte.all"):
+    return paired(by_seed(of(results, method), name), by_seed(of(results, "natural"), name))
+
+
 def test_a_paired_difference_is_that_of_a_paired_test(results):
     name = "bits_per_byte.all"
-    found = paired(of(results, "odm"), of(results, "natural"), name)
+    found = change(results, "odm", name)
     ours, theirs = ([run.numbers()[name] for run in of(results, m)] for m in ("odm", "natural"))
     test = scipy.stats.ttest_rel(ours, theirs)
-    assert found.mean == pytest.approx(sum(ours) / 4 - sum(theirs) / 4)
-    assert found.interval == pytest.approx(tuple(test.confidence_interval(0.95)))
-    assert (found.sign, found.seeds) == (-1, SEEDS)
-
-
-def test_only_seeds_of_both_are_paired(results):
-    one = [run for run in of(results, "odm") if run.seed == 2]
-    found = paired(one, of(results, "natural"), "mmlu.acc")
-    assert (found.seeds, found.interval, found.sign) == ((2,), None, 0)
-    with pytest.raises(ValueError, match="no seed"):
-        paired(one, [], "mmlu.acc")
+    assert found.value == pytest.approx(sum(ours) / 4 - sum(theirs) / 4)
+    assert found.interval() == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert found.sign == -1
 
 
 def test_the_papers_numbers_are_its_own():
@@ -60,7 +58,7 @@ def test_signs_are_compared_with_both_scales(results):
     values = [
         float(row["change"]) for row in csv.DictReader(io.StringIO(table.csv())) if row["source"] == "ours"
     ]
-    assert values[1] == paired(of(results, "doremi"), of(results, "natural"), "bits_per_byte.all").mean
+    assert values[1] == change(results, "doremi").value
 
 
 def test_without_the_papers_methods_there_is_no_table(results):
@@ -69,23 +67,23 @@ def test_without_the_papers_methods_there_is_no_table(results):
 
 
 @pytest.mark.parametrize(
-    ("told", "interval", "expected"),
+    ("told", "ours", "expected"),
     [
-        ([0.5, 0.1], (0.1, 0.3), "agrees"),
-        ([0.5, 0.1], (-0.3, -0.1), "differs"),
-        ([0.5, 0.1], (-0.1, 0.3), "open"),
-        ([0.5, -0.1], (0.1, 0.3), "the paper differs"),
-        ([0.5, 0.1], None, "open"),
+        ([0.5, 0.1], Estimate(0.2, 0.05), "agrees"),
+        ([0.5, 0.1], Estimate(-0.2, 0.05), "differs"),
+        ([0.5, 0.1], Estimate(0.1, 0.1), "open"),
+        ([0.5, -0.1], Estimate(0.2, 0.05), "the paper differs"),
+        ([0.5, 0.1], Estimate(0.2, math.inf, 0), "open"),
     ],
 )
-def test_verdicts(told, interval, expected):
-    assert verdict(told, Difference(0.2, (1,), interval)) == expected
+def test_verdicts(told, ours, expected):
+    assert verdict(told, ours) == expected
 
 
 def test_the_mixture_table_shows_changes_with_their_intervals(results):
     table = mixture(results)
     (row,) = [row for row in table.rows if row[0] == "ODM: change"]
-    found = paired(of(results, "odm"), of(results, "natural"), "bits_per_byte.all")
+    found = change(results, "odm")
     assert row[3] == shown(found, 3)
     assert row[3].endswith("]*")
-    assert shown(Difference(0.01234, (1,), None), 1, 100) == "+1.2"
+    assert shown(Estimate(0.01234, math.inf, 0), 1, 100) == "+1.2"

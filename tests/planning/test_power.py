@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from dataflex.evidence.statistics.estimate import LEVEL, POWER
 from dataflex.planning.power import (
     DISAGREEMENT,
-    LEVEL,
-    POWER,
     detectable,
     detectable_over_seeds,
     detectable_range,
@@ -39,7 +38,7 @@ def test_the_paired_test_sees_the_effect_as_often_as_it_says(disagreement: float
     effect = detectable(disagreement, questions)
     shares = [(disagreement + effect) / 2, (disagreement - effect) / 2, 1 - disagreement]
     better, worse, _ = rng.multinomial(questions, shares, size=20_000).T
-    seen = np.abs(better - worse) / np.sqrt(better + worse) >= stats.norm.ppf(1 - LEVEL / 2)
+    seen = np.abs(better - worse) / np.sqrt(better + worse) >= stats.norm.ppf(1 - (1 - LEVEL) / 2)
     assert seen.mean() == pytest.approx(POWER, abs=0.02)
 
 
@@ -47,7 +46,7 @@ def test_the_paired_test_sees_the_effect_as_often_as_it_says(disagreement: float
 def test_the_test_over_seeds_sees_the_effect_as_often_as_it_says(seeds: int) -> None:
     effect = detectable_over_seeds(seeds)
     draws = np.random.default_rng(1).normal(effect, 1.0, size=(20_000, seeds))
-    assert (stats.ttest_1samp(draws, 0.0, axis=1).pvalue < LEVEL).mean() == pytest.approx(POWER, abs=0.02)
+    assert (stats.ttest_1samp(draws, 0.0, axis=1).pvalue < 1 - LEVEL).mean() == pytest.approx(POWER, abs=0.02)
 
 
 def test_one_seed_says_nothing_of_training() -> None:

@@ -4,32 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dataflex.evidence.intervals import holm, of_mean, over_seeds, random_picking, wilson
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (64, 64), (200, 384)])
-def test_wilson_is_scipys(hits, n):
-    expected = stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    assert wilson(hits, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-def test_no_pick_has_no_interval():
-    with pytest.raises(ValueError, match="at least one"):
-        wilson(0, 0)
-
-
-def test_the_interval_over_seeds_is_students_cut_to_shares():
-    values = [0.9, 0.95, 1.0, 0.97]
-    expected = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    assert over_seeds(values) == pytest.approx((expected[0], min(1.0, expected[1])))
-    assert over_seeds([0.0, 0.1]) == pytest.approx((0.0, 0.05 + 0.05 * 12.706204736), rel=1e-6)
-
-
-def test_the_interval_of_a_mean_is_students_and_may_be_negative():
-    values = [-0.2, 0.1, 0.05, -0.3]
-    assert of_mean(values) == pytest.approx(stats.t.interval(0.95, 3, np.mean(values), stats.sem(values)))
-    with pytest.raises(ValueError, match="two"):
-        of_mean([0.1])
+from dataflex.evidence.statistics.picking import random_picking
 
 
 @pytest.mark.parametrize(
@@ -64,8 +39,3 @@ def test_random_picks_are_seldom_called_different():
     ]
     assert np.mean(np.array(p_values) < 0.05) < 0.08
     assert np.mean(p_values) > 0.4
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]

@@ -1,0 +1,129 @@
+import math
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from statsmodels.stats.anova import anova_lm
+
+from dataflex.evidence.statistics import hierarchical
+from dataflex.evidence.statistics.clusters import mean_of
+from dataflex.evidence.statistics.seeds import of_mean
+
+tables = st.tuples(st.integers(2, 5), st.integers(2, 12)).flatmap(
+    lambda shape: arrays(float, shape, elements=st.integers(0, 1).map(float))
+)
+
+
+def table(rng, seeds=4, n=12, seed=0.5, question=1.0):
+    return (
+        rng.normal(size=(seeds, 1)) * seed + rng.normal(size=(1, n)) * question + rng.normal(size=(seeds, n))
+    )
+
+
+def test_the_error_is_that_of_the_mean_squares():
+    """(MS seeds + MS questions - MS rest) / (seeds x questions), mean squares by statsmodels."""
+    import pandas as pd
+
+    found = table(np.random.default_rng(0))
+    seeds, n = found.shape
+    frame = pd.DataFrame({"y": found.ravel(), "s": np.repeat(range(seeds), n), "q": np.tile(range(n), seeds)})
+    squares = anova_lm(sm.OLS.from_formula("y ~ C(s) + C(q)", frame).fit())
+    squares = squares["sum_sq"] / squares["df"]
+    expected = (squares["C(s)"] + squares["C(q)"] - squares["Residual"]) / (seeds * n)
+    assert squares["C(q)"] > squares["Residual"]
+    assert hierarchical.mean(found).error ** 2 == pytest.approx(expected)
+
+
+def test_on_fixed_questions_it_is_students_over_the_seeds():
+    found = table(np.random.default_rng(1))
+    fixed, expected = hierarchical.mean(found, questions="fixed"), of_mean(list(found.mean(axis=1)))
+    assert (fixed.value, fixed.error) == pytest.approx((expected.value, expected.error))
+    assert fixed.freedom == expected.freedom
+
+
+@settings(deadline=None, max_examples=50)
+@given(tables)
+def test_other_questions_are_never_surer_than_these(found):
+    fixed, other = (hierarchical.mean(found, questions=how) for how in ("fixed", "random"))
+    assert other.error >= fixed.error - 1e-12
+    assert other.value == pytest.approx(fixed.value)
+
+
+@settings(deadline=None, max_examples=50)
+@given(tables)
+def test_a_difference_turns_its_sign_with_the_models(found):
+    other = found[:, ::-1]
+    one, swapped = hierarchical.difference(found, other), hierarchical.difference(other, found)
+    assert (swapped.value, swapped.error) == pytest.approx((-one.value, one.error))
+    assert hierarchical.difference(found, found).error == 0
+
+
+def test_subjects_of_one_question_change_nothing():
+    found = table(np.random.default_rng(2))
+    plain, named = hierarchical.mean(found), hierarchical.mean(found, list("abcdefghijkl"))
+    assert (named.value, named.error, named.freedom) == pytest.approx(
+        (plain.value, plain.error, plain.freedom)
+    )
+
+
+def test_seeds_that_agree_leave_the_error_of_the_questions():
+    row = np.random.default_rng(3).normal(size=12)
+    subjects = np.repeat(np.arange(4), 3)
+    for given_subjects in (None, subjects):
+        found, expected = hierarchical.mean(np.stack([row] * 3), given_subjects), mean_of(row, given_subjects)
+        assert (found.error, found.freedom) == pytest.approx((expected.error, expected.freedom))
+
+
+def test_subjects_that_differ_make_the_error_larger():
+    rng = np.random.default_rng(4)
+    subjects = np.repeat(np.arange(57), 5)
+    found = rng.normal(size=57)[subjects] + rng.normal(size=(6, 285))
+    assert hierarchical.mean(found, subjects).error > 1.5 * hierarchical.mean(found).error
+
+
+def test_clustered_error_is_the_sum_of_three_by_hand():
+    """Seeds + subjects - both (Cameron, Gelbach and Miller), for equal subjects."""
+    rng = np.random.default_rng(5)
+    found = table(rng) + np.repeat(rng.normal(size=4), 3)
+    seeds = len(found)
+    centred = found - found.mean()
+    by_seed = (centred.sum(axis=1) ** 2).sum() / found.size**2 * seeds / (seeds - 1)
+    by_subject = (centred.reshape(seeds, 4, 3).sum(axis=(0, 2)) ** 2).sum() / found.size**2 * 4 / 3
+    rest = found - found.mean(axis=1, keepdims=True) - found.mean(axis=0) + found.mean()
+    both = (rest.reshape(seeds, 4, 3).sum(axis=2) ** 2).sum() / found.size**2
+    both *= seeds / (seeds - 1) * 4 / 3
+    estimate = hierarchical.mean(found, np.repeat(np.arange(4), 3))
+    assert estimate.error**2 == pytest.approx(by_seed + by_subject - both)
+
+
+def test_one_seed_or_one_subject_says_nothing_of_others():
+    assert hierarchical.mean(np.zeros((1, 5))).error == math.inf
+    found = hierarchical.mean(table(np.random.default_rng(6)), ["a"] * 12)
+    assert (found.error, found.interval()) == (math.inf, None)
+
+
+def test_shapes_are_checked():
+    with pytest.raises(ValueError, match="by seed and question"):
+        hierarchical.mean(np.zeros(5))
+    with pytest.raises(ValueError, match="same seeds and questions"):
+        hierarchical.difference(np.zeros((2, 5)), np.zeros((3, 5)))
+
+
+def test_with_many_seeds_the_bootstrap_agrees():
+    found = table(np.random.default_rng(7), seeds=60, n=60)
+    for how in ("random", "fixed"):
+        low, high = hierarchical.bootstrap(found, questions=how)
+        expected = hierarchical.mean(found, questions=how).interval()
+        assert (high - low) == pytest.approx(expected[1] - expected[0], rel=0.08)
+        assert (low + high) / 2 == pytest.approx(found.mean(), abs=0.03)
+    assert hierarchical.bootstrap(found) == hierarchical.bootstrap(found)
+
+
+def test_the_bootstrap_draws_whole_subjects():
+    rng = np.random.default_rng(8)
+    found = np.repeat(table(rng, seeds=6, n=30, seed=0.0), 4, axis=1)
+    clustered = hierarchical.bootstrap(found, np.repeat(np.arange(30), 4))
+    assert np.ptp(clustered) > 1.3 * np.ptp(hierarchical.bootstrap(found))
