@@ -63,6 +63,12 @@ def _read_domains(corpus: Path, at_most: int | None) -> dict[str, list[TestDocum
     }
 
 
+def _tokenizer_digest(tokenizer: Any) -> str:
+    """sha256 of the vocabulary: equal numbers of tokens do not make two tokenizers the same."""
+    text = json.dumps(tokenizer.get_vocab(), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def evaluate(
     target: Path,
     corpus: Path,
@@ -168,6 +174,7 @@ def evaluate(
         "schema": SCHEMA,
         "mmlu": {**mmlu.summarise(questions, results), "truncated_prompts": cut_off},
         **({"perplexity": perplexity.summarise(read)} if documents else {}),
+        "tokenizer": _tokenizer_digest(model.tokenizer),
         "protocol": protocol,
         "protocol_hash": protocol_hash(protocol),
     }

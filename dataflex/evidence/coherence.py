@@ -39,9 +39,8 @@ def troubles(
     yield from _odd_ones(
         _models(results), _golds, "its questions have other answers than those of the cells beside it"
     )
-    yield from _odd_ones(
-        _models(results), _tokens, "its documents have other numbers of tokens: another tokenizer"
-    )
+    tokenizer = "it was evaluated with another tokenizer than the cells beside it"
+    yield from _odd_ones(_models(results), _tokenizer, tokenizer)
 
 
 def _of_its_own(result: CellResult, asked: Settings | None, *, known: bool) -> Iterator[str]:
@@ -104,9 +103,11 @@ def _golds(result: CellResult) -> Hashable:
     return tuple(sorted((str(line["id"]), int(line["gold"])) for line in questions))
 
 
-def _tokens(result: CellResult) -> Hashable:
+def _tokenizer(result: CellResult) -> Hashable:
+    """Its digest, and what it makes of the documents."""
     documents = read_lines(result.folder / "documents.jsonl")
-    return tuple(sorted((str(line["id"]), int(line["tokens"])) for line in documents))
+    tokens = tuple(sorted((str(line["id"]), int(line["tokens"])) for line in documents))
+    return result.metrics.get("tokenizer"), tokens
 
 
 def _odd_ones(

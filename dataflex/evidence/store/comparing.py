@@ -63,12 +63,12 @@ def compare(ones: Sequence[CellResult], others: Sequence[CellResult]) -> list[Ro
     Raises:
         UserError: they were not measured in the same way, or have no seed in common.
     """
-    for one in ones:
-        for other in others:
-            if found := protocol_differences(one, other):
+    for run in ones:
+        for counterpart in others:
+            if found := protocol_differences(run, counterpart):
                 raise UserError(
-                    f"{one.folder.name} and {other.folder.name} were not measured in the same way, so that "
-                    "their numbers can't be compared: " + "; ".join(found)
+                    f"{run.folder.name} and {counterpart.folder.name} were not measured in the same way, so "
+                    "that their numbers can't be compared: " + "; ".join(found)
                 )
     ours = {run.seed: run.numbers() for run in ones}
     theirs = {run.seed: run.numbers() for run in others}
