@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from dataflex.assets.commands import app as assets_app
+from dataflex.citing.commands import cite
 from dataflex.corpus.commands import app as corpus_app
 from dataflex.engine.interruption import Interruption
 from dataflex.errors import Interrupted, UserError
@@ -35,6 +36,7 @@ app.command()(evaluate)
 app.command("held-out")(held_out)
 app.command("check")(check_results)
 app.command()(claims)
+app.command()(cite)
 app.command()(status)
 app.command()(preflight)
 

@@ -20,6 +20,7 @@ ALLOWED = {
     "corpus": {"corpus", "arrays", "errors"},
     "evaluation": {"evaluation", "corpus", "errors"},
     "evidence": {"evidence", "engine", "grid", "errors"},
+    "citing": {"citing", "evidence", "registry", "errors"},
     "grid": {"grid", "errors"},
     "watching": {"watching", "grid", "evidence", "engine", "errors"},
     "assets": {"assets", "grid", "corpus", "errors"},

@@ -45,7 +45,6 @@ def finish(workflow: Workflow, limit: float, between: Callable[[], None] | None 
     assert workflow.status() == 0, workflow.said()[-5000:]
 
 
-@pytest.mark.drill
 def test_every_kind_of_job(cluster: Cluster, tmp_path: Path) -> None:
     """ZeRO-3 on one node and over two, a LoRA on what another run has trained, evaluation, tables."""
     root = tmp_path / "cluster"
