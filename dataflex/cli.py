@@ -18,6 +18,7 @@ from dataflex.errors import Interrupted, UserError
 from dataflex.evaluation.commands import evaluate, held_out
 from dataflex.evidence.commands import check as check_results
 from dataflex.preflight.commands import preflight
+from dataflex.report.commands import report
 from dataflex.watching.commands import status
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.command("held-out")(held_out)
 app.command("check")(check_results)
 app.command()(status)
 app.command()(preflight)
+app.command()(report)
 
 GRID = "Of a grid"
 HOST_COMMANDS = ("api", "chat", "eval", "export", "webchat", "webui", "env", "help")

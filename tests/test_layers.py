@@ -21,6 +21,7 @@ ALLOWED = {
     "evaluation": {"evaluation", "corpus", "errors"},
     "evidence": {"evidence", "engine", "errors"},
     "grid": {"grid", "errors"},
+    "report": {"report", "evidence", "grid", "errors"},
     "watching": {"watching", "grid", "evidence", "engine", "errors"},
     "assets": {"assets", "grid", "corpus", "errors"},
     "preflight": {"preflight", "assets", "grid", "corpus", "evaluation", "errors"},
