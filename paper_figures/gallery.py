@@ -81,9 +81,10 @@ def gallery(results: Sequence[CellResult]) -> list[Picture]:
             Picture(
                 "planted_mixture",
                 "Mixtures of domains of known entropies: regret, and what each domain was given.",
-                "Above, a line a method: how much more it loses on held-out text than the best static mixture; "
-                "dots are seeds, diamonds their mean with its 95 % interval, the band holds all static mixtures. "
-                "Below, a panel a method, a line a domain: its share of the tokens or of the loss weights.",
+                "Above, a line a method: how much more it loses on held-out text than the best static "
+                "mixture; dots are seeds, diamonds their mean with its 95 % interval, the band holds all "
+                "static mixtures. Below, a panel a method, a line a domain: its share of the tokens or of "
+                "the loss weights.",
                 regrets_and_shares(mixtures),
             )
         )

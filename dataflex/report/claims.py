@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from dataflex.evidence.claims.judgement import VERDICTS, Judgement
-from dataflex.report.quantities import interval, number
+from dataflex.report.quantities import decimals, interval, number
 from dataflex.report.rungs import SHOWN
 
 MEANINGS = {
@@ -65,7 +65,7 @@ def row(judgement: Judgement, anchors: Mapping[str, str]) -> Row:
         anchors: of the results on the page, by id.
     """
     claim = judgement.claim
-    signed = claim.kind == "difference"
+    signed, digits = claim.kind == "difference", decimals(claim.published)
     basis = []
     if judgement.seeds:
         basis.append(f"{len(judgement.seeds)} seed{'s' * (len(judgement.seeds) > 1)}")
@@ -77,11 +77,13 @@ def row(judgement: Judgement, anchors: Mapping[str, str]) -> Row:
         )
     return Row(
         judgement,
-        published=" > ".join(claim.methods) if claim.kind == "ordering" else number(claim.published, signed),
-        margin="" if claim.margin is None else f"± {number(claim.margin)}",
-        ours=number(judgement.ours, signed),
-        interval=interval(judgement.interval, signed),
-        detectable=number(judgement.detectable),
+        published=" > ".join(claim.methods)
+        if claim.kind == "ordering"
+        else number(claim.published, digits, signed),
+        margin="" if claim.margin is None else f"± {number(claim.margin, digits)}",
+        ours=number(judgement.ours, digits, signed),
+        interval=interval(judgement.interval, digits, signed),
+        detectable=number(judgement.detectable, digits),
         basis=", ".join(basis),
         drawing=interval_drawing(judgement),
         links=tuple((name[:SHOWN], anchors.get(name)) for name in judgement.results),

@@ -7,20 +7,23 @@ import math
 MISSING = "\N{EN DASH}"
 
 
-def number(value: float | None, signed: bool = False) -> str:
-    """Three significant digits, or two decimals where the number is larger; a true minus sign."""
+def decimals(value: float | None) -> int:
+    """Decimals that a number is published with: those of its first four significant digits, without zeros."""
+    return 2 if value is None else len(f"{value:.4g}".partition(".")[2])
+
+
+def number(value: float | None, digits: int = 2, signed: bool = False) -> str:
+    """A number with ``digits`` decimals, two more where nothing would be left of it; a true minus sign."""
     if value is None or not math.isfinite(value):
         return MISSING
-    size = abs(value)
-    digits = 2 if size >= 1 else 3
-    if 0 < size < 0.01:
-        digits = min(8, 1 - math.floor(math.log10(size)))
+    if 0 < abs(value) < 0.5 * 10**-digits:
+        digits += 2
     return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def interval(bounds: tuple[float, float] | None, signed: bool = False) -> str:
+def interval(bounds: tuple[float, float] | None, digits: int, signed: bool = False) -> str:
     """Both ends in brackets."""
-    return MISSING if bounds is None else f"[{number(bounds[0], signed)}, {number(bounds[1], signed)}]"
+    return MISSING if bounds is None else f"[{', '.join(number(end, digits, signed) for end in bounds)}]"
 
 
 def seconds(value: float | None) -> str:
