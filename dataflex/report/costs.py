@@ -21,7 +21,8 @@ class Cost:
         runs: how many.
         timed: of how many the seconds are known; a run that was killed once does not know them.
         wall: their sum in seconds, None where none is known.
-        tokens: of all runs, None where nobody counted.
+        tokens: of all runs; None where nobody counted, or where runs count different things.
+        inputs: whether they are input tokens, not those that are learned from.
         pace: tokens a second of the runs whose seconds and tokens are known.
     """
 
@@ -30,6 +31,7 @@ class Cost:
     timed: int
     wall: float | None
     tokens: int | None
+    inputs: bool
     pace: float | None
 
     @property
@@ -65,6 +67,10 @@ def _cost(name: str, runs: Sequence[CellResult]) -> Cost:
     walls = [_manifest(run).get("wall_seconds") for run in runs]
     tokens = [_tokens(run) for run in runs]
     timed = [float(wall) for wall in walls if wall is not None]
+    # LLaMA-Factory alone counts what goes into the model, a dynamic run what it learns from.
+    kinds = {_manifest(run).get("train_type") == "static" for run in runs}
+    if len(kinds) > 1:
+        tokens = [None] * len(runs)
     both = [(w, t) for w, t in zip(walls, tokens, strict=True) if w and t is not None]
     return Cost(
         name,
@@ -72,6 +78,7 @@ def _cost(name: str, runs: Sequence[CellResult]) -> Cost:
         len(timed),
         sum(timed) if timed else None,
         None if None in tokens else sum(value for value in tokens if value is not None),
+        kinds == {True},
         sum(t for _, t in both) / sum(float(w) for w, _ in both) if both else None,
     )
 

@@ -30,11 +30,11 @@ class Part:
     missing: tuple[str, ...]
 
     @property
-    def state(self) -> str:
-        """In a word or two."""
+    def there(self) -> str:
+        """How many cells have results, in words."""
         if not self.missing:
-            return "complete"
-        return "not run" if len(self.missing) == self.asked else "in part"
+            return f"all {self.asked}"
+        return f"{self.asked - len(self.missing) or 'none'} of {self.asked}"
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def repository(tmp_path_factory):
     (environment / "lib").symlink_to(Path(sysconfig.get_path("purelib")).parent.parent)
     (environment / "bin/python").symlink_to(sys.executable)
     cli = environment / "bin/dataflex-cli"
-    path = f"{ROOT / 'tests/workflow'}:{ROOT / 'tests/evidence'}"
+    path = f"{ROOT / 'tests/workflow'}:{ROOT / 'tests/evidence'}:{ROOT}"
     cli.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} -m fake_cli "$@"\n')
     cli.chmod(0o755)
     grid = yaml.safe_load((folder / "reproductions/demo.yaml").read_text())
