@@ -30,7 +30,7 @@ def seconds(value: float | None) -> str:
     """A duration in at most two units."""
     if value is None:
         return MISSING
-    if value < 60:
+    if round(value, 1) < 60:
         return f"{value:.1f} s"
     whole = round(value)
     if whole < 3600:
