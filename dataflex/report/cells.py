@@ -47,6 +47,7 @@ class CellView:
     accuracy_words: str
     wall: float | None
     tokens: int | None
+    inputs: bool
     start: str
     decided: str
     decisions: tuple[str, ...] | None
@@ -156,6 +157,7 @@ def _cell(name: str, result: CellResult, taken: set[str]) -> CellView:
         accuracy_words=accuracy_words,
         wall=manifest.get("wall_seconds"),
         tokens=curve[-1][1] if curve else None,
+        inputs=manifest.get("train_type") == "static",
         start=f"{begun['experiment']}/{begun['method']}, seed {begun['seed']}" if begun else "",
         decided=_decided(manifest.get("decisions") or {}),
         decisions=decisions,
@@ -193,7 +195,7 @@ def _decided(decisions: Mapping[str, Any]) -> str:
     found = []
     for kind, decision in decisions.items():
         words = f"{kind} by {decision.get('component')}"
-        if (first := decision.get("warmup_step")) is not None:
+        if first := decision.get("warmup_step"):
             words += f" after step {first:,}"
         if every := decision.get("update_step"):
             words += f", every {every:,} steps" if every > 1 else ", every step"
