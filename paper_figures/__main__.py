@@ -41,12 +41,14 @@ def main() -> None:
 
 
 def show(root: Path) -> None:
-    """Print the tables of a rung, the paths of its tables and figures, and the verdict of its check."""
+    """Print the tables of a rung, the paths of its tables, figures and report, and the verdict of its check."""
     for file in sorted(root.glob("tables/*.md")):
         print(file.read_text())
     for folder in ("tables", "figures"):
         names = "  ".join(str(file) for file in sorted((root / folder).iterdir()))
         print(f"{folder:<8}{names}")
+    if (root / "report.html").is_file():
+        print(f"{'report':<8}{root / 'report.html'}")
     check = root / "check.txt"
     if check.is_file():
         prefix = f"{root / 'results'}: "

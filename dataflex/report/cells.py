@@ -35,7 +35,6 @@ class CellView:
 
     anchor: str
     id: str
-    title: str
     coordinates: Mapping[str, Any]
     numbers: tuple[tuple[str, str], ...]
     curve: Markup
@@ -145,7 +144,6 @@ def _cell(name: str, result: CellResult, taken: set[str]) -> CellView:
     return CellView(
         anchor=anchor,
         id=name,
-        title=f"{label(str(result.cell['method']))}, seed {result.seed}",
         coordinates=result.cell,
         numbers=tuple((metric, f"{value:.6g}") for metric, value in result.numbers().items()),
         curve=drawing([losses], f"Training loss: {curve_words}"),

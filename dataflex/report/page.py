@@ -16,7 +16,6 @@ from dataflex.report.figures import InlineFigure, inline
 from dataflex.report.provenance import provenance
 from dataflex.report.rungs import GridFile, Rung
 from paper_figures.gallery import gallery
-from paper_figures.layout import label
 from paper_figures.style import svg
 from paper_figures.tables import build
 
@@ -55,8 +54,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {name: getattr(quantities, name) for name in ("number", "seconds", "count")}
-    environment.globals["label"] = label
+    environment.globals |= {name: getattr(quantities, name) for name in ("seconds", "count")}
     return environment.get_template("page.html").render(
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
