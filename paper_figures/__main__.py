@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def show(root: Path) -> None:
-    """Print the tables of a rung, the paths of its tables, figures and report, and the verdict of its check."""
+    """Print the tables of a rung, the paths of its tables, figures and page, and the verdict of its check."""
     for file in sorted(root.glob("tables/*.md")):
         print(file.read_text())
     for folder in ("tables", "figures"):
