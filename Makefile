@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); echo $$((n < 2 ? n : 2)))
 SNAKEMAKE := $(BIN)/snakemake --cores $(JOBS) --logger cells
 SLURM_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge
+BROWSERS := chromium chromium-browser google-chrome
 CODE := dataflex paper_figures workflow tests
 
 EFFICIENCY := PYTHONPATH=reproductions:. $(BIN)/python -m efficiency
@@ -16,7 +17,7 @@ BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream 
 ROWS ?= $(TEXT)
 TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.jsonl) runs/efficiency/corpus/instructions.jsonl)
 
-.PHONY: demo test test-crash slurm test-slurm laptop laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
+.PHONY: demo test test-crash slurm browser test-slurm laptop laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +40,12 @@ slurm: ## install Slurm's daemons for make test-slurm, as root on Debian or Ubun
 	  test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	    apt-get install -qq -y --no-install-recommends $(SLURM_PACKAGES) >/dev/null; } || { \
 	  echo "error: Slurm is missing: as root, apt-get install $(SLURM_PACKAGES)" >&2; exit 1; }
+
+browser: ## install Chromium, in which the tests open the report, as root on Debian or Ubuntu
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; { \
+	  test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || { \
+	  echo "error: a browser is missing: as root, apt-get install chromium" >&2; exit 1; }
 
 test-slurm: $(VENV)/installed slurm ## a Slurm of two nodes on this machine: every kind of job, and a drill of faults
 	$(BIN)/pytest tests/slurm -m $(if $(SHORT),"slurm and not drill","slurm")

@@ -21,6 +21,7 @@ from dataflex.evidence.claims.commands import claims
 from dataflex.evidence.commands import check as check_results
 from dataflex.evidence.store.commands import app as results_app
 from dataflex.preflight.commands import preflight
+from dataflex.report.commands import report
 from dataflex.watching.commands import status
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app.command()(claims)
 app.command()(cite)
 app.command()(status)
 app.command()(preflight)
+app.command()(report)
 
 GRID = "Of a grid"
 HOST_COMMANDS = ("api", "chat", "eval", "export", "webchat", "webui", "env", "help")

@@ -33,35 +33,22 @@ def main() -> None:
         for table in build(results):
             table.write(arguments.output)
     else:
-        from paper_figures.by_step import accuracy_by_step
-        from paper_figures.figures import learning_curves
-        from paper_figures.planted_figure import picked_classes
-        from paper_figures.planted_mixture_figure import regrets_and_shares
+        from paper_figures.gallery import gallery
         from paper_figures.style import save
-        from paper_figures.trajectories import mixture_weights
 
-        models = [result for result in results if result.kind == "model"]
-        selections = [result for result in results if result.kind == "selection"]
-        mixtures = [result for result in results if result.kind == "mixture"]
-        if models:
-            save(learning_curves(models), arguments.output, "learning_curves")
-            if weights := mixture_weights(models):
-                save(weights, arguments.output, "mixture_weights")
-            if curves := accuracy_by_step(models):
-                save(curves, arguments.output, "accuracy_by_step")
-        if selections:
-            save(picked_classes(selections), arguments.output, "planted")
-        if mixtures:
-            save(regrets_and_shares(mixtures), arguments.output, "planted_mixture")
+        for picture in gallery(results):
+            save(picture.figure, arguments.output, picture.name)
 
 
 def show(root: Path) -> None:
-    """Print the tables of a rung, the paths of its tables and figures, and the verdict of its check."""
+    """Print the tables of a rung, the paths of its tables, figures and page, and the verdict of its check."""
     for file in sorted(root.glob("tables/*.md")):
         print(file.read_text())
     for folder in ("tables", "figures"):
         names = "  ".join(str(file) for file in sorted((root / folder).iterdir()))
         print(f"{folder:<8}{names}")
+    if (root / "report.html").is_file():
+        print(f"{'report':<8}{root / 'report.html'}")
     check = root / "check.txt"
     if check.is_file():
         prefix = f"{root / 'results'}: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,12 @@ def save(figure: Figure, folder: Path, name: str) -> None:
             canvas(figure)
             figure.savefig(temporary, dpi=150, metadata=metadata)
             os.replace(temporary, folder / f"{name}.{ending}")
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an SVG document, the same text each time."""
+    stream = io.StringIO()
+    with mpl.rc_context(STYLE):
+        FigureCanvasSVG(figure)
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return stream.getvalue()

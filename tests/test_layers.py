@@ -22,6 +22,7 @@ ALLOWED = {
     "evidence": {"evidence", "engine", "grid", "errors"},
     "citing": {"citing", "evidence", "registry", "errors"},
     "grid": {"grid", "errors"},
+    "report": {"report", "evidence", "grid", "errors"},
     "watching": {"watching", "grid", "evidence", "engine", "errors"},
     "assets": {"assets", "grid", "corpus", "errors"},
     "preflight": {"preflight", "assets", "grid", "corpus", "evaluation", "errors"},

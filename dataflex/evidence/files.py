@@ -17,7 +17,7 @@ Line = TypeVar("Line")
 def write_text(file: Path, text: str) -> None:
     """Write a file through a temporary name."""
     temporary = file.with_name(file.name + ".tmp")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, file)
 
 

@@ -145,7 +145,11 @@ def evaluate():
 
 
 command = sys.argv[1]
-if command == "corpus":
+if command == "report":
+    from dataflex.cli import app
+
+    app(["report", *sys.argv[2:]], standalone_mode=False)
+elif command == "corpus":
     {"model": model, "planted": planted, "markov": markov}.get(sys.argv[2], corpus)()
 else:
     {"train": train, "evaluate": evaluate, "held-out": held_out}[command]()

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from dataflex import grid as grids
+from tests.browsing import browser, opened
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -87,7 +88,7 @@ def repository(tmp_path_factory):
     (environment / "lib").symlink_to(Path(sysconfig.get_path("purelib")).parent.parent)
     (environment / "bin/python").symlink_to(sys.executable)
     cli = environment / "bin/dataflex-cli"
-    path = f"{ROOT / 'tests/workflow'}:{ROOT / 'tests/evidence'}"
+    path = f"{ROOT / 'tests/workflow'}:{ROOT / 'tests/evidence'}:{ROOT}"
     cli.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} -m fake_cli "$@"\n')
     cli.chmod(0o755)
     grid = yaml.safe_load((folder / "reproductions/demo.yaml").read_text())
@@ -211,6 +212,35 @@ def test_the_workflow_from_end_to_end(repository):
     picked = json.loads((repository / f"runs/demo/results/{PLANTED}/selection.json").read_text())
     assert picked["precision"] == pytest.approx(2 / 3)
     assert starts(repository, PLANTED) == 1
+
+
+@pytest.mark.slow
+def test_snakemakes_own_report_needs_no_network(repository):
+    made = demo(repository, "--config", "check=false", "output=runs/told")
+    assert made.returncode == 0, made.stderr
+    page = (repository / "runs/told/report.html").read_text(encoding="utf-8")
+    results = sorted((repository / "runs/told/results").glob("*/*/run.json"))
+    assert page.count('class="cell"') == len(results) > 5
+    # Whoever asks for something from outside, asks a port that nobody listens on.
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    told = demo(
+        repository,
+        "--config",
+        "check=false",
+        "output=runs/told",
+        "--report",
+        "told.html",
+        **nowhere,
+    )
+    assert told.returncode == 0, told.stderr
+    with browser() as running:
+        shown, heard = opened(running, repository / "told.html")
+        for category in ("All on one page", "Figures", "Tables"):
+            assert shown.get_by_text(category, exact=True).first.is_visible()
+        shown.get_by_text("Figures", exact=True).first.click()
+        assert shown.get_by_text("learning_curves.svg").first.is_visible()
+        assert heard.errors == []
+        assert [url for url in heard.requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 @pytest.mark.slow

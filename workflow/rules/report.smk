@@ -1,4 +1,7 @@
-"""Tables, figures and the check against reference numbers: made from the results folder alone."""
+"""Tables, figures, the page that holds all, and the check against reference numbers: from the results folder alone.
+
+What is marked with report() is shown by `snakemake --report`, with the captions in workflow/report.
+"""
 
 TABLE_OF = {
     "selection": "selection",
@@ -28,14 +31,22 @@ FIGURES = [
 CHECKED = [f"{R}/check.txt"] if config["check"] and Path(GRID.get("reference", "")).is_file() else []
 if GRID.get("reference") and not CHECKED:
     print(f"the results will not be checked against {GRID['reference']}", file=sys.stderr)
-REPORT = TABLES + FIGURES + CHECKED
+PAGE = f"{R}/report.html"
+REPORT = TABLES + FIGURES + CHECKED + [PAGE]
+
+
+def ending(files, kind):
+    """Those of some files that end in this way."""
+    return [name for name in files if name.endswith(f".{kind}")]
 
 
 rule tables:
     input:
         results_of(REPORTED),
     output:
-        TABLES,
+        ending(TABLES, "csv"),
+        ending(TABLES, "tex"),
+        report(ending(TABLES, "md"), caption="../report/tables.rst", category="Tables"),
     params:
         results=f"{R}/results",
         folder=f"{R}/tables",
@@ -48,7 +59,8 @@ rule figures:
     input:
         results_of(REPORTED),
     output:
-        FIGURES,
+        ending(FIGURES, "png"),
+        report(ending(FIGURES, "svg"), caption="../report/figures.rst", category="Figures"),
     params:
         results=f"{R}/results",
         folder=f"{R}/figures",
@@ -57,12 +69,25 @@ rule figures:
         "python -m paper_figures figures {params.results} --output {params.folder}"
 
 
+rule page:
+    input:
+        results_of(REPORTED),
+        grid=config["grid"],
+    output:
+        report(PAGE, caption="../report/page.rst", category="All on one page"),
+    params:
+        results=f"{R}/results",
+    localrule: True
+    shell:
+        "dataflex-cli report {params.results} --grid {input.grid} --output {output}"
+
+
 rule check:
     input:
         results_of(REPORTED),
         reference=GRID.get("reference", []),
     output:
-        f"{R}/check.txt",
+        report(f"{R}/check.txt", caption="../report/check.rst", category="Check"),
     log:
         f"{R}/logs/check.log",
     params:

@@ -28,10 +28,10 @@ def claims(
     Claims and margins are registered in reproductions/claims.yaml; README and docs/statistics.md say what
     the verdicts mean.
     """
-    from dataflex.evidence.claims.judge import judge
+    from dataflex.evidence.claims.judge import judge_store
     from dataflex.evidence.claims.judgement import VERDICTS
 
-    found = [judgement for judgement in judge(store) if rung in (None, judgement.rung)]
+    found = [judgement for judgement in judge_store(store) if rung in (None, judgement.rung)]
     if as_json:
         print(json.dumps([judgement.as_dict() for judgement in found], indent=2, default=str))
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dataflex.evidence.claims import measure, verdicts
@@ -16,28 +16,41 @@ from dataflex.evidence.claims.verdicts import Effect
 from dataflex.evidence.results import CellResult, read_results
 from dataflex.evidence.statistics.family import holm
 from dataflex.evidence.statistics.prediction import further_run
+from dataflex.evidence.store.find import rungs
 from dataflex.evidence.store.identity import result_id
 
 Pair = tuple[Measured, float, bool]
 """Our difference, the published one, and whether both sides answer as a guesser does."""
 
 
-def judge(store: Path, file: Path = FILE) -> list[Judgement]:
-    """Judge all claims on all rungs that they are registered for, by the results in the store.
+def judge(results: Mapping[str, Sequence[CellResult]], file: Path = FILE) -> list[Judgement]:
+    """Judge all claims on all rungs that they are registered for.
 
     A claim that a rung has no place for (its table is about other experiments) is judged on the others
     alone; where nothing was run it is ``not-run``.
 
+    Args:
+        results: by rung.
+        file: the register.
+
+    Raises:
+        UserError: the register is malformed.
+    """
+    register = load(file)
+    return [
+        judgement
+        for name, rung in register.rungs.items()
+        for judgement in judge_rung(register, rung, results.get(name, ()))
+    ]
+
+
+def judge_store(store: Path, file: Path = FILE) -> list[Judgement]:
+    """Judge all claims by the reviewed results.
+
     Raises:
         UserError: claims or results are malformed.
     """
-    register = load(file)
-    found = []
-    for name, rung in register.rungs.items():
-        folder = store / name
-        results = read_results(folder) if folder.is_dir() else []
-        found += judge_rung(register, rung, results)
-    return found
+    return judge({folder.name: read_results(folder) for folder in rungs(store)}, file)
 
 
 def judge_rung(register: Register, rung: Rung, results: Sequence[CellResult]) -> list[Judgement]:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from results_factory import edit_json, write_cell
 
-from dataflex.evidence.claims.judge import judge
+from dataflex.evidence.claims.judge import judge_store
 from dataflex.evidence.store.find import entries
 from dataflex.evidence.store.identity import result_id
 
@@ -106,7 +106,7 @@ def repository(tmp_path, monkeypatch):
 
 
 def verdicts(repository):
-    found = judge(repository / "results", repository / "claims.yaml")
+    found = judge_store(repository / "results", repository / "claims.yaml")
     return {(j.claim.kind, "-".join(j.claim.methods), j.claim.metric): j for j in found}
 
 

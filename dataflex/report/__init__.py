@@ -1,0 +1,1 @@
+"""``dataflex-cli report``: everything that the results say, on one page that needs nothing else."""

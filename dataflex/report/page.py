@@ -1,0 +1,82 @@
+"""The page: everything gathered, then filled into the templates beside this file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from dataflex.evidence.claims.judgement import Judgement
+from dataflex.report import cells, claims, costs, gaps, quantities
+from dataflex.report.figures import InlineFigure, inline
+from dataflex.report.provenance import provenance
+from dataflex.report.rungs import GridFile, Rung
+from paper_figures.gallery import gallery
+from paper_figures.style import svg
+from paper_figures.tables import build
+
+HERE = Path(__file__).parent
+Tell = Callable[[str], None]
+
+
+def render(
+    rungs: Sequence[Rung],
+    grids: Sequence[GridFile],
+    judgements: Sequence[Judgement],
+    tell: Tell = lambda _: None,
+) -> str:
+    """The whole page as text: the same text from the same results, grids and judgements.
+
+    Args:
+        rungs: with their results.
+        grids: that say what there could be and what was assumed.
+        judgements: of the paper's claims, in the order in which they are to be shown.
+        tell: is called with the name of each part before it is made.
+    """
+    known = cells.anchors(rungs)
+    tell("tables")
+    tables = [(rung.name, build(rung.results)) for rung in rungs]
+    tell("figures")
+    figures = [(rung.name, _figures(rung)) for rung in rungs]
+    tell("cells")
+    taken: set[str] = set()
+    experiments = [(rung.name, cells.experiments(rung, taken)) for rung in rungs]
+    tell("page")
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {name: getattr(quantities, name) for name in ("seconds", "count")}
+    return environment.get_template("page.html").render(
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        provenance=provenance(rungs),
+        counts=claims.counts(judgements),
+        claims=[claims.row(judgement, known) for judgement in judgements],
+        claim_tables=sorted({judgement.claim.table for judgement in judgements}),
+        claim_rungs=sorted({judgement.rung for judgement in judgements}),
+        tables=tables,
+        figures=figures,
+        experiments=experiments,
+        costs=[(rung.name, costs.costs(rung), costs.total(rung)) for rung in rungs],
+        hardware=costs.hardware(rungs),
+        parts=gaps.parts(rungs, grids),
+        assumptions=gaps.assumptions(grids),
+        grids=grids,
+    )
+
+
+def _figures(rung: Rung) -> list[InlineFigure]:
+    return [
+        inline(svg(picture.figure), f"{rung.name}-{picture.name}-", picture.caption, picture.description)
+        for picture in gallery(rung.results)
+    ]

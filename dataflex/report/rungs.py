@@ -1,0 +1,127 @@
+"""What a report is about: rungs with their results, and the grids that say what there could be."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dataflex.errors import UserError
+from dataflex.evidence.results import CellResult, read_results
+from dataflex.evidence.store.identity import result_id
+from dataflex.grid import load
+
+REVIEWED = Path("results")
+TIMINGS = "efficiency"
+"""Folder in ``results/`` that holds seconds, not cells."""
+GRIDS = Path("reproductions")
+SHOWN = 12
+"""Digits of a result's id that are shown."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """The results of one rung.
+
+    Attributes:
+        name: of the rung, as ``demo``.
+        results: its cells.
+        ids: of the results, in the same order.
+    """
+
+    name: str
+    results: tuple[CellResult, ...]
+    ids: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """One line a result: its id and its place."""
+        return [
+            f"{name}  {self.name}/{result.folder.parent.name}/{result.folder.name}\n"
+            for name, result in zip(self.ids, self.results, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class GridFile:
+    """A grid, with what its author wrote above it.
+
+    Attributes:
+        file: where it lies.
+        grid: as loaded.
+        preamble: the comment at its head, without the marks.
+    """
+
+    file: Path
+    grid: Mapping[str, Any]
+    preamble: str
+
+
+def read_rungs(folder: Path | None, grids: Sequence[GridFile], named: bool) -> list[Rung]:
+    """Read the results of one rung, or of all below ``results/``.
+
+    Args:
+        folder: of one rung's results; None for all reviewed ones.
+        grids: that may say what a folder's rung is called.
+        named: whether the user named the grid.
+
+    Raises:
+        UserError: there are no results, or a cell is malformed.
+    """
+    if folder is not None:
+        above = folder.resolve()
+        name = above.parent.name if above.name == REVIEWED.name else above.name
+        return [_rung(str(grids[0].grid["rung"]) if named else name, folder)]
+    if not REVIEWED.is_dir():
+        raise UserError(
+            "there is no folder results/ here: run this at the root of the repository, or name a folder"
+        )
+    folders = sorted(entry for entry in REVIEWED.iterdir() if entry.is_dir() and entry.name != TIMINGS)
+    if not folders:
+        raise UserError("results/ holds no reviewed results yet")
+    return [_rung(entry.name, entry) for entry in folders]
+
+
+def _rung(name: str, folder: Path) -> Rung:
+    results = tuple(read_results(folder))
+    return Rung(name, results, tuple(map(result_id, results)))
+
+
+def read_grids(file: Path | None) -> list[GridFile]:
+    """Read a grid file, or every grid in ``reproductions/``.
+
+    Raises:
+        UserError: a grid can't be used.
+    """
+    files = [file] if file is not None else sorted(GRIDS.glob("*.yaml"))
+    return [
+        GridFile(entry, load(entry), _preamble(entry))
+        for entry in files
+        if file is not None or _is_grid(entry)
+    ]
+
+
+def _is_grid(file: Path) -> bool:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        return False
+    return isinstance(content, dict) and {"schema", "rung", "experiments"} <= content.keys()
+
+
+def _preamble(file: Path) -> str:
+    lines = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").removeprefix(" "))
+    return "\n".join(lines)
+
+
+def store_hash(rungs: Sequence[Rung]) -> str:
+    """SHA-256 over all results: their ids and places, sorted."""
+    lines = sorted(line for rung in rungs for line in rung.lines())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
