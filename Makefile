@@ -17,7 +17,7 @@ BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream 
 ROWS ?= $(TEXT)
 TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.jsonl) runs/efficiency/corpus/instructions.jsonl)
 
-.PHONY: demo test test-crash slurm browser test-slurm laptop laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream clean help
+.PHONY: demo test test-crash slurm browser test-slurm laptop laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream paper clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,11 @@ review: $(VENV)/installed ## put a study's results forward for review: results/d
 	$(BIN)/dataflex-cli results add runs/study/results --rung demo --replace --reference reproductions/reference/demo.csv \
 	  --measured-on "make study, $$($(BIN)/python -c 'import platform; print(platform.machine(), "CPU")')"
 	$(BIN)/dataflex-cli check
+
+paper: $(VENV)/installed ## every table and figure of results/, paper.tex and paper.md, to build/paper; numbers in README and docs
+	rm -rf build/paper
+	$(BIN)/python -m paper_figures paper results --output build/paper
+	$(BIN)/python -m paper_figures prose
 
 lint: $(VENV)/installed ## lint, format check and types
 	$(BIN)/ruff check .

@@ -5,10 +5,7 @@ Only MMLU and perplexity over all domains are compared: the paper's domains are 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 
 from dataflex.evidence.results import CellResult, by_seed
 from dataflex.evidence.statistics.estimate import Estimate
@@ -16,9 +13,10 @@ from dataflex.evidence.statistics.seeds import paired
 from paper_figures.layout import label
 from paper_figures.mixture import baseline, shown
 from paper_figures.models import groups_of, seeds_note, title
-from paper_figures.table import Table
+from paper_figures.published import published
+from paper_figures.sources import ids
+from paper_figures.table import COLUMN, Table
 
-PUBLISHED = Path(__file__).resolve().parent.parent / "reproductions/reference/paper.csv"
 SCALES = ("SlimPajama-6B", "SlimPajama-30B")
 METHODS: Mapping[str, str] = {"doremi": "DoReMi", "odm": "ODM"}
 METRICS: Mapping[str, tuple[str, str, int, float]] = {
@@ -28,30 +26,21 @@ METRICS: Mapping[str, tuple[str, str, int, float]] = {
 """The paper's name of a number: ours, how it is shown, digits and factor."""
 
 
-@cache
-def published() -> Mapping[tuple[str, str, str], float]:
-    """The paper's mixture table: value by scale, method and metric."""
-    with PUBLISHED.open(newline="") as stream:
-        return {
-            (row["scale"], row["method"], row["metric"]): float(row["value"])
-            for row in csv.DictReader(stream)
-            if row["table"] == "data_mixture"
-        }
-
-
 def agreement(results: Sequence[CellResult]) -> Table | None:
     """The table; None without a baseline or a method that the paper has.
 
     ``results`` are the runs of the mixture experiment.
     """
     groups = groups_of(results)
-    rows, data = [], []
+    rows, data, sources = [], [], []
     for group, methods in groups.items():
         base = baseline(methods)
         for method, theirs in METHODS.items():
             if base is None or method not in methods:
                 continue
+            source = ids(methods[method], methods[base])
             for metric, (name, unit, digits, factor) in METRICS.items():
+                sources.append(source)
                 told = [_change(scale, theirs, metric) for scale in SCALES]
                 ours = paired(by_seed(methods[method], name), by_seed(methods[base], name))
                 rows.append(
@@ -62,10 +51,9 @@ def agreement(results: Sequence[CellResult]) -> Table | None:
                         verdict(told, ours),
                     ]
                 )
-                data += [
-                    ["paper", method, scale, metric, repr(v)] for scale, v in zip(SCALES, told, strict=True)
-                ]
-                data.append(["ours", method, ", ".join(group), name, repr(ours.value)])
+                for scale, value in zip(SCALES, told, strict=True):
+                    data.append(["paper", method, scale, metric, repr(value), ""])
+                data.append(["ours", method, ", ".join(group), name, repr(ours.value), " ".join(source)])
     if not rows:
         return None
     return Table(
@@ -79,13 +67,15 @@ def agreement(results: Sequence[CellResult]) -> Table | None:
             "Open: our interval holds zero, or there is one seed. The paper differs: its two scales do.",
             seeds_note([runs for methods in groups.values() for runs in methods.values()]),
         ],
-        data_header=("source", "method", "scale", "metric", "change"),
+        data_header=("source", "method", "scale", "metric", "change", COLUMN),
         data=data,
+        results=sources,
     )
 
 
 def _change(scale: str, method: str, metric: str) -> float:
-    return published()[scale, method, metric] - published()[scale, "Baseline", metric]
+    paper = published("data_mixture")
+    return paper[scale, method, metric] - paper[scale, "Baseline", metric]
 
 
 def verdict(told: Sequence[float], ours: Estimate) -> str:

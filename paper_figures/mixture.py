@@ -21,6 +21,7 @@ from paper_figures.models import (
     spread,
     title,
 )
+from paper_figures.sources import ids
 from paper_figures.table import Table
 
 BASELINES = ("natural", "baseline")
@@ -44,6 +45,7 @@ def mixture(
     domains = domain_columns(results)
     groups = groups_of(results)
     levels, changes, everything = [], [], []
+    sources: dict[str, list[tuple[str, ...]]] = {"levels": [], "changes": []}
     for group, methods in groups.items():
         base = baseline(methods)
         for method in ordered(methods, METHODS):
@@ -51,8 +53,10 @@ def mixture(
             everything.append(runs)
             shown = title(label(method), group, len(groups))
             levels.append([f"{shown}: PPL", *_levels(runs, domains)])
+            sources["levels"].append(ids(runs))
             if base and method != base:
                 changes.append([f"{shown}: change", *_changes(runs, methods[base], domains)])
+                sources["changes"].append(ids(runs, methods[base]))
     notes = [
         chance_note(everything),
         "PPL is byte perplexity, 2 to the power of bits per byte: it does not depend on the tokenizer. "
@@ -69,6 +73,7 @@ def mixture(
         notes=notes,
         data_header=DATA_HEADER,
         data=data_rows(results, _numbers),
+        results=sources["levels"] + sources["changes"],
     )
 
 

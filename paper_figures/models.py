@@ -10,9 +10,11 @@ from dataflex.evidence.results import CellResult
 from dataflex.evidence.statistics.estimate import LEVEL
 from dataflex.evidence.statistics.seeds import mean, of_mean
 from paper_figures.layout import domain_label, domains_in_order
+from paper_figures.sources import shown_id
+from paper_figures.table import COLUMN
 
 CHOICES = 4
-DATA_HEADER = ("experiment", "method", "model", "scale", "seed", "metric", "value")
+DATA_HEADER = ("experiment", "method", "model", "scale", "seed", "metric", "value", COLUMN)
 Group = tuple[str, str]
 """Model and scale."""
 
@@ -86,10 +88,11 @@ def title(name: str, group: Group, groups: int) -> str:
 def data_rows(
     results: Sequence[CellResult], numbers: Callable[[CellResult], dict[str, float]]
 ) -> list[list[object]]:
-    """Unrounded numbers, one a line."""
+    """Unrounded numbers, one a line, with the id of the result that each is from."""
     return [
-        [*run.key, run.seed, name, repr(value)]
+        [*run.key, run.seed, name, repr(value), source]
         for run in results
+        for source in (shown_id(run),)
         for name, value in sorted(numbers(run).items())
     ]
 

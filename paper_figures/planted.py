@@ -13,6 +13,8 @@ from dataflex.evidence.statistics.picking import random_picking
 from dataflex.evidence.statistics.questions import wilson
 from dataflex.evidence.statistics.seeds import mean, of_mean
 from paper_figures.layout import METHODS, label, ordered
+from paper_figures.models import DATA_HEADER, data_rows
+from paper_figures.sources import ids
 from paper_figures.table import Table
 
 CLASSES = ("relevant", "duplicated", "corrupted", "learned", "irrelevant")
@@ -155,10 +157,7 @@ def planted(results: Sequence[CellResult]) -> Table:
             "Differs?: two-sided exact test against random picking (hypergeometric, the hits of all seeds "
             f"together), p adjusted for the number of methods by Holm, at the level {SIGNIFICANT}. {equal}",
         ],
-        data_header=("experiment", "method", "model", "scale", "seed", "metric", "value"),
-        data=[
-            [*run.key, run.seed, name, repr(value)]
-            for run in results
-            for name, value in sorted({**run.numbers(), "base_rate": run.metrics["base_rate"]}.items())
-        ],
+        data_header=DATA_HEADER,
+        data=data_rows(results, lambda run: {**run.numbers(), "base_rate": run.metrics["base_rate"]}),
+        results=[ids(method.runs) for method in methods],
     )

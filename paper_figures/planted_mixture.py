@@ -12,6 +12,8 @@ from dataflex.evidence.results import CellResult
 from dataflex.evidence.statistics.estimate import LEVEL, Interval
 from dataflex.evidence.statistics.seeds import mean, of_mean
 from paper_figures.layout import METHODS, label, ordered
+from paper_figures.models import DATA_HEADER
+from paper_figures.sources import ids, shown_id
 from paper_figures.table import Table
 
 NOISE = "noise"
@@ -163,12 +165,18 @@ def planted_mixture(results: Sequence[CellResult]) -> Table:
         ],
         rows=rows,
         notes=[*_what(results), *(note for study in found for note in _yardstick(study))],
-        data_header=("experiment", "method", "model", "scale", "seed", "metric", "value"),
+        results=[
+            ids(method.runs, study.best.runs if study.best else ())
+            for study in found
+            for method in (*study.methods, *([study.best] if study.best else []))
+        ],
+        data_header=DATA_HEADER,
         data=[
-            [*run.key, run.seed, name, repr(value)]
+            [*run.key, run.seed, name, repr(value), source]
             for study in found
             for method in (*study.methods, *study.static)
             for place, run in enumerate(method.runs)
+            for source in (shown_id(run),)
             for name, value in sorted(_numbers(run, method.regrets[place : place + 1]).items())
         ],
     )

@@ -20,6 +20,7 @@ from paper_figures.models import (
     spread,
     title,
 )
+from paper_figures.sources import ids
 from paper_figures.table import Table
 
 COST_NOTE = "The domains' columns are bits per byte of held-out pretraining text: what tuning costs there."
@@ -64,6 +65,7 @@ def selection(results: Sequence[CellResult], starts: Sequence[CellResult]) -> Ta
         ],
         data_header=DATA_HEADER,
         data=data_rows(results, CellResult.numbers),
+        results=[ids(runs) for runs in everything],
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -39,18 +41,26 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write ``<name>.svg`` and ``<name>.png``, the same bytes each time."""
+KINDS: Mapping[str, tuple[Any, Mapping[str, None]]] = {
+    "svg": (FigureCanvasSVG, {"Date": None, "Creator": None}),
+    "pdf": (FigureCanvasPdf, {"CreationDate": None, "Creator": None, "Producer": None}),
+    "png": (FigureCanvasAgg, {"Software": None}),
+}
+"""Endings, what writes them, and the metadata that is left out: times and versions."""
+
+
+def save(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = tuple(KINDS)) -> None:
+    """Write ``<name>.<kind>`` for all ``kinds``, the same bytes each time."""
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
-        for ending, canvas, metadata in (
-            ("svg", FigureCanvasSVG, {"Date": None, "Creator": None}),
-            ("png", FigureCanvasAgg, {"Software": None}),
-        ):
+        for ending in kinds:
+            canvas, metadata = KINDS[ending]
             temporary = folder / f"{name}.tmp.{ending}"
             canvas(figure)
             figure.savefig(temporary, dpi=150, metadata=metadata)
             os.replace(temporary, folder / f"{name}.{ending}")
+            # The places of the first form hold for all: to find them takes most of the time.
+            figure.set_layout_engine("none")
 
 
 def svg(figure: Figure) -> str:

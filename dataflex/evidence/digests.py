@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from dataflex.errors import UserError
@@ -19,9 +20,19 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+def lines(of: Mapping[str, str]) -> str:
+    """Digests by name as ``sha256sum`` prints them."""
+    return "".join(f"{digest}  {name}\n" for name, digest in of.items())
+
+
+def combined(of: Mapping[str, str]) -> str:
+    """One SHA-256 of several files, given theirs by name: that of their lines, sorted by name."""
+    return hashlib.sha256(lines(dict(sorted(of.items()))).encode()).hexdigest()
+
+
 def write(folder: Path) -> None:
     """Record the digests of all files below ``folder`` in its ``SHA256SUMS``."""
-    text = "".join(f"{digest}  {name}\n" for name, digest in digests(folder).items())
+    text = lines(digests(folder))
     temporary = folder / (NAME + ".tmp")
     temporary.write_text(text)
     os.replace(temporary, folder / NAME)

@@ -15,7 +15,7 @@ from dataflex.report import cells, claims, costs, gaps, quantities
 from dataflex.report.figures import InlineFigure, inline
 from dataflex.report.provenance import provenance
 from dataflex.report.rungs import GridFile, Rung
-from paper_figures.gallery import gallery
+from paper_figures.drawings import build as draw
 from paper_figures.style import svg
 from paper_figures.tables import build
 
@@ -78,5 +78,5 @@ def render(
 def _figures(rung: Rung) -> list[InlineFigure]:
     return [
         inline(svg(picture.figure), f"{rung.name}-{picture.name}-", picture.caption, picture.description)
-        for picture in gallery(rung.results)
+        for picture in draw(rung.results)
     ]

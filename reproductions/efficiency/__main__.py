@@ -15,9 +15,9 @@ from efficiency import loss as loss_benchmark
 from efficiency import neighbours as neighbours_benchmark
 from efficiency import order as order_benchmark
 from efficiency import steps as steps_benchmark
-from efficiency import tables as result_tables
 from efficiency import tsds as tsds_benchmark
 from efficiency.sides import Report
+from paper_figures.efficiency import build as result_tables
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(job.app, name="job")

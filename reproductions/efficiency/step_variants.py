@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from efficiency.lockstep import Plan
-from efficiency.results import STOCK
 from efficiency.sides import Side
 from efficiency.step_workload import ANCHORS, MOE, StepWorkload
 from efficiency.workload import TINY
+from paper_figures.efficiency.results import STOCK
 
 AGAIN = "stock again"
 """The same once more: its ratio is one, and its interval tells how much a ratio of one may be off."""

@@ -10,9 +10,9 @@ from rich.progress import track
 
 from efficiency import step_workload
 from efficiency.lockstep import Plan, lockstep
-from efficiency.results import STOCK
 from efficiency.sides import Report, console, library, upstream
 from efficiency.step_variants import common, library_keys, name_of, plans, upstream_keys
+from paper_figures.efficiency.results import STOCK
 
 WARM_UP = 3
 """Rounds that don't count: memory is allocated, and what a run computes once is computed."""

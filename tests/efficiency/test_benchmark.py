@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from efficiency import less, loss, measure, results, sides, tables, vectors, workload
+from efficiency import less, loss, measure, sides, vectors, workload
+
+from paper_figures.efficiency import build, results
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_a_benchmark_from_data_to_tables(data: Path, tmp_path: Path, monkeypatch
     assert report.about["rows"] == 6
     assert len(report.scores["exact@0.5"]) == 3
     loss.run(data, "tiny", tmp_path, rows=6, repeats=1, threads=1)
-    text = tables.write(tmp_path)
+    text = build.write(tmp_path)
     assert "less, tiny: exact" in text
     assert "loss, tiny: losses" in text
     assert (tmp_path / "efficiency.svg").is_file()

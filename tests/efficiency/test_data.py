@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from efficiency import corpus, measure, order, sides, tables, text
+from efficiency import corpus, measure, order, sides, text
 
 from dataflex.corpus.packed.quotas import SLIMPAJAMA
 from dataflex.corpus.packed.sources import find_sources
 from dataflex.corpus.packed.units import cut_units
+from paper_figures.efficiency import build
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_a_build_from_text_to_tables(
     (subset,) = [run for run in report.runs if run["variant"] == "subset"]
     assert subset["tokens"] == subset["asked"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["real.jsonl", "results"]
-    shown = tables.write(output)
+    shown = build.write(output)
     assert "Building a corpus" in shown
     assert "A row of 2,048 tokens" in shown
     with (output / "measurements.csv").open() as stream:
@@ -81,6 +82,6 @@ def test_a_build_from_text_to_tables(
 def test_the_order_to_tables(tmp_path: Path) -> None:
     report = order.run(tmp_path, rows=[10**4, 10**9], domains=3, batch=8, repeats=1)
     assert not report.failures
-    assert "1,000,000,000" in tables.write(tmp_path)
+    assert "1,000,000,000" in build.write(tmp_path)
     (peak,) = {run["variant"]: run for run in report.memory if run["variant"] == "step"}.values()
     assert peak["peak_mib"] - peak["before_mib"] < 50

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from efficiency import instructions, job_tables, measure, published, results, sides, tables, workload
+from efficiency import instructions, measure, sides, workload
+
+from paper_figures import published
+from paper_figures.efficiency import build, job_tables, results
 
 ROWS = [
     {"instruction": f"sum of {i}", "input": "", "output": " ".join("abcdefgh"[: 1 + i % 8])}
@@ -59,7 +62,7 @@ def test_files_of_jobs_become_one_table(tmp_path: Path) -> None:
     # One GPU: 60 instead of 80; eight: 10 instead of the 80 that the original needs on its one.
     assert [row["ours below authors"] for row in shown] == ["25.0 %", "87.5 %"]
     assert [row["paper: below original"] for row in shown] == ["5.0 %", "57.1 %"]
-    text = tables.write(tmp_path, ["left out: nothing"])
+    text = build.write(tmp_path, ["left out: nothing"])
     assert "library: of 1," in text
     assert "library, less.library.ratio1.gpus8: of 8," in text
     assert text.endswith("- left out: nothing\n")

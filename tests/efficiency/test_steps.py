@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from efficiency import lockstep, results, sides, step_tables, step_variants, step_workload, tables
+from efficiency import lockstep, sides, step_variants, step_workload
 from efficiency.lockstep import Plan
 from efficiency.step_workload import Needs, StepWorkload
 from scipy.stats import binom
+
+from paper_figures.efficiency import build, results, step_tables
 
 COUNTING = """
 import json, os, sys
@@ -125,7 +127,7 @@ def test_a_limit_is_met_when_the_interval_says_so(tmp_path: Path, ratios: list[f
 
 def test_tables_hold_steps_and_their_figure(tmp_path: Path) -> None:
     write(tmp_path / "steps-tiny.json", {"stock": [1.0] * 8, "weight loss": [1.01] * 8})
-    text = tables.write(tmp_path)
+    text = build.write(tmp_path)
     assert "1.010 [1.010 to 1.010]" in text
     assert (tmp_path / "steps.svg").is_file()
     assert not (tmp_path / "steps.png").exists()

@@ -11,11 +11,12 @@ from results_factory import edit_json, write_cell, write_mixture, write_picks, w
 
 from dataflex.evidence.results import read_results
 from paper_figures.figures import learning_curves
+from paper_figures.latex import escape
 from paper_figures.layout import domains_in_order, ordered
 from paper_figures.mixture import mixture
 from paper_figures.models import at_chance, chance_deviation, spread
 from paper_figures.style import save
-from paper_figures.table import Table, escape
+from paper_figures.table import Table
 from paper_figures.tables import build
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -54,7 +55,10 @@ def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
     assert set(made[0]) == {
         *(
             f"{name}.{kind}"
-            for name in ("selection", "mixture", "mixture_agreement", "planted", "planted_mixture")
+            for name in (
+                *("selection", "mixture", "mixture_agreement", "mixture_weights", "planted"),
+                *("planted_mixture", "results"),
+            )
             for kind in ("md", "csv", "tex")
         ),
         *(
@@ -66,7 +70,7 @@ def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
                 "planted",
                 "planted_mixture",
             )
-            for kind in ("svg", "png")
+            for kind in ("svg", "pdf", "png")
         ),
     }
 

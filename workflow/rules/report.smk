@@ -14,9 +14,19 @@ TABLE_OF = {
 FIGURE_OF = {"model": "learning_curves", "selection": "planted", "mixture": "planted_mixture"}
 _mixed = {cell.method for cell in REPORTED if cell.experiment == "mixture"}
 SIGNS = {"mixture_agreement"} if "natural" in _mixed and _mixed & {"doremi", "odm"} else set()
+WEIGHTS = {
+    f"{cell.experiment}_weights"
+    for cell in REPORTED
+    if cell.experiment in ("mixture", "mixture_moe") and grids.mixes(GRID, cell)
+}
 TABLES = [
     f"{R}/tables/{name}.{kind}"
-    for name in sorted({TABLE_OF[cell.experiment] for cell in REPORTED if cell.experiment in TABLE_OF} | SIGNS)
+    for name in sorted(
+        {TABLE_OF[cell.experiment] for cell in REPORTED if cell.experiment in TABLE_OF}
+        | SIGNS
+        | WEIGHTS
+        | ({"results"} if REPORTED else set())
+    )
     for kind in ("md", "csv", "tex")
 ]
 FIGURES = [
@@ -26,7 +36,7 @@ FIGURES = [
         | {"mixture_weights" for cell in REPORTED if about(cell) == "model" and grids.mixes(GRID, cell)}
         | {"accuracy_by_step" for cell in REPORTED if grids.steps_to_evaluate(GRID, cell)}
     )
-    for kind in ("svg", "png")
+    for kind in ("svg", "pdf", "png")
 ]
 CHECKED = [f"{R}/check.txt"] if config["check"] and Path(GRID.get("reference", "")).is_file() else []
 if GRID.get("reference") and not CHECKED:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from efficiency.results import Results
+from paper_figures.efficiency.results import Results
 from paper_figures.style import COLOURS, DASHES, STYLE
 
 LESS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from efficiency.published import less_seconds, tsds_reduction
-from efficiency.results import Results, Spread
+from paper_figures.efficiency.results import Results, Spread
+from paper_figures.published import less_seconds, tsds_reduction
 from paper_figures.table import Table
 
 LESS = (("library", "exact"), ("library", "projected"), ("upstream", "upstream"), ("authors", "authors"))
@@ -31,8 +31,8 @@ def less_jobs(results: Results) -> Table:
         original, theirs = less_seconds(case["share"], case["gpus"])
         alone = results.seconds("authors", "authors", {**case, "gpus": 1})
         cells = [f"{case['share']:g}", str(case["gpus"])]
-        cells += [f"{max(1, round(case['share'] * results.about['rows'])):,}", *map(_cell, found)]
-        cells += [_less_than(alone, found[0]), _number(original), _number(theirs)]
+        cells += [f"{max(1, round(case['share'] * results.about['rows'])):,}", *map(cell, found)]
+        cells += [less_than(alone, found[0]), _number(original), _number(theirs)]
         cells.append(f"{100 * (1 - theirs / original):.1f} %" if original and theirs else "-")
         rows.append(cells)
     about = results.about
@@ -62,8 +62,7 @@ def less_jobs(results: Results) -> Table:
             "paper's 57.13 % is. The paper's model and data, and what its ratio is a part of, are not "
             "published: compare the savings, not the seconds.",
         ),
-        (),
-        (),
+        results=[results.ids] * len(rows),
     )
 
 
@@ -73,10 +72,10 @@ def tsds_jobs(results: Results) -> Table:
     rows = []
     for case in cases:
         found = [results.seconds(*side, case) for side in TSDS]
-        cells = [f"{case['rows']:,}", f"{case['queries']:,}", *map(_cell, found)]
+        cells = [f"{case['rows']:,}", f"{case['queries']:,}", *map(cell, found)]
         failed = results.fact("upstream", "authors tsds", case, "failed")
         cells[-1] += " *" if failed else ""
-        rows.append([*cells, _less_than(found[2], found[0])])
+        rows.append([*cells, less_than(found[2], found[0])])
     least, most = tsds_reduction()
     return Table(
         "tsds-jobs",
@@ -88,12 +87,12 @@ def tsds_jobs(results: Results) -> Table:
             "to 1,000 queries; its seconds are not known.",
             "*: stopped at the draw, since its probabilities added up to more than one.",
         ),
-        (),
-        (),
+        results=[results.ids] * len(rows),
     )
 
 
-def _cell(spread: Spread | None) -> str:
+def cell(spread: Spread | None) -> str:
+    """Return what a table shows of some passes."""
     return "-" if spread is None else str(spread)
 
 
@@ -101,6 +100,6 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
-def _less_than(theirs: Spread | None, ours: Spread | None) -> str:
+def less_than(theirs: Spread | None, ours: Spread | None) -> str:
     """Return by how many percent our median is below theirs."""
     return f"{100 * (1 - ours.median / theirs.median):.1f} %" if theirs and ours else "-"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paper_figures.sources import DIGITS, file_id
+
 BASELINES = {
     "exact": "plain",
     "projected": "plain",
@@ -72,19 +74,21 @@ def short(value: float) -> str:
 
 
 class Results:
-    """One benchmark's file."""
+    """One benchmark's file; ``ids`` are those of the files that it was read from, as tables show them."""
 
     def __init__(self, path: Path) -> None:
         content = json.loads(path.read_text())
         self.name, self.benchmark, self.about = path.stem, content["benchmark"], content["about"]
         self.environments, self.failures = content["environments"], content["failures"]
         self._runs, self._memory = content["runs"], content["memory"]
+        self.ids: tuple[str, ...] = (file_id(path)[:DIGITS],)
 
     @classmethod
     def joined(cls, parts: Sequence[Results]) -> Results:
         """Return what several files measured as one, described as the first; named as the benchmark."""
         made = copy.copy(parts[0])
         made.name, made.environments, made.failures, made._runs, made._memory = made.benchmark, {}, [], [], []
+        made.ids = tuple(name for part in parts for name in part.ids)
         for part in parts:
             for side, found in part.environments.items():
                 # The jobs of one side may have run on machines that differ.

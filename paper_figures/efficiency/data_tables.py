@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from efficiency.results import Record, Results, Spread, short
+from paper_figures.efficiency.results import Record, Results, Spread, short
 from paper_figures.table import Table
 
 
@@ -62,8 +62,7 @@ def corpus_table(results: Results) -> Table:
         ("processes", "seconds", "MB/s", "million tokens/s", "faster", "MiB a process", "MiB beside"),
         rows,
         tuple(notes),
-        (),
-        (),
+        results=[results.ids] * len(rows),
     )
 
 
@@ -87,6 +86,5 @@ def order_table(results: Results) -> Table:
         ("rows", "draw, median", "draw, 99 %", "from a state, median", "from a state, 99 %"),
         rows,
         ("From a state: a new order is made from the JSON that a checkpoint holds, then draws.",),
-        (),
-        (),
+        results=[results.ids] * len(rows),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from efficiency.results import STOCK, Results, median_interval
+from paper_figures.efficiency.results import STOCK, Results, median_interval
 from paper_figures.style import COLOURS, STYLE
 from paper_figures.table import Table
 
@@ -71,8 +71,7 @@ def steps_table(results: Results) -> Table:
             "Met: the interval lies below the limit; no: above it; open: it holds the limit.",
             "Stock again is LLaMA-Factory's trainer once more: how far a ratio of one is off by chance.",
         ),
-        (),
-        (),
+        results=[results.ids] * len(rows),
     )
 
 

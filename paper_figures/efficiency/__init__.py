@@ -1,0 +1,1 @@
+"""Tables and figures of time and memory, made from the files of the benchmarks alone."""
