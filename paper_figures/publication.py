@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataflex.errors import UserError
 from dataflex.evidence import digests
+from dataflex.evidence.claims.judge import judge
+from dataflex.evidence.claims.judgement import Judgement
 from dataflex.evidence.results import CellResult, read_results
 from paper_figures import drawings, tables
 from paper_figures.drawings import Drawing
@@ -16,9 +18,11 @@ from paper_figures.efficiency.overview import environments, measurements
 from paper_figures.latex import escape
 from paper_figures.sources import INDEX, Entry, entries, file_id, index, shown_in
 from paper_figures.table import Table
+from paper_figures.verdicts import verdicts
 
 EFFICIENCY = "efficiency"
 """The folder of benchmarks among the rungs, and within a rung."""
+CLAIMS = "claims"
 TITLE = "Tables and figures of the reviewed results"
 PREAMBLE = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
@@ -40,6 +44,7 @@ class Part:
         drawings: in their order.
         files: further text files of the output, by name.
         remarks: Markdown that follows.
+        cells: the results of a rung.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Part:
     drawings: Sequence[Drawing]
     files: dict[str, str]
     remarks: str = ""
+    cells: Sequence[CellResult] = ()
 
 
 def parts(results: Path) -> list[Part]:
@@ -76,14 +82,25 @@ def parts(results: Path) -> list[Part]:
                 )
     if not found:
         raise UserError(f"{results} holds no results (<rung>/<experiment>/<cell>/run.json)")
-    return found
+    return [_claims({part.name: part.cells for part in found if part.cells}), *found]
+
+
+def _claims(results: Mapping[str, Sequence[CellResult]]) -> Part:
+    """What the results say of each registered claim, a table a rung, also of rungs without results."""
+    judged: dict[str, list[Judgement]] = {}
+    for judgement in judge(results):
+        judged.setdefault(judgement.rung, []).append(judgement)
+    tables = [
+        verdicts(own, f"verdicts_{rung}", f"The paper's claims, by the results of the rung {rung}")
+        for rung, own in judged.items()
+    ]
+    return Part(CLAIMS, tables, [], {})
 
 
 def _rung(name: str, results: Sequence[CellResult]) -> Part:
     made, drawn = tables.build(results), drawings.build(results)
-    return Part(
-        name, [*made, index(entries(results), shown_in(*map(_uses, made), *map(_uses, drawn)))], drawn, {}
-    )
+    listed = index(entries(results), shown_in(*map(_uses, made), *map(_uses, drawn)))
+    return Part(name, [*made, listed], drawn, {}, cells=results)
 
 
 def _uses(one: Table | Drawing) -> tuple[str, Iterable[str]]:

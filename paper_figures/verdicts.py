@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from dataflex.evidence.claims.judgement import VERDICTS, Judgement, Verdict
+from dataflex.evidence.claims.judgement import MEANINGS, VERDICTS, Judgement
 from paper_figures.sources import DIGITS
 from paper_figures.table import COLUMN, Table
 
@@ -14,14 +14,6 @@ PRECISION = {"points": 2}
 """Digits after the point by unit; three for any other."""
 PAGE = 30
 """Rows that fit onto a printed page."""
-MEANINGS: Mapping[Verdict, str] = {
-    "reproduced": "ours equals the published within the margin that was registered before the runs",
-    "consistent": "the published lies where ours may lie, but they are not shown to be equal",
-    "contradicted": "our interval excludes what was published, with its margin",
-    "underpowered": "the smallest effect that could be seen is larger than the one that is claimed",
-    "protocol-unknown": "the paper does not say how the number came about, so that ours may be another one",
-    "not-run": "there are no results that speak to it",
-}
 
 
 def verdicts(judgements: Sequence[Judgement], name: str, caption: str) -> Table:

@@ -9,18 +9,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from dataflex.evidence.claims.judgement import VERDICTS, Judgement
+from dataflex.evidence.claims.judgement import MEANINGS, VERDICTS, Judgement
 from dataflex.report.quantities import decimals, interval, number
 from dataflex.report.rungs import SHOWN
 
-MEANINGS = {
-    "reproduced": "equal to what was published, within the margin registered beforehand",
-    "consistent": "the published number lies where one more run could; not shown to be equal",
-    "contradicted": "the interval excludes what was published",
-    "underpowered": "an effect of the published size could not have been seen",
-    "protocol-unknown": "how the number was measured is not published",
-    "not-run": "there is no result that speaks to it",
-}
 WIDTH, HEIGHT, EDGE = 180.0, 26.0, 7.0
 
 
@@ -65,7 +57,7 @@ def row(judgement: Judgement, anchors: Mapping[str, str]) -> Row:
         anchors: of the results on the page, by id.
     """
     claim = judgement.claim
-    signed, digits = claim.kind == "difference", decimals(claim.published)
+    signed, digits = claim.kind == "difference", max(decimals(claim.published), decimals(claim.margin))
     basis = []
     if judgement.seeds:
         basis.append(f"{len(judgement.seeds)} seed{'s' * (len(judgement.seeds) > 1)}")

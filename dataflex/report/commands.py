@@ -57,16 +57,18 @@ def report(
 
 
 def judgements(rungs: Sequence[Rung], *, everywhere: bool) -> Sequence[Judgement]:
-    """What the results say of the registered claims; nothing where no claims are registered.
+    """What the results say of the registered claims, by verdict; nothing where no claims are registered.
 
     Args:
         rungs: with their results.
         everywhere: whether claims are listed as not run on the rungs that have no results, too.
     """
     from dataflex.evidence.claims.judge import judge
+    from dataflex.evidence.claims.judgement import VERDICTS
     from dataflex.evidence.claims.registry import FILE
 
     if not FILE.is_file():
         return ()
     results = {rung.name: rung.results for rung in rungs}
-    return [judgement for judgement in judge(results) if everywhere or judgement.rung in results]
+    found = [judgement for judgement in judge(results) if everywhere or judgement.rung in results]
+    return sorted(found, key=lambda judgement: VERDICTS.index(judgement.verdict))

@@ -173,7 +173,7 @@ def test_benchmarks_of_a_rung_lie_below_it(tmp_path):
     write_cell(tmp_path / "paper")
     (tmp_path / "paper/efficiency").mkdir()
     shutil.copy(ROOT / "results/efficiency/tsds.json", tmp_path / "paper/efficiency")
-    assert [part.name for part in parts(tmp_path)] == ["paper", "paper/efficiency"]
+    assert [part.name for part in parts(tmp_path)] == ["claims", "paper", "paper/efficiency"]
 
 
 def test_a_terminal_is_shown_the_tables_without_ids(made, capsys):

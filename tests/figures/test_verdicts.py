@@ -3,9 +3,9 @@
 import csv
 import io
 
-from dataflex.evidence.claims.judgement import VERDICTS, Judgement
+from dataflex.evidence.claims.judgement import MEANINGS, VERDICTS, Judgement
 from dataflex.evidence.claims.registry import Claim
-from paper_figures.verdicts import MEANINGS, verdicts
+from paper_figures.verdicts import verdicts
 from tests.figures.latex_reader import problems
 
 

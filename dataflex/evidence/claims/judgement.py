@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -18,6 +19,17 @@ VERDICTS: tuple[Verdict, ...] = (
     "not-run",
 )
 """In the order in which they are counted and shown."""
+
+
+MEANINGS: Mapping[Verdict, str] = {
+    "reproduced": "shown to be what was published: within the margin that was registered, or, where models and "
+    "texts are others, of its sign",
+    "consistent": "neither what was published nor its contrary is shown",
+    "contradicted": "shown to be something else than what was published",
+    "underpowered": "an effect of the published size could not have been seen",
+    "protocol-unknown": "the paper does not say how its number came about, so that ours may be another one",
+    "not-run": "there is no result that speaks to it",
+}
 
 
 @dataclass(frozen=True)
