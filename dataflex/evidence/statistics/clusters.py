@@ -58,7 +58,7 @@ def mean_of(values: npt.ArrayLike, clusters: Clusters | None = None) -> Estimate
         return Estimate(mean, math.inf, 0)
     if len(sizes) == n:
         return Estimate(mean, math.sqrt(float(found.var(ddof=1)) / n), n - 1)
-    sums = np.bincount(label, found - mean)
+    sums = np.bincount(label, found - mean).astype(float)
     variance = float(weighted_squares(sums, sizes)) / n**2
     return Estimate(mean, math.sqrt(variance), freedom(sizes, _correlation(found, label, sizes)))
 

@@ -119,5 +119,5 @@ def _rest(found: FloatArray, subjects: Clusters | None) -> float:
     rest = found - found.mean(axis=1, keepdims=True) - found.mean(axis=0) + found.mean()
     label = numbered(subjects, n)
     sizes = np.bincount(label).astype(float)
-    sums = np.stack([np.bincount(label, row) for row in rest])
+    sums = np.stack([np.bincount(label, row) for row in rest]).astype(float)
     return float(weighted_squares(sums, sizes).sum()) / ((seeds - 1) * seeds * n**2)
