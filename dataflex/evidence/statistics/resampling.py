@@ -41,6 +41,6 @@ def units(values: FloatArray, clusters: Clusters | None) -> Units:
     """The units of values of shape (rows, n)."""
     label = numbered(clusters, values.shape[1])
     sizes = np.bincount(label).astype(float)
-    sums = np.stack([np.bincount(label, row) for row in values])
+    sums = np.stack([np.bincount(label, row) for row in values]).astype(float)
     kinds, counts = np.unique(np.vstack([sums, sizes]), axis=1, return_counts=True)
     return Units(kinds[:-1].T, kinds[-1], counts)

@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -14,9 +12,9 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_holm_is_that_of_statsmodels(p_values):
+@pytest.mark.parametrize("tests", [1, 2, 7, 30])
+def test_holm_is_that_of_statsmodels(tests):
+    p_values = np.random.default_rng(tests).random(tests) ** 3
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 

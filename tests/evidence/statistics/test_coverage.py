@@ -1,0 +1,36 @@
+"""Every interval holds the truth as often as it says, and as often as the documents say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.evidence.statistics.simulate import LEVEL, Case, cases
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs/statistics.md"
+CASES = cases()
+
+
+def documented() -> dict[str, float]:
+    rows = re.findall(r"^(\| `.*\|) ([\d.]+) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    return {start: float(value) for start, value in rows}
+
+
+def start(case: Case) -> str:
+    return case.row(0.0).removesuffix(" 0.0 |")
+
+
+def test_the_document_has_every_case_once() -> None:
+    assert list(documented()) == [start(case) for case in CASES]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.interval}, {case.design}")
+def test_coverage(case: Case) -> None:
+    found = case.coverage()
+    if case.used:
+        assert found == pytest.approx(LEVEL, abs=case.limit)
+    else:
+        assert abs(found - LEVEL) > case.limit
+    # Another platform may round an end of a few intervals to the other side.
+    assert 100 * found == pytest.approx(documented()[start(case)], abs=0.16)
