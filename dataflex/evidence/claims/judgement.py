@@ -22,7 +22,7 @@ VERDICTS: tuple[Verdict, ...] = (
 
 
 MEANINGS: Mapping[Verdict, str] = {
-    "reproduced": "shown to be what was published: within the margin that was registered, or, where models and "
+    "reproduced": "shown to be what was published: within the margin that was registered; where models and "
     "texts are others, of its sign",
     "consistent": "neither what was published nor its contrary is shown",
     "contradicted": "shown to be something else than what was published",

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.evidence.statistics.simulate import LEVEL, Case, cases
+from tests.statistics.simulate import LEVEL, Case, cases
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs/statistics.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/statistics.md"
 CASES = cases()
 
 

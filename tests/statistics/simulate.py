@@ -1,6 +1,6 @@
 """Simulated experiments with known truth: how often does each interval hold it?
 
-``python -m tests.evidence.statistics.simulate`` prints the table of ``docs/statistics.md``; the tests beside this
+``python -m tests.statistics.simulate`` prints the table of ``docs/statistics.md``; the tests beside this
 file hold the same numbers to their limits. Every case has its own fixed seed.
 
 Answers come from a threshold: model s is right on question q where level + seed + subject + question + rest

@@ -10,7 +10,7 @@ from scipy import stats
 from dataflex.evidence.statistics import unequal
 from dataflex.evidence.statistics.clusters import mean_of
 from dataflex.evidence.statistics.unequal import freedom
-from tests.evidence.statistics.simulate import MMLU_SUBJECTS
+from tests.statistics.simulate import MMLU_SUBJECTS
 
 
 def clustered(rng, sizes, apart):
