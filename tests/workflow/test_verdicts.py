@@ -87,7 +87,9 @@ def test_faults(queue, accounts, silent, expected):
 
 
 def test_lines_of_both_commands():
-    words = parse("15|RUNNING|c|None|a|b\n12|RUNNING|a|None\n13_4|CANCELLED by 0|a|\n\n14|PENDING|b|(Resources)\nnonsense\n")
+    words = parse(
+        "15|RUNNING|c|None|a|b\n12|RUNNING|a|None\n13_4|CANCELLED by 0|a|\n\n14|PENDING|b|(Resources)\nnonsense\n"
+    )
     assert words == {
         "15": Said("RUNNING", "None", "c", "a|b"),
         "12": Said("RUNNING", "None", "a"),
