@@ -1,13 +1,13 @@
 """sbatch, squeue, sacct, scancel, scontrol and srun of a site that has no nodes: what the executor asks and hears.
 
 A job is a file of the site's folder, which is named by the first line of each program. A test writes into it
-what Slurm would say of the job next; with ``run`` in the folder ``sbatch`` starts what is submitted, too.
+what Slurm would say of the job next; with a file ``held`` in the folder ``sbatch`` starts every job
+but those whose comments begin with what stands there.
 """
 
 import fcntl
 import json
 import os
-import shlex
 import stat
 import subprocess
 import sys
@@ -72,6 +72,22 @@ class Site:
         """Commands that fail until further notice, and no others."""
         (self.folder / "down").write_text(json.dumps(commands))
 
+    def start(self, number):
+        """Start what was submitted, beside everything else."""
+        job = self.jobs()[number]
+        words = {"command": job["command"], "number": number, "folder": self.folder}
+        with Path(job["log"].replace("%j", number)).open("ab") as stream:
+            subprocess.Popen(
+                ["/bin/sh", "-c", RUN.format(python=sys.executable, program=__file__, **words)],
+                cwd=job["where"],
+                env={**job["environment"], "SLURM_JOB_ID": number},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
+        self.say(number, "RUNNING")
+
     def _write(self, number, job):
         draft = self.folder / "jobs" / f".{number}.{os.getpid()}"
         draft.write_text(json.dumps(job))
@@ -104,37 +120,17 @@ def sbatch(site, words):
     number = None
     if not answer.get("said") or answer.get("taken"):
         name, comment = option(words, "--job-name"), option(words, "--comment")
-        memory = int(option(words, "--mem") or 0)
-        number = site.submit(name, comment, "PENDING", memory=memory, log=option(words, "--output"))
-        if (site.folder / "run").is_file():
-            run(site, number, option(words, "--wrap"), option(words, "-D"))
+        asked = {"memory": int(option(words, "--mem") or 0), "log": option(words, "--output")}
+        asked |= {"command": option(words, "--wrap"), "where": option(words, "-D")}
+        asked |= {"environment": dict(os.environ)}
+        number = site.submit(name, comment, "PENDING", **asked)
+        held = site.folder / "held"
+        if held.is_file() and not comment.startswith(held.read_text()):
+            site.start(number)
     if answer.get("said"):
         print(answer["said"], file=sys.stderr)
         sys.exit(1)
     print(answer.get("printed") or number)
-
-
-def run(site, number, command, folder):
-    """Start what was submitted, beside everything else."""
-    script = RUN.format(
-        command=command,
-        python=shlex.quote(sys.executable),
-        program=shlex.quote(__file__),
-        folder=shlex.quote(str(site.folder)),
-        number=number,
-    )
-    log = Path(site.jobs()[number]["log"].replace("%j", number))
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", script],
-            cwd=folder,
-            env={**os.environ, "SLURM_JOB_ID": number},
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
-    site.say(number, "RUNNING", pid=process.pid)
 
 
 def ended(site, words):
