@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dataflex.grid import (
-    DRAWN,
+    Benchmark,
     Cell,
     about,
+    benchmark_resources,
+    benchmarks,
     corpus_name,
-    corpus_spec,
     experiment_spec,
+    models_of,
     needed,
+    possible,
     reported,
     resources,
+    steps_to_evaluate,
 )
+from dataflex.planning.supply import Job, Supply
 
 EVALUATION = {"model": "evaluate", "selection": "mark", "mixture": "measure"}
 """Name of the job that looks at a trained cell, by what its experiment evaluates."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job."""
-
-    name: str
-    kind: str
-    needs: tuple[str, ...] = ()
-    devices: int = 0
-    """GPUs over all nodes; of a grid without GPUs, processors. 0: an ordinary processor for a short while."""
-    nodes: int = 1
-    cell: Cell | None = None
-    limit_hours: float | None = None
-    """Time that the grid asks the cluster for; a longer job is ended."""
-    hours: float = 0.0
-
-    @property
-    def device_hours(self) -> float:
-        """Hours times devices."""
-        return self.hours * self.devices
+OF_A_STEP = "evaluate_step"
+"""Name of the job that evaluates a checkpoint."""
+MOMENTS = ("mark", "report")
+"""Kinds of jobs that take no time that is worth counting."""
 
 
 def with_needed(grid: Mapping[str, Any], cells: Iterable[Cell]) -> list[Cell]:
@@ -60,7 +49,7 @@ def uses_gpus(grid: Mapping[str, Any], cells: Sequence[Cell]) -> bool:
     return any(resources(grid, cell, "train")["gpus"] for cell in cells)
 
 
-def jobs_of(grid: Mapping[str, Any], cells: Sequence[Cell]) -> list[Job]:
+def jobs_of(grid: Mapping[str, Any], cells: Sequence[Cell], *, whole: bool = True) -> list[Job]:
     """Return the jobs for some cells and all that these need, each after those that it needs.
 
     Jobs that only copy or render small files are left out; see ``local_jobs``.
@@ -68,38 +57,56 @@ def jobs_of(grid: Mapping[str, Any], cells: Sequence[Cell]) -> list[Job]:
     Args:
         grid: see ``dataflex.grid.load``.
         cells: asked for; helper runs among them are not evaluated.
+        whole: with the efficiency experiments, which go without saying only with all of the grid.
     """
     every = with_needed(grid, cells)
     gpus = uses_gpus(grid, every)
     found: dict[str, Job] = {}
-    for cell in every:
-        _add_corpus(grid, corpus_name(grid, cell), found)
-        _add_model(grid, cell.model, found)
+    supply = Supply(grid, found, gpus)
     for cell in _after_their_needs(grid, every):
         waits = [f"train {need.path}" for need in needed(grid, cell).values()]
-        if f"model {cell.model}" in found:
-            waits.append(f"model {cell.model}")
-        waits.append(f"corpus {corpus_name(grid, cell)}")
+        waits += [job for name in models_of(grid, cell) for job in supply.model(name)]
+        waits += [supply.corpus(corpus_name(grid, cell)), *supply.release(cell)]
         found[f"train {cell.path}"] = _of_cell(grid, cell, "train", "train", waits, gpus)
-    asked = [cell for cell in cells if reported(grid, cell)]
-    for cell in asked:
+    for cell in [cell for cell in cells if reported(grid, cell)]:
         kind = EVALUATION[about(experiment_spec(grid, cell))]
-        found[f"{kind} {cell.path}"] = _of_cell(grid, cell, kind, "evaluate", [f"train {cell.path}"], gpus)
-    ends = tuple(job.name for job in found.values() if job.kind in EVALUATION.values())
-    found["report"] = Job("report", "report", ends)
+        waits = [f"train {cell.path}"]
+        found[f"{kind} {cell.path}"] = _of_cell(grid, cell, kind, "evaluate", waits, gpus)
+        for step in steps_to_evaluate(grid, cell):
+            one = _of_cell(grid, cell, OF_A_STEP, "evaluate", waits, gpus)
+            one = replace(one, name=f"{one.name}/{step}")
+            found[one.name] = one
+    if whole:
+        for benchmark in possible(benchmarks(grid), {}):
+            _add_benchmark(grid, benchmark, supply, found, gpus)
+    last = {*EVALUATION.values(), OF_A_STEP, "benchmark"}
+    found["report"] = Job("report", "report", tuple(job.name for job in found.values() if job.kind in last))
     return list(found.values())
 
 
-def local_jobs(jobs: Sequence[Job]) -> dict[str, int]:
-    """Return how many small jobs run beside these where the workflow runs: configs and result files."""
-    trained = sum(job.kind == "train" for job in jobs)
-    seen = sum(job.kind in EVALUATION.values() for job in jobs)
-    return {"render": trained, "collect": seen}
+def local_jobs(grid: Mapping[str, Any], jobs: Sequence[Job]) -> dict[str, int]:
+    """Return how many small jobs run beside these where the workflow runs, by the workflow's rules."""
+    kinds = [job.kind for job in jobs]
+    seen = sum(kind in EVALUATION.values() for kind in kinds)
+    found = {
+        "render": kinds.count("train"),
+        "collect": seen,
+        "by_step": len({job.cell for job in jobs if job.kind == OF_A_STEP}),
+        "tables": int(seen > 0),
+        "figures": int(seen > 0),
+        "check": int(seen > 0 and Path(grid.get("reference", "")).is_file()),
+        "efficiency_tables": int("benchmark" in kinds),
+        "all": 1,
+    }
+    return {kind: number for kind, number in found.items() if number}
 
 
 def with_hours(jobs: Sequence[Job], hours: Mapping[str, float]) -> list[Job]:
-    """Return the jobs with their hours, by name; others take none."""
-    return [replace(job, hours=hours.get(job.name, 0.0)) for job in jobs]
+    """Return the jobs with their hours, by name; those of others are not estimated."""
+    return [
+        replace(job, hours=hours.get(job.name, 0.0), estimated=job.name in hours or job.kind in MOMENTS)
+        for job in jobs
+    ]
 
 
 def _of_cell(
@@ -118,24 +125,20 @@ def _of_cell(
     )
 
 
-def _add_corpus(grid: Mapping[str, Any], name: str, found: dict[str, Job]) -> None:
-    spec = corpus_spec(grid, name)
-    waits: tuple[str, ...] = ()
-    if spec["source"] in DRAWN and "corpus" in spec:
-        _add_corpus(grid, spec["corpus"], found)
-        waits = (f"corpus {spec['corpus']}",)
-    found.setdefault(f"corpus {name}", Job(f"corpus {name}", "corpus", waits))
-
-
-def _add_model(grid: Mapping[str, Any], name: str, found: dict[str, Job]) -> None:
-    build = grid["models"][name].get("build")
-    if build is None:
-        return
-    waits: tuple[str, ...] = ()
-    if "corpus" in build:
-        _add_corpus(grid, build["corpus"], found)
-        waits = (f"corpus {build['corpus']}",)
-    found.setdefault(f"model {name}", Job(f"model {name}", "model", waits))
+def _add_benchmark(
+    grid: Mapping[str, Any], one: Benchmark, supply: Supply, found: dict[str, Job], gpus: bool
+) -> None:
+    """Add a benchmark and what it runs on."""
+    spec, asked = grid["efficiency"][one.method], benchmark_resources(grid, one)
+    waits = []
+    if one.side != "ours":
+        waits.append("upstream")
+        found.setdefault("upstream", Job("upstream", "upstream"))
+    if one.method == "less":
+        waits += [supply.corpus(spec["corpus"]), *supply.model(spec["model"])]
+    devices = one.gpus if gpus else asked["threads"]
+    name = f"benchmark {one.name}"
+    found[name] = Job(name, "benchmark", tuple(waits), devices, limit_hours=asked["runtime"] / 60)
 
 
 def _after_their_needs(grid: Mapping[str, Any], cells: Sequence[Cell]) -> list[Cell]:

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 
 from dataflex.errors import UserError
-from dataflex.planning.jobs import Job
+from dataflex.planning.supply import Job
 
 
 def hours_to_the_end(jobs: Sequence[Job]) -> dict[str, float]:

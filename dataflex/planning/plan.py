@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dataflex.grid import Cell, load, needed, reported
+from dataflex.grid import Cell, benchmarks, left_out, load, needed, reported
 from dataflex.planning.budget import Candidate, propose
 from dataflex.planning.calibration import Device
 from dataflex.planning.comparisons import Comparison
 from dataflex.planning.corpora import Corpus
-from dataflex.planning.jobs import Job, local_jobs
+from dataflex.planning.jobs import local_jobs
+from dataflex.planning.kinds import by_kind
 from dataflex.planning.order import critical_path, makespan, starts
 from dataflex.planning.runs import Part, Run, Runs
+from dataflex.planning.supply import Job
 from dataflex.planning.work import is_packed
 
 
@@ -23,7 +25,8 @@ def candidates(runs: Runs, jobs: Sequence[Job], found: Sequence[Comparison]) -> 
     hours: dict[tuple[str, str], float] = {}
     for job in jobs:
         if job.cell is not None:
-            hours["train" if job.kind == "train" else "look", job.cell.path] = job.device_hours
+            place = ("train" if job.kind == "train" else "look", job.cell.path)
+            hours[place] = hours.get(place, 0.0) + job.device_hours
     seeds = list(dict.fromkeys(cell.seed for cell in runs.asked))
     compared = {(one.experiment, one.method, one.model, one.scale): one for one in found}
     asked = {cell.path for cell in runs.asked}
@@ -84,6 +87,7 @@ def grid_plan(
     grid = load(file)
     runs = Runs(grid, part, root or f"runs/{grid['rung']}")
     jobs, found = runs.jobs(device), runs.comparisons()
+    kinds = by_kind(jobs, local_jobs(grid, jobs))
     begun = starts(jobs, devices)
     path = critical_path(jobs)
     memory = memory_gb if memory_gb is not None else device.memory_gb
@@ -99,10 +103,8 @@ def grid_plan(
             "errors": device.errors,
             "memory_gb": memory,
         },
-        "counts": {
-            kind: sum(job.kind == kind for job in jobs) for kind in dict.fromkeys(j.kind for j in jobs)
-        },
-        "local_jobs": local_jobs(jobs),
+        "counts": {row["kind"]: row["jobs"] for row in kinds},
+        "kinds": kinds,
         "jobs": [
             {
                 "order": number,
@@ -115,6 +117,7 @@ def grid_plan(
                 "hours": round(job.hours, 4),
                 "device_hours": round(job.device_hours, 4),
                 "limit_hours": job.limit_hours,
+                "estimated": job.estimated,
             }
             for number, job in enumerate(sorted(jobs, key=lambda job: begun[job.name]), start=1)
         ],
@@ -129,7 +132,7 @@ def grid_plan(
         "disk_bytes": runs.disk(),
         "download_bytes": runs.downloads(),
         "comparisons": [one.as_dict() for one in found],
-        "assumed": _assumed(runs, device),
+        "assumed": _assumed(runs, device, kinds),
     }
     if budget is not None:
         content["budget"] = _budget(candidates(runs, jobs, found), budget)
@@ -167,14 +170,22 @@ def _corpus(corpus: Corpus) -> dict[str, Any]:
 def _by_experiment(jobs: Sequence[Job]) -> dict[str, float]:
     found: dict[str, float] = {}
     for job in jobs:
-        if job.cell is not None:
-            found[job.cell.experiment] = found.get(job.cell.experiment, 0.0) + job.device_hours
+        place = job.cell.experiment if job.cell is not None else job.kind
+        if job.cell is not None or job.device_hours:
+            found[place] = found.get(place, 0.0) + job.device_hours
     return {name: round(hours, 3) for name, hours in found.items()}
 
 
-def _assumed(runs: Runs, device: Device) -> list[str]:
+def _assumed(runs: Runs, device: Device, kinds: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the numbers rest on, beside the grid itself."""
     found = [f"hours: {device.device}, {device.says()}"]
+    unknown = [f"{row['jobs']} {row['kind']}" for row in kinds if not row["estimated"]]
+    if unknown:
+        found.append(f"hours not estimated, and left out of all sums and chains: {', '.join(unknown)}")
+    if any(row["kind"] == "preflight_score" and row["estimated"] for row in kinds):
+        found.append("hours of preflight_score: each example in a prompt as long as a question")
+    if runs.whole:
+        found += left_out(benchmarks(runs.grid), {})
     sizes = sorted({one.model.parameters for one in runs.runs.values()})
     if device.parameters and not device.parameters[0] <= sizes[0] <= sizes[-1] <= device.parameters[1]:
         least, most = device.parameters
@@ -183,9 +194,7 @@ def _assumed(runs: Runs, device: Device) -> list[str]:
         )
     found += [f"corpus {name}: {corpus.says}" for name, corpus in runs.corpora.items()]
     found.append("memory: arithmetic from the model's sizes, not measured; allocators' reserves are left out")
-    found.append(
-        "disk and downloads: weights in half precision; making the corpora takes time that is not counted"
-    )
+    found.append("disk and downloads: weights in half precision")
     lacking: dict[str, list[str]] = {}
     for path, one in runs.runs.items():
         for what in dict.fromkeys(one.work.unknown):

@@ -19,17 +19,19 @@ from dataflex.grid import (
     reported,
     resources,
     run_dir,
+    steps_to_evaluate,
 )
 from dataflex.planning.architecture import Architecture, of_model
 from dataflex.planning.calibration import Device
 from dataflex.planning.comparisons import Comparison, comparisons
 from dataflex.planning.corpora import Corpus, read_corpus
 from dataflex.planning.disk import model_download, run_bytes, token_bytes
-from dataflex.planning.flops import forward
-from dataflex.planning.jobs import Job, jobs_of, uses_gpus, with_hours, with_needed
+from dataflex.planning.jobs import OF_A_STEP, jobs_of, uses_gpus, with_hours, with_needed
+from dataflex.planning.looks import evaluation, score
 from dataflex.planning.memory import Memory, memory_of
 from dataflex.planning.shares import DomainTokens, domain_tokens
-from dataflex.planning.work import Pass, Work, cutoff, is_packed, work_of
+from dataflex.planning.supply import Job
+from dataflex.planning.work import Work, cutoff, is_packed, work_of
 
 HOUR = 3600.0
 
@@ -63,6 +65,7 @@ class Runs:
 
     def __init__(self, grid: Mapping[str, Any], part: Part, root: str) -> None:
         self.grid, self.root = grid, root
+        self.whole = not (part.experiments or part.methods)
         self.asked = cells(grid, part.seeds, part.experiments, part.methods)
         self.every = with_needed(grid, self.asked)
         self.on_gpus = uses_gpus(grid, self.every)
@@ -128,15 +131,29 @@ class Runs:
 
     def jobs(self, device: Device) -> list[Job]:
         """The jobs with their hours on a device."""
-        hours = {}
+        seconds: dict[str, float] = {}
         for path, one in self.runs.items():
-            hours[f"train {path}"] = device.seconds(one.work, self.ranks(one.cell)) / HOUR
+            seconds[f"train {path}"] = device.seconds(one.work, self.ranks(one.cell))
             if reported(self.grid, one.cell):
                 asked = resources(self.grid, one.cell, "evaluate")
                 processes = max(asked["gpus"] * asked["nodes"], 1)
+                sizes = (one.model, one.corpus, cutoff(one.config))
                 for kind in ("evaluate", "measure"):
-                    hours[f"{kind} {path}"] = device.seconds(evaluation(one), processes) / HOUR
-        return with_hours(jobs_of(self.grid, self.asked), hours)
+                    seconds[f"{kind} {path}"] = device.seconds(evaluation(*sizes), processes)
+                questions = device.seconds(evaluation(*sizes, documents=False), processes)
+                for step in steps_to_evaluate(self.grid, one.cell):
+                    seconds[f"{OF_A_STEP} {path}/{step}"] = questions
+        jobs = jobs_of(self.grid, self.asked, whole=self.whole)
+        for job in jobs:
+            if job.kind == "preflight_score" and (work := self._score(job.name.partition(" ")[2])):
+                seconds[job.name] = device.seconds(work, max(job.devices if self.on_gpus else 1, 1))
+        return with_hours(jobs, {name: value / HOUR for name, value in seconds.items()})
+
+    def _score(self, model: str) -> Work | None:
+        """What the preflight's score of a base model computes, if enough is known of it."""
+        asked, sizes = self.grid["preflight"]["scores"][model], of_model(self.grid["models"][model])
+        corpus = read_corpus(self.grid, self.root, asked["corpus"])
+        return score(sizes, corpus, asked) if sizes else None
 
     def comparisons(self) -> list[Comparison]:
         """The comparisons of the cells asked for."""
@@ -176,13 +193,3 @@ class Runs:
             if corpus.download_bytes and not corpus.there
         }
         return {**self.model_downloads(), **corpora}
-
-
-def evaluation(run: Run) -> Work:
-    """What the evaluation of a cell computes: a forward over each question and the held-out text."""
-    corpus = run.corpus
-    length = corpus.question_tokens or float(cutoff(run.config))
-    asked = (corpus.questions or 0) * length
-    flops = forward(run.model, asked, length)
-    flops += forward(run.model, corpus.held_out_tokens, float(cutoff(run.config)))
-    return Work(0, 0, round(asked) + corpus.held_out_tokens, (Pass("evaluation", flops),))

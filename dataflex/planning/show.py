@@ -23,11 +23,10 @@ def print_grid_plan(plan: Mapping[str, Any]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, FILE_WIDTH)
-    counts = ", ".join(f"{number} {kind}" for kind, number in plan["counts"].items())
-    small = ", ".join(f"{number} {kind}" for kind, number in plan["local_jobs"].items())
     console.print(
-        f"[bold]{plan['grid']}[/bold], seeds {_listed(plan['seeds'])}: {counts}; beside them {small}"
+        f"[bold]{plan['grid']}[/bold], seeds {_listed(plan['seeds'])}: {sum(plan['counts'].values())} jobs"
     )
+    console.print(_kinds(plan))
     console.print(_jobs(plan))
     for table in _domains(plan):
         console.print(table)
@@ -56,13 +55,26 @@ def _right(table: Table, *headings: str) -> None:
         table.add_column(heading, justify="right")
 
 
+def _kinds(plan: Mapping[str, Any]) -> Table:
+    """All jobs; of those that only copy or draw something the time is not worth counting."""
+    unit = plan["device"]["kind"]
+    table = Table(title="jobs, as `snakemake -n` lists them where nothing is there yet")
+    table.add_column("kind", no_wrap=True)
+    _right(table, "jobs", f"{unit} time", "each at most")
+    for row in plan["kinds"]:
+        time = duration(row["device_hours"]) if row["device_hours"] else "a moment"
+        limit = "-" if row["limit_hours"] is None else duration(row["limit_hours"])
+        table.add_row(row["kind"], str(row["jobs"]), time if row["estimated"] else "not estimated", limit)
+    return table
+
+
 def _jobs(plan: Mapping[str, Any]) -> Table:
     cells, unit = {cell["cell"]: cell for cell in _shown(plan)}, plan["device"]["kind"]
-    looks = {
-        job["name"].partition(" ")[2]: job
-        for job in plan["jobs"]
-        if job["kind"] in ("evaluate", "measure", "mark")
-    }
+    looks: dict[str, float] = {}
+    for job in plan["jobs"]:
+        if job["kind"] in ("evaluate", "evaluate_step", "measure", "mark"):
+            path = "/".join(job["name"].partition(" ")[2].split("/")[:2])
+            looks[path] = looks.get(path, 0.0) + job["hours"]
     mark = "" if plan["device"]["measured"] else " (assumed)"
     table = Table(
         title=f"trainings in the order in which they can start; times on {plan['device']['name']}{mark}"
@@ -73,7 +85,7 @@ def _jobs(plan: Mapping[str, Any]) -> Table:
         path = job["name"].partition(" ")[2]
         if job["kind"] != "train" or path not in cells:
             continue
-        cell, look = cells[path], looks.get(path)
+        cell = cells[path]
         table.add_row(
             path,
             duration(job["start_hours"]),
@@ -82,7 +94,7 @@ def _jobs(plan: Mapping[str, Any]) -> Table:
             str(job["devices"]),
             duration(job["hours"]),
             duration(job["device_hours"]),
-            duration(look["hours"]) if look else "-",
+            duration(looks[path]) if path in looks else "-",
         )
     hidden = len(plan["cells"]) - len(cells)
     notes = (

@@ -16,6 +16,8 @@ EVALUATIONS: Mapping[Kind, str] = {"model": "evaluate", "selection": "mark", "mi
 """The workflow's rule that evaluates a cell, by what the cell is about."""
 OF_A_STEP = "evaluate_step"
 """The rule that evaluates one of a cell's checkpoints."""
+EFFICIENCY = "efficiency"
+"""Folder of the benchmarks' logs, records and results."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Expected:
         models: sentinels of the models that are made here, by name.
         grid: the grid file that says so; None if all is as found.
         note: why the grid file was not followed.
+        benchmarks: names of the efficiency experiments' jobs.
     """
 
     cells: tuple[ExpectedCell, ...]
@@ -66,6 +69,7 @@ class Expected:
     models: Mapping[str, Path]
     grid: Path | None = None
     note: str | None = None
+    benchmarks: tuple[str, ...] = ()
 
 
 def expected(root: Path, grid_file: Path | None = None) -> Expected:
@@ -125,6 +129,7 @@ def of_grid(
         {name: _corpus(root, name) for name in sorted(corpora)},
         {name: _model(root, name) for name in sorted(models)},
         grid=file,
+        benchmarks=() if experiments or methods else _benchmarks(root, grid),
     )
 
 
@@ -145,6 +150,20 @@ def _cell(grid: Mapping[str, Any], cell: grids.Cell, root: Path) -> ExpectedCell
         needs=tuple(needs.items()),
         steps=grids.steps_to_evaluate(grid, cell),
     )
+
+
+def _benchmarks(root: Path, grid: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of a grid's benchmarks; of those with the authors' code the ones that have left a trace."""
+    every = grids.benchmarks(grid)
+    possible, traces = grids.possible(every, {}), _traces(root)
+    return tuple(job.name for job in every if job in possible or job.name in traces)
+
+
+def _traces(root: Path) -> tuple[str, ...]:
+    """Names of the benchmarks that have left something."""
+    results = [file.stem for file in (root / "results" / EFFICIENCY).glob("*.*.*.json")]
+    logs = [file.stem for file in (root / "logs" / EFFICIENCY).glob("*.*.*.log")]
+    return tuple(sorted({*results, *logs}))
 
 
 def _found(root: Path, note: str) -> Expected:
@@ -174,6 +193,7 @@ def _found(root: Path, note: str) -> Expected:
         dict(sorted(corpora.items())),
         dict(sorted(models.items())),
         note=note,
+        benchmarks=_traces(root),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataflex.watching.benchmarks import BenchmarkState, benchmark_state
 from dataflex.watching.duration import duration
 from dataflex.watching.expected import Expected, expected
 from dataflex.watching.states import STATES, CellState, State, cell_state
@@ -29,6 +30,7 @@ class Overview:
         models: the same of those that are made here.
         grid: the grid file, if there is one to follow.
         note: why it was not followed.
+        benchmarks: of the efficiency experiments.
     """
 
     root: Path
@@ -38,11 +40,13 @@ class Overview:
     models: Mapping[str, bool]
     grid: Path | None
     note: str | None
+    benchmarks: tuple[BenchmarkState, ...] = ()
 
     @property
     def finished(self) -> bool:
-        """Whether every cell is trained and evaluated."""
-        return bool(self.cells) and all(cell.finished for cell in self.cells)
+        """Whether every cell is trained and evaluated, and every benchmark measured."""
+        measured = all(one.state == "measured" for one in self.benchmarks)
+        return bool(self.cells) and all(cell.finished for cell in self.cells) and measured
 
     def counts(self) -> dict[str, int]:
         """Sums over all cells."""
@@ -93,6 +97,7 @@ class Overview:
             "corpora": dict(self.corpora),
             "models": dict(self.models),
             "cells": [cell.as_dict() for cell in self.cells],
+            "benchmarks": [one.as_dict() for one in self.benchmarks],
         }
 
 
@@ -116,6 +121,7 @@ def look_for(root: Path, what: Expected) -> Overview:
         {name: file.is_file() for name, file in what.models.items()},
         what.grid,
         what.note,
+        tuple(benchmark_state(root, name, now) for name in what.benchmarks),
     )
 
 

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.style import Style
 from rich.text import Text
 
+from dataflex.watching.benchmarks import WORDS, BenchmarkState
 from dataflex.watching.duration import duration
 from dataflex.watching.overview import STOPPED, Overview
 from dataflex.watching.states import STATES, CellState
@@ -26,6 +27,8 @@ STYLES = {
     "trained": "",
     "evaluating": "cyan",
     "evaluated": "green",
+    "running": "cyan",
+    "measured": "green",
 }
 LIVELY = ("queued", "training", "evaluating", *STOPPED)
 """States whose cells are listed where there is no room for all."""
@@ -96,6 +99,9 @@ def summary(view: Overview) -> str:
         f"{counts['trained']} of {counts['cells']} trained",
         f"{counts['evaluated']} of {counts['to_evaluate']} evaluated",
     ]
+    if view.benchmarks:
+        measured = sum(one.state == "measured" for one in view.benchmarks)
+        parts.append(f"{measured} of {len(view.benchmarks)} benchmarks measured")
     parts += [f"{counts[key]} {key}" for key in ("running", "queued", *STOPPED) if counts[key]]
     if counts["restarts"]:
         parts.append(f"{counts['restarts']} restart{'s' if counts['restarts'] > 1 else ''}")
@@ -143,9 +149,27 @@ def render(view: Overview, width: int, *, brief: bool = False) -> RenderableType
             if cell.cell.path in rows:
                 lines += _row(cell, names[cell.cell.path], rows[cell.cell.path], widths, name_width)
                 lines += _notes(cell)
+    lines += _benchmarks(view.benchmarks, brief=brief)
     if any(cell.progress.tokens == "input" for cell in listed):
         lines.append(Text("* input tokens; elsewhere the tokens that are learned from", style="dim"))
     return Group(*lines)
+
+
+def _benchmarks(benchmarks: Sequence[BenchmarkState], *, brief: bool) -> Iterable[RenderableType]:
+    """The efficiency experiments, as a group of their own."""
+    states = [one.state for one in benchmarks]
+    if not states:
+        return
+    tally = ", ".join(f"{states.count(state)} {state}" for state in WORDS if state in states)
+    yield Text(f"efficiency: {tally}", style="bold")
+    width = max(len(one.name) for one in benchmarks)
+    for one in benchmarks:
+        if brief and one.state in ("waiting", "measured"):
+            continue
+        state = (one.state, STYLES[one.state])
+        yield Text.assemble(GAP + one.name.ljust(width) + GAP, state, no_wrap=True)
+        for note in filter(None, (one.reason, f"log: {one.log}" if one.log and one.reason else None)):
+            yield Padding(Text(note, style="dim"), (0, 0, 0, 2 * len(GAP)), expand=False)
 
 
 def _room(width: int, widths: Sequence[int]) -> int:

@@ -120,7 +120,7 @@ def cell_state(root: Path, cell: ExpectedCell, now: float) -> CellState:
     sentinel = root / "train" / f"{cell.path}.done.json"
     trained = sentinel.is_file()
     evaluation = EVALUATIONS[cell.kind]
-    training, judging = _Job(root, "train", cell.path, now), _Job(root, evaluation, cell.path, now)
+    training, judging = JobFiles(root, "train", cell.path, now), JobFiles(root, evaluation, cell.path, now)
     waits_for = tuple(name for name, file in cell.needs if not file.is_file())
     about = judging if trained and cell.reported else training
     if trained:
@@ -153,8 +153,8 @@ def cell_state(root: Path, cell: ExpectedCell, now: float) -> CellState:
     )
 
 
-class _Job:
-    """What is known of one of a cell's jobs.
+class JobFiles:
+    """What is known of a job from its files, of a cell's one for example.
 
     Attributes:
         rule: the workflow's.
@@ -216,7 +216,7 @@ class _Job:
         return ("lost", self.lock.loss()) if self.lock is not None else None
 
 
-def _training(job: _Job, *, waiting: bool) -> tuple[State, str | None]:
+def _training(job: JobFiles, *, waiting: bool) -> tuple[State, str | None]:
     if job.lock is not None and job.lock.alive:
         return "training", None
     came_to = job.came_to()
@@ -229,7 +229,7 @@ def _training(job: _Job, *, waiting: bool) -> tuple[State, str | None]:
     return ("waiting" if waiting else "ready"), None
 
 
-def _evaluation(root: Path, cell: ExpectedCell, job: _Job) -> tuple[State, str | None]:
+def _evaluation(root: Path, cell: ExpectedCell, job: JobFiles) -> tuple[State, str | None]:
     """What a trained cell is doing."""
     folder = root / "results" / cell.path
     if not cell.reported:
@@ -244,14 +244,14 @@ def _evaluation(root: Path, cell: ExpectedCell, job: _Job) -> tuple[State, str |
     return state, f"evaluation: {reason}" if reason else None
 
 
-def _steps(root: Path, cell: ExpectedCell, judging: _Job) -> tuple[State, str | None, _Job]:
+def _steps(root: Path, cell: ExpectedCell, judging: JobFiles) -> tuple[State, str | None, JobFiles]:
     """What a trained cell is doing whose checkpoints are evaluated too, and the job that this is about.
 
     Of the evaluation of the model at the end, ``judging``, there is nothing to tell but that it waits.
     """
     summaries = {step: root / "steps" / cell.path / str(step) / FILES["model"][0] for step in cell.steps}
     missing = [step for step, summary in summaries.items() if not summary.is_file()]
-    jobs = {step: _Job(root, OF_A_STEP, f"{cell.path}/{step}", judging.now) for step in missing}
+    jobs = {step: JobFiles(root, OF_A_STEP, f"{cell.path}/{step}", judging.now) for step in missing}
     count = f"{len(cell.steps) - len(missing)} of {len(cell.steps)} checkpoints evaluated"
     for job in jobs.values():
         if job.lock is not None and job.lock.alive:

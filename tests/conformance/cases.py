@@ -60,6 +60,12 @@ def _schedule(kind: Kind, steps: int) -> dict[str, Any]:
             "num_train_epochs": 1,
         }
     if kind == "mix":
-        # Decided anew at every step.
-        return {"train_type": "dynamic_mix", "warmup_step": 2, "update_step": 1, "train_step": steps}
+        # Decided anew at every step: as many updates as fit.
+        return {
+            "train_type": "dynamic_mix",
+            "warmup_step": 2,
+            "update_step": 1,
+            "update_times": 0,
+            "train_step": steps,
+        }
     return {"train_type": "dynamic_weight", "warmup_step": 2, "train_step": steps}

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflex.errors import UserError
-from dataflex.planning.jobs import Job
 from dataflex.planning.order import critical_path, makespan, starts
+from dataflex.planning.supply import Job
 
 
 @st.composite

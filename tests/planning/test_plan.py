@@ -50,7 +50,7 @@ def test_the_papers_jobs_are_those_of_the_workflow() -> None:
     jobs = jobs_of(grid, grids.cells(grid))
     counts = {kind: sum(job.kind == kind for job in jobs) for kind in ("train", "evaluate", "corpus")}
     assert counts == {"train": 28, "evaluate": 24, "corpus": 3}
-    assert local_jobs(jobs) == {"render": 28, "collect": 24}
+    assert local_jobs(grid, jobs)["render"] == 28
     devices = {job.devices for job in jobs if job.kind == "train"}
     assert devices == {8, 32}
 
@@ -73,7 +73,7 @@ def test_every_job_comes_after_what_it_needs(file: str, methods: list[str] | Non
 
 def test_the_plan_of_the_paper(planned: Callable[..., dict[str, Any]]) -> None:
     plan = planned(PAPER)
-    assert plan["counts"] == {"corpus": 3, "train": 28, "evaluate": 24, "report": 1}
+    assert (plan["counts"]["train"], sum(plan["counts"].values())) == (28, 291)
     assert plan["device"]["name"] == "H20"
     assert not plan["device"]["measured"]
     assert plan["device_hours"] == pytest.approx(sum(job["device_hours"] for job in plan["jobs"]), abs=0.01)
@@ -93,6 +93,44 @@ def test_the_plan_of_the_paper(planned: Callable[..., dict[str, Any]]) -> None:
     assert verdicts["odm", "Qwen2.5-1.5B", "30B"] == "could not"
     # A run from scratch downloads no weights.
     assert plan["download_bytes"]["Qwen/Qwen2.5-1.5B"] < 10**8 < plan["download_bytes"]["slimpajama_6b"]
+
+
+def test_what_has_no_rate_is_not_estimated(planned: Callable[..., dict[str, Any]]) -> None:
+    plan = planned(PAPER)
+    rows = {row["kind"]: row for row in plan["kinds"]}
+    unknown = {kind for kind, row in rows.items() if not row["estimated"]}
+    assert unknown == {"asset", "corpus", "preflight_checks", "upstream", "benchmark"}
+    assert all(rows[kind]["device_hours"] is None for kind in unknown)
+    # LESS: 2 sides x 4 ratios on 1 and on 8 GPUs for at most 48 h; TSDS needs none.
+    assert rows["benchmark"]["limit_device_hours"] == 2 * 4 * (1 + 8) * 48
+    assert all(not job["hours"] for job in plan["jobs"] if not job["estimated"])
+    (line,) = [line for line in plan["assumed"] if line.startswith("hours not estimated")]
+    assert "9 asset" in line
+    assert "21 benchmark" in line
+
+
+def test_what_is_computed_beside_the_trainings(planned: Callable[..., dict[str, Any]]) -> None:
+    device = read_devices(CALIBRATION)["H100"]
+    plan = planned(PAPER, "--device", "H100")
+    hours = {job["name"]: 3600 * job["hours"] - device.run_seconds for job in plan["jobs"]}
+    cell = "selection/full.Mistral-7B-v0.1.openhermes_100k.seed42"
+    # A checkpoint answers the questions alone, the preflight 2,000 of 14,042 with five examples before each.
+    whole, step = hours[f"evaluate {cell}"], hours[f"evaluate_step {cell}/200"]
+    assert hours["preflight_score Mistral-7B-v0.1"] == pytest.approx(step * 6 * 2000 / 14042, rel=0.05)
+    # This corpus has no text that is held out, the mixtures' has.
+    assert whole == step
+    mixture = "mixture/odm.Qwen2.5-1.5B.6B.seed42"
+    assert hours[f"evaluate {mixture}"] * 3 > 2 * 1.5e9 * (14042 * 150 + 7e6) / (989e12 * 0.4)
+    parameters = next(one["parameters"] for one in plan["cells"] if one["cell"] == cell)
+    assert step == pytest.approx(2 * parameters * 14042 * 150 / (989e12 * 0.4), rel=0.05)
+
+
+def test_a_part_goes_without_benchmarks_as_in_the_workflow(planned: Callable[..., dict[str, Any]]) -> None:
+    counts = planned(PAPER, "--experiments", "mixture")["counts"]
+    assert not {"benchmark", "upstream", "efficiency_tables", "evaluate_step", "preflight_score"} & set(
+        counts
+    )
+    assert counts["preflight_checks"] == 2
 
 
 def test_the_hours_are_the_operations_over_the_achieved_rate(planned: Callable[..., dict[str, Any]]) -> None:
@@ -125,11 +163,11 @@ def test_a_budget_is_kept(planned: Callable[..., dict[str, Any]]) -> None:
     found = plan["budget"]
     assert found["device_hours"] <= 4000 < plan["device_hours"]
     kept = set(found["train"])
-    hours = {
-        job["name"]: job["device_hours"] for job in plan["jobs"] if job["name"].partition(" ")[2] in kept
-    }
-    looked = {f"evaluate {path}" for path in found["keep"]}
-    spent = sum(value for name, value in hours.items() if name.startswith("train") or name in looked)
+    spent = 0.0
+    for job in plan["jobs"]:
+        path = "/".join(job["name"].partition(" ")[2].split("/")[:2])
+        looks = job["kind"] in ("evaluate", "evaluate_step") and path in found["keep"]
+        spent += job["device_hours"] if looks or (job["kind"] == "train" and path in kept) else 0.0
     assert found["device_hours"] == pytest.approx(spent, abs=0.05)
     assert found["drop"][0]["because"] == "its effect could not be detected"
     for job in plan["jobs"]:
@@ -163,7 +201,13 @@ def test_the_plan_of_the_demo(planned: Callable[..., dict[str, Any]]) -> None:
 
 def test_what_is_printed(cli: Call) -> None:
     text = cli(PAPER, "--budget", "1000")
-    assert "28 train, 24 evaluate" in text
+    assert ": 291 jobs\n" in text
+    rows = {
+        words[1]: words for line in text.splitlines() if len(words := line.split()) > 3 and words[0] == "│"
+    }
+    assert rows["evaluate_step"][3] == "126"
+    assert "not estimated" in " ".join(rows["benchmark"])
+    assert "left out: 5 jobs with the authors' code of TSDS" in " ".join(text.split())
     assert "assumed, not measured: 148 TFLOP/s" in text
     assert "what another seed would give is not covered" in " ".join(text.split())
     (late,) = [line for line in text.splitlines() if line.startswith("longer than the runtime")]

@@ -1,4 +1,6 @@
+import errno
 import os
+import subprocess
 from itertools import product
 
 import pytest
@@ -13,6 +15,7 @@ from snakemake_executor_plugin_slurm_cells.verdicts import (
     was_memory,
     word_about,
 )
+from snakemake_interface_common.exceptions import WorkflowError
 
 PATIENCE = 100.0
 STATES = [
@@ -84,8 +87,11 @@ def test_faults(queue, accounts, silent, expected):
 
 
 def test_lines_of_both_commands():
-    words = parse("12|RUNNING|a|None\n13_4|CANCELLED by 0|a|\n\n14|PENDING|b|(Resources)\nnonsense\n")
+    words = parse(
+        "15|RUNNING|c|None|a|b\n12|RUNNING|a|None\n13_4|CANCELLED by 0|a|\n\n14|PENDING|b|(Resources)\nnonsense\n"
+    )
     assert words == {
+        "15": Said("RUNNING", "None", "c", "a|b"),
         "12": Said("RUNNING", "None", "a"),
         "13_4": Said("CANCELLED by 0", "", "a"),
         "14": Said("PENDING", "Resources", "b"),
@@ -114,6 +120,27 @@ def test_lines_of_both_commands():
 )
 def test_what_waiting_mends(refusal, permanent):
     assert is_permanent(refusal) is permanent
+    assert is_permanent(refusal, subprocess.CalledProcessError(1, "sbatch")) is permanent
+
+
+@pytest.mark.parametrize(
+    ("error", "permanent"),
+    [
+        (subprocess.TimeoutExpired("squeue", 60), False),
+        (ConnectionError("Slurm does not say"), False),
+        (OSError(errno.EAGAIN, "no process can be started"), False),
+        (OSError(errno.ENOSPC, "the disk is full"), False),
+        (OSError(errno.E2BIG, "the command is too long"), True),
+        (FileNotFoundError("sacctmgr"), True),
+        (PermissionError("the folder of the logs"), True),
+        (WorkflowError("Unable to test the validity of the given or guessed Slurm account"), False),
+        (WorkflowError("No valid SLURM job ID found in: thank you"), False),
+        (WorkflowError("The --memory option is not allowed in the 'slurm_extra' parameter"), True),
+        (KeyError("mem_mb"), True),
+    ],
+)
+def test_which_errors_of_a_submission_pass(error, permanent):
+    assert is_permanent(f"Job submission failed with exception: {error}", error) is permanent
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from dataflex import grid as grids
+from dataflex.planning.jobs import jobs_of, local_jobs
+from dataflex.planning.kinds import by_kind
 from tests.browsing import browser, opened
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -28,10 +30,27 @@ def snakemake(folder, *arguments, python=sys.executable, **environment):
     )
 
 
+def listed(result):
+    """Rule -> jobs, from the table that a dry run begins with."""
+    table = result.stdout.partition("Job stats:")[2].partition("\n\n")[0]
+    pairs = [line.split() for line in table.splitlines()]
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def planned(file, check=True, **part):
+    """The same as the plan counts it, without Snakemake."""
+    grid = grids.load(ROOT / file)
+    jobs = jobs_of(grid, grids.cells(grid, **part), whole=not part)
+    small = local_jobs(grid if check else {**grid, "reference": ""}, jobs)
+    counts = {row["kind"]: row["jobs"] for row in by_kind(jobs, small)}
+    return {**counts, "total": sum(counts.values())}
+
+
 @pytest.mark.slow
 def test_the_demo_grid_is_planned():
     result = snakemake(ROOT, "-n", "--config", "output=runs/never", "check=false")
     assert result.returncode == 0, result.stderr
+    assert listed(result) == planned("reproductions/demo.yaml", check=False)
     counts = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
     grid = grids.load(ROOT / "reproductions/demo.yaml")
     cells = grids.cells(grid)
@@ -58,6 +77,8 @@ def test_the_demo_grid_is_planned():
 def test_the_papers_grid_is_planned_by_the_slurm_profile():
     result = snakemake(ROOT, "--profile", "slurm", "-n")
     assert result.returncode == 0, result.stderr
+    assert listed(result) == planned("reproductions/paper.yaml")
+    assert listed(result)["total"] == 291
     counts = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
     # 9 methods x 2 models, and (3 methods + 2 helper runs of DoReMi) x 2 scales
     assert (counts["train"], counts["evaluate"], counts["corpus"]) == ("28", "24", "3")
@@ -74,6 +95,16 @@ def test_the_papers_grid_is_planned_by_the_slurm_profile():
     assert (counts["benchmark"], counts["upstream"], counts["efficiency_tables"]) == ("21", "1", "1")
     assert "gres=gpu:8" in result.stdout
     assert "nodes=4" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [{"experiments": ["mixture"]}, {"methods": ["less", "doremi"]}])
+def test_a_part_of_the_papers_grid_is_planned(part):
+    ((key, names),) = part.items()
+    chosen = f"{key}=[{','.join(names)}]"
+    result = snakemake(ROOT, "--profile", "slurm", "-n", "--config", chosen, "output=runs/never")
+    assert result.returncode == 0, result.stderr
+    assert listed(result) == planned("reproductions/paper.yaml", **part)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ LEFT_OUT = grids.left_out(_asked, AUTHORS)
 UPSTREAM = config["upstream"]
 REPRODUCTIONS = Path(workflow.basedir).parent / "reproductions"
 _path = [str(REPRODUCTIONS), str(REPRODUCTIONS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-BENCHMARK = f"PYTHONPATH={shlex.quote(os.pathsep.join(_path))} python -m efficiency"
+BENCHMARK_PATH = f"PYTHONPATH={shlex.quote(os.pathsep.join(_path))}"
 # A part of the grid that was chosen by name goes without its benchmarks, unless they are asked for.
 _whole = not (config["experiments"] or config["methods"])
 EFFICIENCY = [f"{R}/tables/efficiency.md"] if BENCHMARKS and _whole else []
@@ -86,6 +86,8 @@ if BENCHMARKS:
             f"{R}/logs/efficiency/{{benchmark}}.log",
         params:
             command=benchmark_command,
+            held=f"{R}/attempts/efficiency/{{benchmark}}",
+            scripts=SCRIPTS,
         wildcard_constraints:
             benchmark="|".join(map(re.escape, BENCHMARKS)),
         # Nothing else may run beside what is timed: here it takes every processor, in Slurm every node that it gets.
@@ -97,7 +99,8 @@ if BENCHMARKS:
             mem_mb=benchmark_asks("mem_mb"),
             slurm_extra="--exclusive",
         shell:
-            BENCHMARK + " {params.command} --output {output:q} > {log:q} 2>&1"
+            BENCHMARK_PATH + " python {params.scripts}/hold.py --lock {params.held}.lock "
+            "--attempts {params.held}.jsonl -- python -m efficiency {params.command} --output {output:q} > {log:q} 2>&1"
 
     rule efficiency_tables:
         input:
@@ -112,7 +115,7 @@ if BENCHMARKS:
             notes=" ".join(f"--note {shlex.quote(line)}" for line in LEFT_OUT),
         localrule: True
         shell:
-            BENCHMARK + " tables --output {params.folder:q} {params.notes} > {log:q} 2>&1; "
+            BENCHMARK_PATH + " python -m efficiency tables --output {params.folder:q} {params.notes} > {log:q} 2>&1; "
             "cp {params.folder:q}/tables.md {output.table:q}"
 
     rule efficiency:

@@ -6,21 +6,24 @@ when it is started anew, and waits for them instead of starting second ones. A r
 a checkpoint, by its time limit or for another job, is submitted again without counting as a failure.
 """
 
-import hashlib
+import contextlib
+import shlex
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import snakemake_executor_plugin_slurm as slurm_plugin
+from snakemake_executor_plugin_slurm.utils import get_job_wildcards
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from snakemake_executor_plugin_slurm_cells import records, slurm
+from snakemake_executor_plugin_slurm_cells.marks import Mark, alive_at, choose, comment_of, mark_of
+from snakemake_executor_plugin_slurm_cells.settings import ExecutorSettings
 from snakemake_executor_plugin_slurm_cells.verdicts import (
-    ALIVE,
     Said,
     Verdict,
     is_permanent,
@@ -30,31 +33,11 @@ from snakemake_executor_plugin_slurm_cells.verdicts import (
     word_about,
 )
 
+__all__ = ["Executor", "ExecutorSettings", "common_settings"]
+
 common_settings = slurm_plugin.common_settings
 FIRST_DELAY = 5.0
 LONGEST_DELAY = 300.0
-SMALL = 2**20
-"""Bytes below which an input is a sentinel or a config."""
-
-
-@dataclass
-class ExecutorSettings(slurm_plugin.ExecutorSettings):
-    """Settings of the Slurm executor, and how long to be patient with Slurm."""
-
-    patience: int = field(
-        default=180,
-        metadata={
-            "help": "Seconds for which a job may be unknown to Slurm, or lost with its node, before it is "
-            "judged by the files that it left."
-        },
-    )
-    submission_patience: int = field(
-        default=21600,
-        metadata={"help": "Seconds for which a submission that Slurm refuses is tried again."},
-    )
-    seconds_between_checks: int = field(
-        default=15, metadata={"help": "Seconds between two questions to Slurm about the jobs."}
-    )
 
 
 class Executor(slurm_plugin.Executor):
@@ -70,17 +53,18 @@ class Executor(slurm_plugin.Executor):
         self._unanswered = False
 
     def get_account_arg(self, job: JobExecutorInterface) -> Iterator[str]:
-        """The account's option; none where the profile says that there is no accounting."""
-        if self.workflow.executor_settings.no_account:
-            yield ""
-        else:
-            yield from super().get_account_arg(job)
+        """The account's option, none where the profile says that there is no accounting; and a comment."""
+        account = "" if self.workflow.executor_settings.no_account else next(super().get_account_arg(job))
+        mark = mark_of(job)
+        # Of two comments sbatch takes the last one, and this comes behind Snakemake's own.
+        yield account + (f" --comment {shlex.quote(comment_of(job, mark))}" if mark else "")
 
     def run_job(self, job: JobExecutorInterface) -> None:
-        """Submit a job, or wait for the one that an earlier workflow has submitted for it."""
+        """Submit a job, or wait for the one that was submitted for it already."""
         try:
             before = self._alive_before(job)
-        except (OSError, ConnectionError) as error:
+        except Exception as error:
+            # In this thread nobody else would hear of it.
             self._report_job_error_threadsafe(SubmittedJobInfo(job), str(error))
             return
         if before is None:
@@ -96,43 +80,56 @@ class Executor(slurm_plugin.Executor):
     def _alive_before(self, job: JobExecutorInterface) -> tuple[str, Path] | None:
         """Number and log of a Slurm job that is alive and was submitted to do just this.
 
+        One that is alive for the same outputs but does something else, or the same once more, is cancelled.
+
         Raises:
-            ConnectionError: Slurm does not say whether it is alive.
+            ConnectionError: Slurm does not say what is alive.
+            OSError: an input can't be read.
         """
-        file = _place(job, "jobs", ".json")
-        record = records.read(file) if file else None
-        if record is None or not record.get("slurm_job"):
+        mark = mark_of(job)
+        if mark is None:
             return None
         words = slurm.queue()
         if words is None:
             raise ConnectionError("Slurm does not say whether an earlier job for this is alive.")
-        said = word_about(record["slurm_job"], words)
-        if said is None or said.name != record.get("name") or said.word not in ALIVE - {"COMPLETING"}:
+        file = _place(job, "jobs", ".json")
+        record = (records.read(file) if file else None) or {}
+        kept, others = choose(mark, words, record)
+        for number, why in others.items():
+            self.logger.warning(f"Slurm's job {number} {why}: cancelled.")
+            slurm.cancel(number)
+        if kept is None:
             return None
-        if record.get("digest") != _digest(job):
-            self.logger.warning(f"Slurm's job {record['slurm_job']} does what is no longer asked: cancelled.")
-            slurm.cancel(record["slurm_job"])
-            return None
-        return record["slurm_job"], Path(record.get("log") or "unknown")
+        if kept == record.get("slurm_job") and record.get("log"):
+            return kept, Path(record["log"])
+        log = self.slurm_logdir / f"rule_{job.name}" / get_job_wildcards(job) / f"{kept}.log"
+        self._note(job, kept, words[kept].name, log, mark)
+        return kept, log
 
     def _report_job_submission_threadsafe(self, job_info: SubmittedJobInfo) -> None:
-        job = job_info.job
+        job, number = job_info.job, str(job_info.external_jobid)
         self._refused_since.pop(job, None)
-        if (file := _place(job, "jobs", ".json")) is not None:
-            log = str((job_info.aux or {}).get("slurm_logfile"))
-            try:
-                records.write(file, str(job_info.external_jobid), self.run_uuid, log, _digest(job))
-            except OSError as error:
-                self.logger.warning(f"{file} can't be written, so that nobody finds this job again: {error}")
+        if (mark := mark_of(job)) is not None:
+            self._note(job, number, self.run_uuid, (job_info.aux or {}).get("slurm_logfile"), mark)
         super()._report_job_submission_threadsafe(job_info)
+
+    def _note(self, job: JobExecutorInterface, number: str, name: str, log: Path | None, mark: Mark) -> None:
+        """Write down Slurm's number and name of a job, and what it is for."""
+        if (file := _place(job, "jobs", ".json")) is None:
+            return
+        try:
+            records.write(file, number, name, str(log), mark.digest)
+        except OSError as error:
+            self.logger.warning(f"{file} can't be written: {error}")
 
     def _report_job_error_threadsafe(self, job_info: SubmittedJobInfo, msg: str) -> None:
         """A job could not be submitted: try again later, unless that can't help."""
-        job, now = job_info.job, time.monotonic()
+        job, now, error = job_info.job, time.monotonic(), sys.exception()
         since, times = self._refused_since.get(job, (now, 0))
-        if is_permanent(msg) or now - since > self.workflow.executor_settings.submission_patience:
+        if is_permanent(msg, error) or now - since > self.workflow.executor_settings.submission_patience:
             self._refused_since.pop(job, None)
-            super()._report_job_error_threadsafe(job_info, msg)
+            what = f" ({type(error).__name__})" if error is not None else ""
+            super()._report_job_error_threadsafe(job_info, msg + what)
             return
         self._refused_since[job] = (since, times + 1)
         delay = min(FIRST_DELAY * 2**times, LONGEST_DELAY)
@@ -169,6 +166,7 @@ class Executor(slurm_plugin.Executor):
             for info in active_jobs:
                 yield info
             return
+        self._cancel_doubles(active_jobs, queue)
         numbers = {str(info.external_jobid) for info in active_jobs}
         accounts = slurm.accounts({job for job in numbers if not settled(word_about(job, queue))})
         for info in active_jobs:
@@ -178,6 +176,19 @@ class Executor(slurm_plugin.Executor):
             except OSError as error:
                 self.logger.warning(f"Slurm's job {info.external_jobid} is looked at again later: {error}")
                 yield info
+
+    def _cancel_doubles(self, active_jobs: list[SubmittedJobInfo], queue: dict[str, Said]) -> None:
+        """Cancel jobs of this workflow that do what others do: Slurm took them and said so to nobody."""
+        known = {str(info.external_jobid) for info in active_jobs}
+        others = {n: said for n, said in queue.items() if said.name == self.run_uuid and n not in known}
+        for info in active_jobs if others else ():
+            with contextlib.suppress(OSError):
+                mark = mark_of(info.job)
+                for number in alive_at(mark.place, others) if mark else ():
+                    self.logger.warning(
+                        f"Slurm's job {number} is {info.external_jobid} once more: cancelled."
+                    )
+                    slurm.cancel(number)
 
     def _goes_on(self, info: SubmittedJobInfo, queue: dict[str, Said], accounts: dict[str, Said]) -> bool:
         """Whether a job is still to be waited for; if not, its end is reported."""
@@ -248,15 +259,6 @@ def _outputs_are_there(info: SubmittedJobInfo) -> bool:
     since = file.stat().st_mtime if file is not None and file.is_file() else 0.0
     outputs = [Path(str(output)) for output in info.job.output]
     return all(output.exists() and output.stat().st_mtime >= since for output in outputs)
-
-
-def _digest(job: Any) -> str:
-    """What a job does, and to what: its rule, its parameters, its sentinels and its config."""
-    digest = hashlib.sha256(f"{job.rule.name} {dict(job.params.items())}".encode())
-    for file in sorted({Path(str(name)) for name in job.input}):
-        if file.is_file() and file.stat().st_size < SMALL:
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 def _place(job: Any, kind: str, suffix: str) -> Path | None:

@@ -57,7 +57,7 @@ def read(file: Path) -> dict[str, Any] | None:
     """The record, None if there is none that can be read."""
     try:
         content = json.loads(file.read_text())
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -75,7 +75,7 @@ def last_sign(attempts: Path | None) -> float | None:
 def ends(file: Path | None) -> list[dict[str, Any]]:
     """How the attempts ended; nothing if the last one was killed without a word."""
     try:
-        lines = file.read_text().splitlines() if file else []
+        lines = file.read_text(errors="replace").splitlines() if file else []
     except OSError:
         return []
     events = []

@@ -14,7 +14,7 @@ TIMEOUT = 60
 def queue() -> dict[str, Said] | None:
     """What the queue knows of this user's jobs, ended ones as long as it remembers them; None: no answer."""
     words = ["squeue", "--noheader", "--array", "--states=all", "--user", getpass.getuser()]
-    answer = _ask([*words, "--format=%i|%T|%j|%r"])
+    answer = _ask([*words, "--format=%i|%T|%j|%r|%k"])
     return None if answer is None else parse(answer)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -28,10 +30,16 @@ PERMANENT = re.compile(
     r"invalid (account|partition|qos|feature|generic resource|number|node|job|time limit)|"
     r"appears to be invalid|time limit is invalid|memory specification can not be satisfied|"
     r"not permitted to use|access/permission denied|unrecognized option|"
-    r"requested node configuration is not available|required (node|partition) not",
+    r"requested node configuration is not available|required (node|partition) not|"
+    r"sbatch: (command )?not found",
     re.IGNORECASE,
 )
 """Refusals that waiting does not mend."""
+PASSING = re.compile(
+    r"unable to test the validity|slurm job submission failed|slurm job ids? found", re.IGNORECASE
+)
+"""What Snakemake's executor raises when Slurm did not answer, or not in words that it understood."""
+BROKEN = (FileNotFoundError, NotADirectoryError, PermissionError)
 
 MEMORY = re.compile(r"exceeded (job |step )?memory limit|oom[-_ ]kill", re.IGNORECASE)
 
@@ -50,11 +58,12 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Said:
-    """What Slurm says of a job: its state (``CANCELLED by 0`` counts as ``CANCELLED``), why, and its name."""
+    """What Slurm says of a job: its state (``CANCELLED by 0`` is ``CANCELLED``), why, name, comment."""
 
     state: str
     reason: str = ""
     name: str = ""
+    comment: str = ""
 
     @property
     def word(self) -> str:
@@ -97,9 +106,25 @@ def settled(queue: Said | None) -> bool:
     return queue is not None and queue.word != "UNKNOWN" and queue.word not in RETURNING
 
 
-def is_permanent(refusal: str) -> bool:
-    """Whether ``sbatch`` would refuse again however long one waits."""
-    return PERMANENT.search(refusal) is not None
+def is_alive(said: Said) -> bool:
+    """Whether a job waits or runs, and is not at its end already."""
+    return said.word in ALIVE and said.word != "COMPLETING"
+
+
+def is_permanent(refusal: str, error: BaseException | None = None) -> bool:
+    """Whether a submission would fail again however long one waits.
+
+    Args:
+        refusal: what was said.
+        error: that was raised in submitting: an exit status of ``sbatch``, or what kept it from being called.
+    """
+    if PERMANENT.search(refusal):
+        return True
+    if error is None or isinstance(error, subprocess.SubprocessError):
+        return False
+    if isinstance(error, OSError):
+        return isinstance(error, BROKEN) or error.errno == errno.E2BIG
+    return PASSING.search(refusal) is None
 
 
 def was_memory(said: Said | None, log: str) -> bool:
@@ -108,13 +133,13 @@ def was_memory(said: Said | None, log: str) -> bool:
 
 
 def parse(lines: str) -> dict[str, Said]:
-    """Job id -> what was said, from lines of ``id|state|name|reason``; tasks of arrays are ``id_task``."""
+    """Job id -> what was said, from lines of ``id|state|name|reason|comment``; ``id_task`` in an array."""
     found: dict[str, Said] = {}
     for line in lines.splitlines():
-        job, *words = line.strip().split("|", 3)
-        if job and len(words) == 3:
-            state, name, reason = words
-            found[job] = Said(state.strip(), reason.strip("() "), name.strip())
+        job, *words = line.strip().split("|", 4)
+        if job and len(words) >= 3:
+            state, name, reason, *comment = words
+            found[job] = Said(state.strip(), reason.strip("() "), name.strip(), "".join(comment).strip())
     return found
 
 

@@ -1,0 +1,113 @@
+"""The jobs before a training: what is taken from the hub, what is made from it, and the preflight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dataflex.grid import DRAWN, LAID_OUT, Cell, corpus_parts, corpus_spec, experiment_models, model_assets
+
+CORPUS_MINUTES = 240
+MODEL_MINUTES = 60
+SCORE = {"threads": 1, "gpus": 0, "runtime": 60}
+"""What the workflow asks for these jobs where the grid says nothing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job."""
+
+    name: str
+    kind: str
+    """The workflow's rule."""
+    needs: tuple[str, ...] = ()
+    devices: int = 0
+    """GPUs over all nodes; of a grid without GPUs, processors. 0: ordinary processors alone."""
+    nodes: int = 1
+    cell: Cell | None = None
+    limit_hours: float | None = None
+    """Time that the grid asks the cluster for; a longer job is ended."""
+    hours: float = 0.0
+    estimated: bool = True
+    """Whether ``hours`` says anything: False where no rate is known."""
+
+    @property
+    def device_hours(self) -> float:
+        """Hours times devices."""
+        return self.hours * self.devices
+
+
+class Supply:
+    """Adds the jobs that something needs, each once and after those that it needs itself.
+
+    Args:
+        grid: see ``dataflex.grid.load``.
+        found: jobs by name, to which they are added.
+        gpus: whether devices are GPUs.
+    """
+
+    def __init__(self, grid: Mapping[str, Any], found: dict[str, Job], gpus: bool) -> None:
+        self._grid, self._found, self._gpus = grid, found, gpus
+
+    def corpus(self, name: str) -> str:
+        """Add the job that makes a corpus; its name."""
+        job = f"corpus {name}"
+        if job not in self._found:
+            spec = corpus_spec(self._grid, name)
+            waits: list[str] = []
+            if spec["source"] in LAID_OUT:
+                waits += [self._taken(asset.name) for asset in corpus_parts(self._grid, name).values()]
+            if spec["source"] in DRAWN and "corpus" in spec:
+                waits.append(self.corpus(spec["corpus"]))
+            if "tokenizer" in spec:
+                waits += self.model(spec["tokenizer"])
+            minutes = spec.get("resources", {}).get("runtime", CORPUS_MINUTES)
+            self._add(Job(job, "corpus", tuple(dict.fromkeys(waits)), limit_hours=minutes / 60))
+        return job
+
+    def model(self, name: str) -> list[str]:
+        """Add what makes or takes a model; names of the jobs, none for one that is named by its path."""
+        build = self._grid["models"][name].get("build")
+        if build is None:
+            return [self._taken(asset.name) for asset in model_assets(self._grid, name)]
+        job = f"model {name}"
+        if job not in self._found:
+            waits = (self.corpus(build["corpus"]),) if "corpus" in build else ()
+            self._add(Job(job, "model", waits, limit_hours=MODEL_MINUTES / 60))
+        return [job]
+
+    def release(self, cell: Cell) -> list[str]:
+        """Add the preflight that releases a cell's training; names of its jobs."""
+        preflight = self._grid.get("preflight")
+        if preflight is None:
+            return []
+        models = experiment_models(self._grid, cell.experiment)
+        scored = [name for name in models if name in preflight.get("scores", {})]
+        return [self._checks(cell, models), *(self._score(name, preflight) for name in scored)]
+
+    def _checks(self, cell: Cell, models: list[str]) -> str:
+        job = f"preflight_checks {cell.experiment}.{cell.scale}"
+        if job not in self._found:
+            waits = [need for name in models for need in self.model(name)]
+            corpus = self._grid["experiments"][cell.experiment]["scales"][cell.scale]["corpus"]
+            if self._grid["corpora"][corpus]["source"] not in DRAWN:
+                waits.append(self.corpus(corpus))
+            self._add(Job(job, "preflight_checks", tuple(dict.fromkeys(waits))))
+        return job
+
+    def _score(self, model: str, preflight: Mapping[str, Any]) -> str:
+        job = f"preflight_score {model}"
+        if job not in self._found:
+            asked = {**SCORE, **preflight.get("resources", {})}
+            waits = [*self.model(model), self.corpus(preflight["scores"][model]["corpus"])]
+            devices = asked["gpus"] if self._gpus else asked["threads"]
+            self._add(Job(job, "preflight_score", tuple(waits), devices, limit_hours=asked["runtime"] / 60))
+        return job
+
+    def _taken(self, asset: str) -> str:
+        self._add(Job(f"asset {asset}", "asset"))
+        return f"asset {asset}"
+
+    def _add(self, job: Job) -> None:
+        self._found.setdefault(job.name, job)
