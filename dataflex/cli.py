@@ -16,7 +16,7 @@ from dataflex.corpus.commands import app as corpus_app
 from dataflex.engine.interruption import Interruption
 from dataflex.errors import Interrupted, UserError
 from dataflex.evaluation.commands import evaluate, held_out
-from dataflex.evidence.commands import check as check_results
+from dataflex.golden.commands import check as check_all
 from dataflex.preflight.commands import preflight
 from dataflex.watching.commands import status
 
@@ -30,7 +30,7 @@ app.add_typer(corpus_app, name="corpus")
 app.add_typer(assets_app, name="assets")
 app.command()(evaluate)
 app.command("held-out")(held_out)
-app.command("check")(check_results)
+app.command("check")(check_all)
 app.command()(status)
 app.command()(preflight)
 

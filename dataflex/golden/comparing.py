@@ -48,29 +48,29 @@ def compare(golden: Golden, run: Run, *, bitwise: bool) -> list[Finding]:
             findings.append(Finding(golden.label, name, None, "there", 0.0, "missing"))
         elif found.digest != expected.digest:
             tolerance = golden.tolerances[name]
-            findings += _elsewhere(golden.label, name, found, expected, tolerance, bitwise)
+            findings += _unequal(golden.label, name, found, expected, tolerance, bitwise)
     return findings
 
 
-def _elsewhere(
+def _unequal(
     label: str, name: str, found: Entry, expected: Entry, tolerance: Tolerance, bitwise: bool
 ) -> Iterator[Finding]:
     if tolerance.varies and not bitwise:
         return
     if not comparable(found, expected):
-        kinds = [f"{entry.count} {entry.kind}" for entry in (found, expected)]
-        yield Finding(label, name, *kinds, 0.0, "differs")
+        counts = [f"{entry.count} {entry.kind}" for entry in (found, expected)]
+        yield Finding(label, name, counts[0], counts[1], 0.0, "differs")
         return
-    allowed = 0.0 if bitwise else tolerance.allowed
     pairs = list(zip(found.values, expected.values, strict=True))
     if expected.kind == "decisions":
-        unequal = [pair for pair in pairs if pair[0] != pair[1]]
-        value, other = unequal[0] if unequal else (found.digest[:12], expected.digest[:12])
+        shown: tuple[Any, Any] = (found.digest[:12], expected.digest[:12])
+        value, other = next((pair for pair in pairs if pair[0] != pair[1]), shown)
         yield Finding(label, name, value, other, 0.0, "differs")
         return
     # The worst one alone: a change of a method shows in most values.
-    value, other = max(pairs, key=lambda pair: abs(pair[0] - pair[1]), default=(BITS, BITS))
-    if bitwise and (value == other or value == BITS):
-        yield Finding(label, name, BITS, BITS, 0.0, "differs")
-    elif pairs and abs(value - other) > allowed:
-        yield Finding(label, name, value, other, allowed, "differs" if bitwise else "out")
+    value, other = max(pairs, key=lambda pair: abs(pair[0] - pair[1]), default=(0.0, 0.0))
+    if bitwise:
+        shown = (value, other) if value != other else (BITS, BITS)
+        yield Finding(label, name, shown[0], shown[1], 0.0, "differs")
+    elif abs(value - other) > tolerance.allowed:
+        yield Finding(label, name, value, other, tolerance.allowed, "out")

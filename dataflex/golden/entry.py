@@ -34,7 +34,7 @@ class Entry:
     count: int
     """Values; of numbers the finite ones alone."""
     values: tuple[Any, ...]
-    """Numbers: the finite values, or ``summary`` of them. Decisions: themselves if they are few, else none."""
+    """Numbers: the finite values, or ``summary`` of them. Decisions: themselves, if they are few."""
     scale: float = 0.0
     """Numbers: the root of the mean square of all."""
 

@@ -91,7 +91,9 @@ def read_golden(folder: Path, label: str) -> Golden | None:
             tolerances,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file} is no golden run ({type(error).__name__}: {error}): record it anew") from None
+        raise UserError(
+            f"{file} is no golden run ({type(error).__name__}: {error}): record it anew"
+        ) from None
 
 
 def _tolerance(record: Mapping[str, Any]) -> Tolerance:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dataflex.errors import UserError
 from dataflex.golden.cases import Case
@@ -22,6 +23,8 @@ QUIET = {
     "LLAMAFACTORY_VERBOSITY": "WARN",
     "CUDA_VISIBLE_DEVICES": "",
 }
+JOBS = 2
+"""Runs at a time."""
 RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 Runs = dict[str, dict[str, Entry]]
 """Quantities of each run, by label."""
@@ -46,32 +49,44 @@ class Workplace:
         self._folder.cleanup()
 
     def run(
-        self,
-        cases: Sequence[Case],
-        environment: Mapping[str, str],
-        ended: Callable[[str], None],
-        module: str = "dataflex.golden.worker",
+        self, cases: Sequence[Case], environment: Mapping[str, str], ended: Callable[[str], None]
     ) -> tuple[Runs, dict[str, str]]:
         """Train golden runs; return the quantities of each, and the errors of those that failed.
 
         Args:
             cases: what to run.
             environment: of the process, besides this one's.
-            ended: called with the label of each run that has ended.
-            module: of the process.
+            ended: called with ``loaded``, and with the label of each run that has ended.
 
         Raises:
             UserError: the process ended before its runs.
         """
+        labels = [case.label for case in cases]
+        return _read(self.work("dataflex.golden.worker", {"cases": labels}, environment, ended))
+
+    def work(
+        self,
+        module: str,
+        asked: Mapping[str, Any],
+        environment: Mapping[str, str],
+        ended: Callable[[str], None],
+    ) -> Path:
+        """Let a module work in a process of its own, and return the folder of its results.
+
+        Args:
+            module: run with ``python -m``.
+            asked: what it reads from its standard input, beside ``materials``, ``results`` and ``jobs``.
+            environment: see ``run``.
+            ended: called with each line that it prints.
+
+        Raises:
+            UserError: it failed.
+        """
         self._started += 1
         results = self.materials.parent / f"results-{self._started}"
         results.mkdir()
-        asked = {
-            "materials": str(self.materials),
-            "results": str(results),
-            "cases": [case.label for case in cases],
-            "jobs": min(2, os.cpu_count() or 1) if environment.get("OMP_NUM_THREADS") == "1" else 1,
-        }
+        places = {"materials": str(self.materials), "results": str(results)}
+        jobs = {"jobs": min(JOBS, os.cpu_count() or 1)}
         inherited = {key: value for key, value in os.environ.items() if key not in RANKS}
         path = os.pathsep.join(entry for entry in sys.path if entry)
         log = results / "worker.log"
@@ -87,7 +102,7 @@ class Workplace:
             try:
                 assert process.stdin is not None
                 assert process.stdout is not None
-                process.stdin.write(json.dumps(asked))
+                process.stdin.write(json.dumps({**asked, **places, **jobs}))
                 process.stdin.close()
                 for line in process.stdout:
                     ended(line.strip())
@@ -97,7 +112,7 @@ class Workplace:
         if status:
             said = "\n".join(log.read_text().splitlines()[-5:])
             raise UserError(f"golden runs could not be started here:\n{said}")
-        return _read(results)
+        return results
 
 
 def _read(results: Path) -> tuple[Runs, dict[str, str]]:

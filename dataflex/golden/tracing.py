@@ -1,9 +1,9 @@
 """What a run's component answered and what it asked for, as the functions return it.
 
 Watched are the public functions of the component's own modules, of the modules of ``dataflex.signals`` that
-these import from, of what the engine measures for components and of what it takes from them. So a method's raw
-scores, proportions and weights are seen, not only the rows that come of them; private functions may be moved
-about without notice.
+these import from, of what the engine measures for components and of what it takes from them. So a method's
+raw scores, proportions and weights are seen, not only the rows that come of them; private functions may be
+moved about without notice.
 """
 
 from __future__ import annotations

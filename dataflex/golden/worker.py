@@ -1,8 +1,8 @@
 """A process that has the libraries loaded and forks one process a golden run: ``python -m``, by ``starting``.
 
 It reads from standard input one JSON object, ``{"materials", "results", "cases", "jobs"}``, leaves
-``KIND.NAME.json`` or, of a run that failed, ``KIND.NAME.error`` in the folder ``results``, and prints a line for
-each that has ended.
+``KIND.NAME.json`` or, of a run that failed, ``KIND.NAME.error`` in the folder ``results``, and prints a line
+for each that has ended.
 """
 
 from __future__ import annotations

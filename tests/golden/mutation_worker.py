@@ -1,0 +1,146 @@
+"""Golden runs of mutants: a process that ``dataflex.golden.starting`` starts, see ``mutations.py``."""
+
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+
+from dataflex.golden.cases import Case
+from dataflex.golden.comparing import Finding, compare
+from dataflex.golden.entry import Entry
+from dataflex.golden.golden_file import Golden, read_golden
+from dataflex.golden.running import run_case
+from dataflex.golden.tolerances import tolerances
+from dataflex.golden.tracing import SIGNALS, modules_of
+from dataflex.golden.worker import load_libraries, run_forked
+
+from .mutants import Mutation, Point
+
+ORDER = ("number", "count", "stream")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A golden run in which one expression is changed."""
+
+    case: Case
+    point: Point | None
+    """None: nothing is changed; what is reached is noted."""
+    number: int = 0
+
+    @property
+    def label(self) -> str:
+        return f"{self.case.label}@{self.number}"
+
+
+class Work:
+    """What is asked of this process.
+
+    Args:
+        asked: ``materials``, ``results``, ``recorded``, ``cases``, ``jobs``; ``sample``, the number of mutants
+            with an effect of each component, or None for all; ``signals``, whether their modules are mutated too.
+    """
+
+    def __init__(self, asked: Mapping[str, object]) -> None:
+        self._materials, self._results = Path(str(asked["materials"])), Path(str(asked["results"]))
+        self._recorded, self._jobs = Path(str(asked["recorded"])), int(str(asked["jobs"]))
+        self._sample = None if asked["sample"] is None else int(str(asked["sample"]))
+        self._signals = bool(asked["signals"])
+
+    def run(self, mutants: list[Mutant]) -> Iterator[tuple[Mutant, Mapping[str, Entry] | str]]:
+        """Yield each mutant with its quantities, or the error that it ended in."""
+        by_label = {mutant.label: mutant for mutant in mutants}
+        tasks = {label: self._task(mutant) for label, mutant in by_label.items()}
+        for label in run_forked(tasks, self._results, self._jobs):
+            error = self._results / f"{label}.error"
+            if error.exists():
+                yield by_label[label], error.read_text()
+                continue
+            content = json.loads((self._results / f"{label}.json").read_text())
+            yield by_label[label], {name: Entry.from_dict(record) for name, record in content.items()}
+
+    def _task(self, mutant: Mutant) -> Callable[[], Mapping[str, Entry]]:
+        def train() -> Mapping[str, Entry]:
+            mutation = Mutation(mutant.point)
+            mutation.install(self._modules(mutant.case))
+            quantities = run_case(mutant.case, self._materials)
+            if mutant.point is None:
+                reached = [[asdict(point), kind] for point, kind in mutation.reached.items()]
+                (self._results / f"{mutant.label}.reached").write_text(json.dumps(reached))
+            return quantities
+
+        return train
+
+    def _modules(self, case: Case) -> list[ModuleType]:
+        own = modules_of(case.component())
+        names = [name for name in sorted(sys.modules) if self._signals and name.startswith(f"{SIGNALS}.")]
+        return [*own, *(sys.modules[name] for name in names)]
+
+    def reached(self, mutant: Mutant) -> list[Point]:
+        """Return the points that a run without a change has reached: its own formula's numbers first."""
+        record = json.loads((self._results / f"{mutant.label}.reached").read_text())
+        points = [(ORDER.index(kind), Point(**point)) for point, kind in record]
+        # In an order of no meaning, but the same each time.
+        random.Random(mutant.label).shuffle(points)
+        return [point for _, point in sorted(points, key=lambda found: found[0])]
+
+    def golden(self, case: Case, plain: Mapping[str, Entry]) -> Golden:
+        """Return what is recorded of a component; of one that is new, what it is without a change."""
+        known = read_golden(self._recorded, case.label)
+        if known is not None:
+            return known
+        return Golden(case.label, case.params(), {}, [], dict(plain), tolerances(plain, []))
+
+    def verdicts(self, cases: list[Case]) -> Iterator[dict[str, object]]:
+        """Yield what became of each mutant, and first of each component's run without any change."""
+        goldens, plain, waiting = {}, {}, {}
+        for mutant, found in self.run([Mutant(case, None) for case in cases]):
+            assert not isinstance(found, str), found
+            case = mutant.case
+            goldens[case], plain[case] = self.golden(case, found), found
+            waiting[case] = self.reached(mutant)
+            yield _line(mutant, "unchanged", compare(goldens[case], found, bitwise=False))
+        told = dict.fromkeys(cases, 0)
+        number = 0
+        while any(waiting.values()):
+            turn = []
+            for case, points in waiting.items():
+                for _ in range(len(points) if self._sample is None else min(1, len(points))):
+                    number += 1
+                    turn.append(Mutant(case, points.pop(0), number))
+            for mutant, found in self.run(turn):
+                if isinstance(found, str):
+                    yield _line(mutant, "failed", [], found.strip().splitlines()[-1])
+                    continue
+                findings = compare(goldens[mutant.case], found, bitwise=False)
+                without_effect = dict(found) == dict(plain[mutant.case])
+                verdict = "no effect" if without_effect else "killed" if findings else "survived"
+                yield _line(mutant, verdict, findings)
+                told[mutant.case] += not without_effect
+                if self._sample is not None and told[mutant.case] >= self._sample:
+                    waiting[mutant.case] = []
+
+
+def _line(mutant: Mutant, verdict: str, findings: list[Finding], error: str = "") -> dict[str, object]:
+    return {
+        "label": mutant.case.label,
+        "point": str(mutant.point),
+        "verdict": verdict,
+        "findings": [asdict(finding) for finding in findings[:3]],
+        "error": error,
+    }
+
+
+def main() -> None:
+    asked = json.load(sys.stdin)
+    load_libraries()
+    cases = [Case(*label.split(".", 1)) for label in asked["cases"]]
+    for line in Work(asked).verdicts(cases):
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
