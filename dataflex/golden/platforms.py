@@ -31,10 +31,7 @@ _AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_S
 VARIANTS: dict[str, dict[str, str]] = {
     RECORDED: ONE_THREAD,
     "two threads": TWO_THREADS,
-    "torch: AVX2": ONE_THREAD | {"ATEN_CPU_CAPABILITY": "avx2"},
-    "torch: no vectors": ONE_THREAD | {"ATEN_CPU_CAPABILITY": "default"},
     "MKL: compatible": ONE_THREAD | {"MKL_CBWR": "COMPATIBLE"},
-    "numpy: AVX2": ONE_THREAD | {"OPENBLAS_CORETYPE": "Haswell", "NPY_DISABLE_CPU_FEATURES": _AVX512},
     "all AVX2, two threads": TWO_THREADS
     | {
         "ATEN_CPU_CAPABILITY": "avx2",

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TextIO
 
 from dataflex.golden.cases import Case
 from dataflex.golden.entry import Entry
@@ -39,6 +40,14 @@ LIBRARIES = (
 Task = Callable[[], Mapping[str, Entry]]
 TIME_LIMIT = 300.0
 """Seconds that a run may take before it counts as hung."""
+
+
+def own_output() -> TextIO:
+    """Return the stream to the parent; what libraries print from now on goes to standard error."""
+    sys.stdout.flush()
+    stream = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return stream
 
 
 def load_libraries() -> None:
@@ -105,7 +114,7 @@ def _run(task: Task, result: Path) -> None:
 
 def main() -> None:
     """Run what standard input asks for."""
-    asked = json.load(sys.stdin)
+    asked, output = json.load(sys.stdin), own_output()
     materials = Path(asked["materials"])
     load_libraries()
 
@@ -113,10 +122,10 @@ def main() -> None:
         return lambda: run_case(case, materials)
 
     cases = [Case(*label.split(".", 1)) for label in asked["cases"]]
-    print("loaded", flush=True)
+    print("loaded", file=output, flush=True)
     tasks = {case.label: task(case) for case in cases}
     for name in run_forked(tasks, Path(asked["results"]), asked["jobs"]):
-        print(name, flush=True)
+        print(name, file=output, flush=True)
 
 
 if __name__ == "__main__":

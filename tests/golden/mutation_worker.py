@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 
 from dataflex.golden.cases import Case
 from dataflex.golden.comparing import Finding, compare
@@ -14,8 +13,8 @@ from dataflex.golden.entry import Entry
 from dataflex.golden.golden_file import Golden, read_golden
 from dataflex.golden.running import run_case
 from dataflex.golden.tolerances import tolerances
-from dataflex.golden.tracing import SIGNALS, modules_of
-from dataflex.golden.worker import load_libraries, run_forked
+from dataflex.golden.tracing import modules_of, signals_of
+from dataflex.golden.worker import load_libraries, own_output, run_forked
 
 from .mutants import Mutation, Point
 
@@ -41,14 +40,13 @@ class Work:
 
     Args:
         asked: ``materials``, ``results``, ``recorded``, ``cases``, ``jobs``; ``sample``, the number of mutants
-            with an effect of each component, or None for all; ``signals``, whether their modules are mutated too.
+            with an effect of each component, or None for all.
     """
 
     def __init__(self, asked: Mapping[str, object]) -> None:
         self._materials, self._results = Path(str(asked["materials"])), Path(str(asked["results"]))
         self._recorded, self._jobs = Path(str(asked["recorded"])), int(str(asked["jobs"]))
         self._sample = None if asked["sample"] is None else int(str(asked["sample"]))
-        self._signals = bool(asked["signals"])
 
     def run(self, mutants: list[Mutant]) -> Iterator[tuple[Mutant, Mapping[str, Entry] | str]]:
         """Yield each mutant with its quantities, or the error that it ended in."""
@@ -65,27 +63,29 @@ class Work:
     def _task(self, mutant: Mutant) -> Callable[[], Mapping[str, Entry]]:
         def train() -> Mapping[str, Entry]:
             mutation = Mutation(mutant.point)
-            mutation.install(self._modules(mutant.case))
+            own = modules_of(mutant.case.component())
+            mutation.install([*own, *signals_of(own)])
             quantities = run_case(mutant.case, self._materials)
             if mutant.point is None:
-                reached = [[asdict(point), kind] for point, kind in mutation.reached.items()]
+                names = [module.__name__ for module in own]
+                reached = [
+                    ((ORDER.index(kind), point.module not in names), asdict(point))
+                    for point, kind in mutation.reached.items()
+                ]
                 (self._results / f"{mutant.label}.reached").write_text(json.dumps(reached))
             return quantities
 
         return train
 
-    def _modules(self, case: Case) -> list[ModuleType]:
-        own = modules_of(case.component())
-        names = [name for name in sorted(sys.modules) if self._signals and name.startswith(f"{SIGNALS}.")]
-        return [*own, *(sys.modules[name] for name in names)]
-
     def reached(self, mutant: Mutant) -> list[Point]:
-        """Return the points that a run without a change has reached: its own formula's numbers first."""
-        record = json.loads((self._results / f"{mutant.label}.reached").read_text())
-        points = [(ORDER.index(kind), Point(**point)) for point, kind in record]
-        # In an order of no meaning, but the same each time.
+        """Return the points that a run without a change has reached.
+
+        Numbers come first, those of the component's own modules before those of signals; otherwise in an order
+        of no meaning, but the same each time.
+        """
+        points = json.loads((self._results / f"{mutant.label}.reached").read_text())
         random.Random(mutant.label).shuffle(points)
-        return [point for _, point in sorted(points, key=lambda found: found[0])]
+        return [Point(**point) for _, point in sorted(points, key=lambda found: found[0])]
 
     def golden(self, case: Case, plain: Mapping[str, Entry]) -> Golden:
         """Return what is recorded of a component; of one that is new, what it is without a change."""
@@ -102,7 +102,8 @@ class Work:
             case = mutant.case
             goldens[case], plain[case] = self.golden(case, found), found
             waiting[case] = self.reached(mutant)
-            yield _line(mutant, "unchanged", compare(goldens[case], found, bitwise=False))
+            findings = compare(goldens[case], found, bitwise=False)
+            yield _line(mutant, "changed" if findings else "unchanged", findings)
         told = dict.fromkeys(cases, 0)
         number = 0
         while any(waiting.values()):
@@ -127,6 +128,7 @@ class Work:
 def _line(mutant: Mutant, verdict: str, findings: list[Finding], error: str = "") -> dict[str, object]:
     return {
         "label": mutant.case.label,
+        "module": mutant.point.module if mutant.point else "",
         "point": str(mutant.point),
         "verdict": verdict,
         "findings": [asdict(finding) for finding in findings[:3]],
@@ -135,11 +137,11 @@ def _line(mutant: Mutant, verdict: str, findings: list[Finding], error: str = ""
 
 
 def main() -> None:
-    asked = json.load(sys.stdin)
+    asked, output = json.load(sys.stdin), own_output()
     load_libraries()
     cases = [Case(*label.split(".", 1)) for label in asked["cases"]]
     for line in Work(asked).verdicts(cases):
-        print(json.dumps(line), flush=True)
+        print(json.dumps(line), file=output, flush=True)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,15 @@ def test_the_digest_knows_shapes_and_order() -> None:
     flat, bent = np.arange(6.0), np.arange(6.0).reshape(2, 3)
     digests = {
         Entry.of("x", found).digest
-        for found in ([flat], [bent], [flat[:3], flat[3:]], [flat[::-1]], [flat.astype("<i8")], ["ab", "c"], ["a", "bc"])
+        for found in (
+            [flat],
+            [bent],
+            [flat[:3], flat[3:]],
+            [flat[::-1]],
+            [flat.astype("<i8")],
+            ["ab", "c"],
+            ["a", "bc"],
+        )
     }
     assert len(digests) == 7
 
