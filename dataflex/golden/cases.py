@@ -82,7 +82,14 @@ class Case:
                 "num_train_epochs": 1,
             }
         if self.kind == "mix":
-            return {"train_type": "dynamic_mix", "warmup_step": WARMUP, "update_step": 1, "train_step": STEPS}
+            # Decided anew at every step, to the end.
+            return {
+                "train_type": "dynamic_mix",
+                "warmup_step": WARMUP,
+                "update_step": 1,
+                "update_times": 0,
+                "train_step": STEPS,
+            }
         return {"train_type": "dynamic_weight", "warmup_step": WARMUP, "train_step": STEPS}
 
 

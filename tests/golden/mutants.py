@@ -1,4 +1,4 @@
-"""Mutants of a module: any one of its expressions, one per cent larger, in functions that are already imported.
+"""Mutants of a module: any one of its expressions, some times larger, in functions that are already imported.
 
 Every expression that can hold a part of a formula is wrapped in a call that hands its value on, and changes the
 value of one of them. Functions keep their identity, only their code is exchanged: classes, registries and
@@ -17,7 +17,7 @@ import torch
 
 from dataflex.golden.tracing import functions_of
 
-GROWTH = 1.01
+ONE_PER_CENT = 1.01
 HOOK = "_mutant_of_expression_"
 Kind = Literal["number", "count", "stream"]
 """number: of floating point; count: a whole one; stream: the name of a stream of random numbers."""
@@ -49,6 +49,7 @@ class Mutation:
     """Which expression is changed in this process, and which were evaluated."""
 
     active: Point | None = None
+    growth: float = ONE_PER_CENT
     reached: dict[Point, Kind] = field(default_factory=dict)
 
     def __call__(self, point: Point, value: Any) -> Any:
@@ -57,7 +58,7 @@ class Mutation:
             return value
         assert kind is not None
         self.reached.setdefault(point, kind)
-        return _grown(value, kind) if point == self.active else value
+        return _grown(value, kind, self.growth) if point == self.active else value
 
     def install(self, modules: list[ModuleType]) -> None:
         """Exchange the code of the functions of some modules."""
@@ -88,13 +89,13 @@ def _kind(value: Any) -> Kind | None:
     return "number" if isinstance(value, torch.Tensor) and value.is_floating_point() else None
 
 
-def _grown(value: Any, kind: Kind) -> Any:
+def _grown(value: Any, kind: Kind, growth: float) -> Any:
     if kind == "stream":
         return value + "'"
     if kind == "count":
-        return value + max(1, round(0.01 * abs(int(value))))
+        return value + max(1, round((growth - 1) * abs(int(value))))
     # In the value's own precision.
-    return (value * GROWTH).astype(value.dtype) if isinstance(value, np.ndarray) else value * GROWTH
+    return (value * growth).astype(value.dtype) if isinstance(value, np.ndarray) else value * growth
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

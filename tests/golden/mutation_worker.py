@@ -4,7 +4,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dataflex.golden.cases import Case
@@ -16,7 +16,7 @@ from dataflex.golden.tolerances import tolerances
 from dataflex.golden.tracing import modules_of, signals_of
 from dataflex.golden.worker import load_libraries, own_output, run_forked
 
-from .mutants import Mutation, Point
+from .mutants import ONE_PER_CENT, Mutation, Point
 
 ORDER = ("number", "count", "stream")
 
@@ -29,6 +29,7 @@ class Mutant:
     point: Point | None
     """None: nothing is changed; what is reached is noted."""
     number: int = 0
+    growth: float = ONE_PER_CENT
 
     @property
     def label(self) -> str:
@@ -62,7 +63,7 @@ class Work:
 
     def _task(self, mutant: Mutant) -> Callable[[], Mapping[str, Entry]]:
         def train() -> Mapping[str, Entry]:
-            mutation = Mutation(mutant.point)
+            mutation = Mutation(mutant.point, mutant.growth)
             own = modules_of(mutant.case.component())
             mutation.install([*own, *signals_of(own)])
             quantities = run_case(mutant.case, self._materials)
@@ -96,7 +97,9 @@ class Work:
 
     def verdicts(self, cases: list[Case]) -> Iterator[dict[str, object]]:
         """Yield what became of each mutant, and first of each component's run without any change."""
-        goldens, plain, waiting = {}, {}, {}
+        goldens: dict[Case, Golden] = {}
+        plain: dict[Case, Mapping[str, Entry]] = {}
+        waiting: dict[Case, list[Point]] = {}
         for mutant, found in self.run([Mutant(case, None) for case in cases]):
             assert not isinstance(found, str), found
             case = mutant.case
@@ -112,17 +115,31 @@ class Work:
                 for _ in range(len(points) if self._sample is None else min(1, len(points))):
                     number += 1
                     turn.append(Mutant(case, points.pop(0), number))
+            survivors = []
             for mutant, found in self.run(turn):
                 if isinstance(found, str):
                     yield _line(mutant, "failed", [], found.strip().splitlines()[-1])
                     continue
                 findings = compare(goldens[mutant.case], found, bitwise=False)
-                without_effect = dict(found) == dict(plain[mutant.case])
-                verdict = "no effect" if without_effect else "killed" if findings else "survived"
-                yield _line(mutant, verdict, findings)
-                told[mutant.case] += not without_effect
-                if self._sample is not None and told[mutant.case] >= self._sample:
-                    waiting[mutant.case] = []
+                if findings:
+                    told[mutant.case] += 1
+                    yield _line(mutant, "killed", findings)
+                elif found == plain[mutant.case]:
+                    yield _line(mutant, "no effect", [])
+                else:
+                    survivors.append(mutant)
+            # A hundred times the change: what an expression decides shows, what a normalisation takes out does not.
+            doubled = [replace(mutant, number=-mutant.number, growth=2.0) for mutant in survivors]
+            for mutant, found in self.run(doubled):
+                findings = (
+                    [] if isinstance(found, str) else compare(goldens[mutant.case], found, bitwise=False)
+                )
+                idle = not findings and not isinstance(found, str)
+                told[mutant.case] += not idle
+                yield _line(mutant, "idle" if idle else "survived", findings)
+            for case in cases:
+                if self._sample is not None and told[case] >= self._sample:
+                    waiting[case] = []
 
 
 def _line(mutant: Mutant, verdict: str, findings: list[Finding], error: str = "") -> dict[str, object]:

@@ -19,9 +19,10 @@ class Fate:
 
     label: str
     verdict: str
-    """changed or unchanged, of the run without a change; of a mutant killed, failed, no effect or survived.
+    """changed or unchanged, of the run without a change; of a mutant killed, failed, no effect, idle or survived.
 
-    failed: the run came to no end; no effect: every bit of the run is that of the run without a change.
+    failed: the run came to no end; no effect: every bit of the run is that of the run without a change; idle:
+    one per cent is within the tolerances, and twice the value, a hundred times the change, is so too.
     """
     module: str
     point: str

@@ -2,7 +2,8 @@
 
 Each mutant is a real one: an expression of the method's own source, or of the pure functions that it calls, is
 multiplied by 1.01 in a real training. It has to break the tolerance that other platforms get; bits alone don't
-count. A mutant without any effect, not of one bit, is no change: another one is taken for it.
+count. A mutant without any effect is no change, and another one is taken for it: when every bit of the run is as
+before, or when even twice the value moves nothing but roundings, as of an expression divided by its own sum.
 """
 
 import textwrap
