@@ -17,7 +17,7 @@ BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream 
 ROWS ?= $(TEXT)
 TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.jsonl) runs/efficiency/corpus/instructions.jsonl)
 
-.PHONY: demo test test-crash slurm browser test-slurm laptop laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream paper clean help
+.PHONY: demo test check test-crash test-mutations slurm browser test-slurm laptop laptop-smoke study review lint format efficiency efficiency-corpus efficiency-upstream paper clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,12 @@ test: $(VENV)/installed ## set up, then lint, format check, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
+
+check: $(VENV)/installed ## compare reviewed results and golden runs with what is recorded of them
+	$(BIN)/dataflex-cli check
+
+test-mutations: $(VENV)/installed ## change every expression of every method by 1 %: the golden runs must tell (hours)
+	$(BIN)/pytest tests/golden -m mutation -s
 
 test-crash: $(VENV)/installed ## kill every method's runs at every step, in every pass and every file (hours)
 	$(BIN)/pytest tests/conformance -m crash
@@ -68,7 +74,7 @@ study: $(VENV)/installed ## the demo grid with six seeds, to runs/study
 review: $(VENV)/installed ## put a study's results forward for review: results/demo and its reference numbers
 	$(BIN)/dataflex-cli results add runs/study/results --rung demo --replace --reference reproductions/reference/demo.csv \
 	  --measured-on "make study, $$($(BIN)/python -c 'import platform; print(platform.machine(), "CPU")')"
-	$(BIN)/dataflex-cli check
+	$(BIN)/dataflex-cli check --no-golden
 
 paper: $(VENV)/installed ## every table and figure of results/, paper.tex and paper.md, to build/paper; numbers in README and docs
 	rm -rf build/paper

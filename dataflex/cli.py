@@ -18,8 +18,8 @@ from dataflex.engine.interruption import Interruption
 from dataflex.errors import Interrupted, UserError
 from dataflex.evaluation.commands import evaluate, held_out
 from dataflex.evidence.claims.commands import claims
-from dataflex.evidence.commands import check as check_results
 from dataflex.evidence.store.commands import app as results_app
+from dataflex.golden.commands import check as check_all
 from dataflex.preflight.commands import preflight
 from dataflex.report.commands import report
 from dataflex.watching.commands import status
@@ -35,7 +35,7 @@ app.add_typer(assets_app, name="assets")
 app.add_typer(results_app, name="results")
 app.command()(evaluate)
 app.command("held-out")(held_out)
-app.command("check")(check_results)
+app.command("check")(check_all)
 app.command()(claims)
 app.command()(cite)
 app.command()(status)

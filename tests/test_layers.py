@@ -26,6 +26,7 @@ ALLOWED = {
     "watching": {"watching", "grid", "evidence", "engine", "errors"},
     "assets": {"assets", "grid", "corpus", "errors"},
     "preflight": {"preflight", "assets", "grid", "corpus", "evaluation", "errors"},
+    "golden": {"golden", "host", "engine", "evidence", "registry", "errors"},
     "planning": {"planning", "grid", "config", "registry", "engine", "corpus", "evidence", "errors"},
     "host": {
         "host",

@@ -15,7 +15,7 @@ from ..registered import EVERY, keys_of, params_of
 
 STRATEGIES = ("ddp", "zero1", "zero2", "zero3", "fsdp2")
 
-_MIX = {"train_type": "dynamic_mix", "warmup_step": 2, "update_step": 1, "train_step": 6}
+_MIX = {"train_type": "dynamic_mix", "warmup_step": 2, "update_step": 1, "update_times": 0, "train_step": 6}
 _SELECT = SELECTION | {"finetuning_type": "full", "update_times": 1}
 _WEIGHT = {"train_type": "dynamic_weight", "warmup_step": 2, "train_step": 6}
 # Trained two steps before the first decision, so that Adam has moments.

@@ -1,0 +1,1 @@
+"""Golden runs: a tiny training with every registered component, compared with what was recorded of it."""
