@@ -33,4 +33,6 @@ def write_everything(root):
         note=HOSTILE,
     )
     write_manifest(root / "mixture/natural.tiny.harvest.seed2", wall_seconds=50.0, hardware=hardware)
+    for cell in ("uniform.tiny.harvest.seed1", "uniform.tiny.harvest.seed2", "odm.tiny.harvest.seed1"):
+        write_manifest(root / "mixture" / cell, wall_seconds=None)
     return root

@@ -15,6 +15,7 @@ from results_factory import edit_json, write_study
 from typer.testing import CliRunner
 
 from dataflex.errors import UserError
+from dataflex.evidence.claims.judge import judge
 from dataflex.evidence.claims.judgement import VERDICTS
 from dataflex.evidence.results import read_results
 from dataflex.evidence.store.identity import result_id
@@ -159,8 +160,10 @@ def test_a_result_is_named_by_what_it_holds(tmp_path):
     before = result_id(first)
     sums = [f"{hashlib.sha256((first.folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(first.files)]  # fmt: skip
     assert before == hashlib.sha256("".join(sums).encode()).hexdigest()
-    (first.folder / "plan_log.jsonl").write_text("{}\n")
+    (first.folder / "notes.txt").write_text("seen")
     assert result_id(first) == before
+    (first.folder / "plan_log.jsonl").write_text("{}\n")
+    assert result_id(first) != before
     edit_json(first.folder / "run.json", lambda run: run.update(corpus="another"))
     assert result_id(first) != before
 
@@ -186,9 +189,22 @@ def test_the_command_writes_the_page(study, tmp_path):
     result = run(study, "--grid", grid, "--output", tmp_path / "new/report.html")
     assert result.exit_code == 0, result.output
     tree = html.fromstring((tmp_path / "new/report.html").read_text(encoding="utf-8"))
+    said = words(tree.get_element_by_id("verdicts"))
+    # The register's claims about selection and mixtures, on the results' own rung alone.
+    assert "DoReMi" in said
+    assert "Mistral" in said
+    judged = [judgement for judgement in judge({"demo": read_results(study)}) if judgement.rung == "demo"]
+    assert len(judged) > 50
+    assert f"{len(read_results(study))} results, {len(judged)} claims" in result.output
+
+
+def test_without_a_register_nothing_is_judged(study, tmp_path, monkeypatch):
+    grid = ROOT / "reproductions/demo.yaml"
+    monkeypatch.chdir(tmp_path)
+    result = run(study, "--grid", grid, "--output", tmp_path / "report.html")
+    assert result.exit_code == 0, result.output
+    tree = html.fromstring((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "No claim of the paper has been judged" in words(tree.get_element_by_id("verdicts"))
-    cells = len(read_results(study))
-    assert f"{cells} results, 0 claims" in result.output
 
 
 def test_without_arguments_all_reviewed_rungs_are_read(study, tmp_path, monkeypatch):

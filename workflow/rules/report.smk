@@ -69,6 +69,7 @@ rule figures:
     input:
         results_of(REPORTED),
     output:
+        ending(FIGURES, "pdf"),
         ending(FIGURES, "png"),
         report(ending(FIGURES, "svg"), caption="../report/figures.rst", category="Figures"),
     params:
