@@ -94,6 +94,7 @@ def local_jobs(grid: Mapping[str, Any], jobs: Sequence[Job]) -> dict[str, int]:
         "by_step": len({job.cell for job in jobs if job.kind == OF_A_STEP}),
         "tables": int(seen > 0),
         "figures": int(seen > 0),
+        "page": int(seen > 0),
         "check": int(seen > 0 and Path(grid.get("reference", "")).is_file()),
         "efficiency_tables": int("benchmark" in kinds),
         "all": 1,

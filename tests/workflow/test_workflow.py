@@ -78,7 +78,7 @@ def test_the_papers_grid_is_planned_by_the_slurm_profile():
     result = snakemake(ROOT, "--profile", "slurm", "-n")
     assert result.returncode == 0, result.stderr
     assert listed(result) == planned("reproductions/paper.yaml")
-    assert listed(result)["total"] == 291
+    assert listed(result)["total"] == 292
     counts = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
     # 9 methods x 2 models, and (3 methods + 2 helper runs of DoReMi) x 2 scales
     assert (counts["train"], counts["evaluate"], counts["corpus"]) == ("28", "24", "3")
