@@ -80,6 +80,7 @@ paper: $(VENV)/installed ## every table and figure of results/, paper.tex and pa
 	rm -rf build/paper
 	$(BIN)/python -m paper_figures paper results --output build/paper
 	$(BIN)/python -m paper_figures prose
+	$(BIN)/dataflex-cli crate
 
 lint: $(VENV)/installed ## lint, format check and types
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from dataflex.assets.commands import app as assets_app
-from dataflex.citing.commands import cite
+from dataflex.citing.commands import cite, crate
 from dataflex.corpus.commands import app as corpus_app
 from dataflex.engine.interruption import Interruption
 from dataflex.errors import Interrupted, UserError
@@ -38,6 +38,7 @@ app.command("held-out")(held_out)
 app.command("check")(check_all)
 app.command()(claims)
 app.command()(cite)
+app.command()(crate)
 app.command()(status)
 app.command()(preflight)
 app.command()(report)

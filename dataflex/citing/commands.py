@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from dataflex.citing import bibtex
 from dataflex.evidence.statistics import seeds
 from dataflex.evidence.store.find import STORE, Entry, find
+from dataflex.evidence.store.find import entries as all_entries
 from dataflex.evidence.store.identity import short
 
 Words = Annotated[
@@ -31,6 +33,18 @@ def cite(
     print(statement(found, metric))
     print()
     print("\n\n".join(entries(found)))
+
+
+def crate(
+    store: Annotated[Path, typer.Argument(metavar="[STORE]", help="The store of results.")] = STORE,
+) -> None:
+    """Write the store's metadata as an RO-Crate: STORE/ro-crate-metadata.json, for archives and search."""
+    from dataflex.citing.crate import NAME, metadata
+    from dataflex.evidence.files import write_text
+
+    found = list(all_entries(store))
+    write_text(store / NAME, metadata(found))
+    print(f"{store / NAME}: {len(found)} results")
 
 
 def statement(found: list[Entry], metric: str | None = None) -> str:

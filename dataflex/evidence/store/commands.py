@@ -16,7 +16,7 @@ from dataflex.evidence.statistics.estimate import Interval
 from dataflex.evidence.store import asked
 from dataflex.evidence.store.admission import add as admit
 from dataflex.evidence.store.comparing import Row, compare, protocol_differences
-from dataflex.evidence.store.find import STORE, Entry, entries, find
+from dataflex.evidence.store.find import HEADLINES, STORE, Entry, entries, find
 from dataflex.evidence.store.identity import short
 
 app = typer.Typer(
@@ -24,7 +24,6 @@ app = typer.Typer(
 )
 LOG_WIDTH = 140
 """Columns where the output goes to a file."""
-HEADLINES = ("mmlu.acc", "mmlu.answer_nll", "bits_per_byte.all", "precision", "loss.target")
 Words = Annotated[str, typer.Argument(help="The beginning of an id, or rung/experiment/cell.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -14,6 +14,9 @@ STORE = Path("results")
 TIMINGS = "efficiency"
 """Folder in the store that holds seconds on one machine and no cells."""
 
+HEADLINES = ("mmlu.acc", "mmlu.answer_nll", "bits_per_byte.all", "precision", "loss.target")
+"""Numbers that stand for a result where there is room for few."""
+
 
 @dataclass(frozen=True)
 class Entry:
