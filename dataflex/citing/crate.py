@@ -38,7 +38,7 @@ def metadata(entries: Sequence[Entry]) -> str:
     crate.license = LICENCE
     crate.datePublished = max((_day(entry) for entry in entries), default="")
     papers = [_paper(ContextEntity, crate, name) for name in _papers(entries)]
-    software = crate.add(
+    crate.root_dataset["mentions"] = crate.add(
         ContextEntity(
             crate,
             "#dataflex-suite",
