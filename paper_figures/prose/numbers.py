@@ -2,7 +2,8 @@
 
 ``demo/planted/less precision`` is the mean precision of LESS in the demo rung;
 ``efficiency/corpus seconds 2`` how long the build took with two processes; ``calibration a_cell.median``
-stands in the calibration that ``dataflex-cli plan --calibrate`` wrote.
+stands in the calibration that ``dataflex-cli plan --calibrate`` wrote; ``claims/demo underpowered`` counts
+verdicts.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from pathlib import Path
 from dataflex.errors import UserError
 from dataflex.evidence.results import CellResult, read_results
 from paper_figures.efficiency.results import Results
-from paper_figures.prose import benchmarks, calibration, cells
+from paper_figures.prose import benchmarks, calibration, cells, verdicts
 
 CALIBRATION = "calibration"
 EFFICIENCY = "efficiency"
+CLAIMS = "claims"
 
 
 class Store:
@@ -43,6 +45,8 @@ class Store:
                 return calibration.text(device, quantity)
             if kind == EFFICIENCY:
                 return benchmarks.QUANTITIES[quantity](self._benchmark(below), argument)
+            if kind == CLAIMS:
+                return verdicts.text(below, quantity, self._cells(below, "")[0] if below else ())
             return cells.QUANTITIES[quantity](*self._cells(kind, below), argument)
         except KeyError as error:
             raise UserError(f"{name!r} is nothing that the results have: {error} is unknown") from None
