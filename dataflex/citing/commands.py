@@ -71,7 +71,10 @@ def statement(found: list[Entry], metric: str | None = None) -> str:
     common = hashlib.sha256("".join(sorted(entry.id for entry in found)).encode()).hexdigest()
     where = f"{found[0].rung}/{found[0].result.folder.parent.name}/" + ".".join(found[0].result.key[1:])
     version = found[0].result.run["manifest"]["versions"].get("dataflex", "of an unknown version")
-    commits = ", ".join(commit[:12] for commit in _commits(found)) or "unknown"
+    commits = (
+        ", ".join(commit[:12] + "-dirty" * commit.endswith("-dirty") for commit in _commits(found))
+        or "unknown"
+    )
     rests = f"commit {commits}; results {ids}; sha256 {common}"
     return f"{name} of {where}: {told}; DataFlex suite {version}, {rests}."
 

@@ -8,6 +8,7 @@ such faults leave behind is a contradiction with the cells beside it or with the
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
@@ -36,6 +37,7 @@ def troubles(
             yield result, sentence
     yield from _copies(results)
     yield from _odd_ones(results, _protocol, "its evaluation's protocol is not that of most cells beside it")
+    yield from _odd_ones(results, _corpus, "it was trained on another corpus than most cells beside it")
     yield from _odd_ones(
         _models(results), _golds, "its questions have other answers than those of the cells beside it"
     )
@@ -47,6 +49,10 @@ def _of_its_own(result: CellResult, asked: Settings | None, *, known: bool) -> I
     manifest = result.run["manifest"]
     if manifest.get("seed") != result.seed:
         yield f"its manifest says seed {manifest.get('seed')}, it is filed under seed {result.seed}"
+    if str(manifest.get("commit") or "").endswith("-dirty"):
+        yield "it was run from a checkout with changes that no commit holds"
+    if result.kind == "model" and _hash(result.metrics["protocol"]) != result.metrics["protocol_hash"]:
+        yield "its protocol does not have the hash that it states"
     config = result.run.get("config")
     if config is None:
         yield "run.json holds no config, so that nobody can tell what was run: collect it again"
@@ -60,6 +66,11 @@ def _of_its_own(result: CellResult, asked: Settings | None, *, known: bool) -> I
     for key in sorted(config.keys() | asked.keys()):
         if key not in ELSEWHERE and not same(config.get(key), asked.get(key)):
             yield f"{key} was {config.get(key)!r}, the grid says {asked.get(key)!r}"
+
+
+def _hash(protocol: Mapping[str, Any]) -> str:
+    text = json.dumps(protocol, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def same(one: Any, other: Any) -> bool:
@@ -82,7 +93,7 @@ def _copies(results: Sequence[CellResult]) -> Iterator[Trouble]:
         by_config.setdefault(name, result)
         for file in FILES[result.kind][1:-1]:
             # Two selections may pick the same rows; no two trainings lose the same to the last digit.
-            if file in (PICKS, "shares.csv"):
+            if file in (PICKS, "shares.csv") or not (result.folder / file).stat().st_size:
                 continue
             digest = file + hashlib.sha256((result.folder / file).read_bytes()).hexdigest()
             other = by_outcome.setdefault(digest, result)
@@ -96,6 +107,10 @@ def _models(results: Sequence[CellResult]) -> list[CellResult]:
 
 def _protocol(result: CellResult) -> Hashable:
     return str(result.metrics.get("protocol_hash"))
+
+
+def _corpus(result: CellResult) -> Hashable:
+    return result.corpus
 
 
 def _golds(result: CellResult) -> Hashable:

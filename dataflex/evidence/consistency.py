@@ -116,9 +116,12 @@ def _of_mixture(result: CellResult) -> Iterator[str]:
 def _of_model(result: CellResult) -> Iterator[str]:
     questions = read_lines(result.folder / "questions.jsonl")
     documents = read_lines(result.folder / "documents.jsonl")
-    if not questions or not documents:
-        yield "no question or no document was evaluated"
+    domains = result.metrics["perplexity"]
+    if not questions or bool(documents) != bool(domains):
+        yield "no question was evaluated, or no document of the domains that have a perplexity"
         return
+    if odd := domains.keys() - {"all"} - {document.get("domain") for document in documents}:
+        yield f"{sorted(odd)[0]} has a perplexity and no document"
     try:
         expected = recomputed(questions, documents)
         for question in questions:

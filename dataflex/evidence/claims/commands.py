@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dataflex.errors import UserError
 from dataflex.evidence.store.find import STORE
 
 LOG_WIDTH = 160
@@ -25,13 +26,17 @@ def claims(
 ) -> None:
     """Judge the paper's claims by the reviewed results: reproduced, contradicted, or not to be seen.
 
-    Claims and margins are registered in reproductions/claims.yaml; README and docs/statistics.md say what
-    the verdicts mean.
+    Claims and margins are registered in reproductions/claims.yaml; the README says what the verdicts
+    mean.
     """
     from dataflex.evidence.claims.judge import judge_store
     from dataflex.evidence.claims.judgement import VERDICTS
 
-    found = [judgement for judgement in judge_store(store) if rung in (None, judgement.rung)]
+    judged = judge_store(store)
+    known = list(dict.fromkeys(judgement.rung for judgement in judged))
+    if rung is not None and rung not in known:
+        raise UserError(f"no claim is registered for a rung {rung!r}: there are {', '.join(known)}")
+    found = [judgement for judgement in judged if rung in (None, judgement.rung)]
     if as_json:
         print(json.dumps([judgement.as_dict() for judgement in found], indent=2, default=str))
         return

@@ -29,12 +29,10 @@ def value(number: float, published_in: PublishedIn) -> float:
     return 100 * number if published_in == "share" else number
 
 
-def difference(minuend: float, subtrahend: float, gauge: Gauge, published_in: PublishedIn) -> float:
-    """The difference of two published numbers.
+def level(number: float, gauge: Gauge, published_in: PublishedIn) -> float:
+    """A published number on the scale on which differences are taken, in the unit of differences.
 
-    Of perplexities it is the logarithm of their ratio to base 2, in bits a unit of text: a ratio means the
-    same whatever the perplexities are of.
+    Of a perplexity it is the logarithm to base 2, bits a unit of text. What that unit is (a token, a byte)
+    decides about the size of a difference, not about its sign.
     """
-    if gauge == "perplexity":
-        return math.log2(minuend / subtrahend)
-    return value(minuend, published_in) - value(subtrahend, published_in)
+    return math.log2(number) if gauge == "perplexity" else value(number, published_in)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,8 @@ class Claim:
         gauge: the kind of number.
         higher_is_better: None where neither is.
         cells: the published numbers that it is about, in the order of ``methods``.
-        effects: of an ordering, published differences of neighbours, in ``unit``.
+        levels: of ``cells``, on the scale on which differences are taken (``gauges.level``).
+        tiers: of an ordering, its methods in groups, best first: nothing is claimed inside a group.
     """
 
     id: str
@@ -64,7 +64,8 @@ class Claim:
     gauge: gauges.Gauge = "accuracy"
     higher_is_better: bool | None = True
     cells: tuple[Published, ...] = ()
-    effects: tuple[float, ...] = ()
+    levels: tuple[float, ...] = ()
+    tiers: tuple[tuple[str, ...], ...] = ()
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -81,6 +82,8 @@ class Register:
     why: Mapping[str, str]
     claims: tuple[Claim, ...]
     rungs: Mapping[str, Rung]
+    least_seeds: int
+    """Fewer give no verdict but underpowered."""
 
 
 def load(file: Path = FILE) -> Register:
@@ -105,6 +108,7 @@ def load(file: Path = FILE) -> Register:
             {name: str(reason) for name, reason in content["why"].items()},
             tuple(_claims(content, published)),
             {name: _rung(name, rung) for name, rung in content["rungs"].items()},
+            int(content["least_seeds"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file} is malformed: {error!r}") from None
@@ -178,7 +182,8 @@ def _value(one: Published, metric: Mapping[str, Any], day: str) -> Claim:
 def _difference(one: Published, base: Published, metric: Mapping[str, Any], day: str) -> Claim:
     table, model, scale, method, name = one.place
     gauge = metric["gauge"]
-    size = gauges.difference(one.value, base.value, gauge, metric["published_in"])
+    levels = tuple(gauges.level(cell.value, gauge, metric["published_in"]) for cell in (one, base))
+    size = levels[0] - levels[1]
     unit, other = gauges.DIFFERENCE_UNITS[gauge], base.place[3]
     word = "equals" if size == 0 else "is above" if size > 0 else "is below"
     return Claim(
@@ -199,6 +204,7 @@ def _difference(one: Published, base: Published, metric: Mapping[str, Any], day:
         gauge=gauge,
         higher_is_better=_better(metric),
         cells=(one, base),
+        levels=levels,
     )
 
 
@@ -207,21 +213,19 @@ def _ordering(
 ) -> Claim:
     model, scale, name = entry["model"], entry["scale"], entry["metric"]
     own = [one for one in published if one.place[0] == entry["table"]]
-    cells = [_at(own, model, scale, method, name) for method in entry["methods"]]
+    methods = [method for tier in entry["tiers"] for method in tier]
+    cells = [_at(own, model, scale, method, name) for method in methods]
     if None in cells:
         raise UserError(f"ordering {entry['id']} names a method without a published number")
     found = [cell for cell in cells if cell is not None]
     metric = _metric(table, name)
-    effects = tuple(
-        gauges.difference(one.value, two.value, metric["gauge"], metric["published_in"])
-        for one, two in itertools.pairwise(found)
-    )
+    levels = tuple(gauges.level(cell.value, metric["gauge"], metric["published_in"]) for cell in found)
     return Claim(
         id=f"ordering/{entry['id']}",
         kind="ordering",
         statement=str(entry["statement"]),
         table=entry["table"],
-        methods=tuple(entry["methods"]),
+        methods=tuple(methods),
         metric=name,
         unit=gauges.DIFFERENCE_UNITS[metric["gauge"]],
         published=None,
@@ -234,7 +238,8 @@ def _ordering(
         gauge=metric["gauge"],
         higher_is_better=_better(metric),
         cells=tuple(found),
-        effects=effects,
+        levels=levels,
+        tiers=tuple(map(tuple, entry["tiers"])),
     )
 
 
@@ -248,4 +253,4 @@ def _rung(name: str, content: Mapping[str, Any]) -> Rung:
         )
         for table, places in content["tables"].items()
     }
-    return Rung(name, bool(content["same"]), tables)
+    return Rung(name, bool(content["same"]), frozenset(content["seeds"]), tables)

@@ -43,9 +43,12 @@ class Rung:
     Attributes:
         name: of its folder in ``results/``.
         same: whether models and data are the paper's, so that sizes can be compared and not only signs.
+        seeds: that were registered: runs with others are no evidence, and where one is missing, nobody knows
+            why.
         tables: where it keeps what.
     """
 
     name: str
     same: bool
+    seeds: frozenset[int]
     tables: Mapping[str, Places]

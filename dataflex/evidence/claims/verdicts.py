@@ -6,8 +6,7 @@ about a difference, whether it has the published sign and, where models and data
 * reproduced: two one-sided tests put our number within the margin of the published one; a difference has
   its sign, too, in a test adjusted for its table (Holm), and our runs could have seen an effect of the
   published size with probability .8. Where only signs can be asked for, sign and power are enough.
-* contradicted: the interval lies outside of the margin, or the sign is the other one, or, where only signs
-  can be asked for, an effect of the published size is excluded.
+* contradicted: the interval lies outside of the margin, or the sign is shown to be the other one.
 * underpowered: an effect of the published size could not have been seen.
 * consistent: none of these; our runs neither show nor exclude what was published.
 * protocol-unknown: how the published value was measured is not known well enough to put ours beside it.
@@ -25,6 +24,7 @@ ALPHA = 0.05
 Told = tuple[Verdict, str]
 """A verdict and one sentence on why."""
 ONE_SEED = "one seed tells nothing of what another would give"
+NO_SPREAD = "the seeds agree to the last digit: nothing is known of how they differ"
 CHANCE = "both accuracies lie within two standard errors of guessing: no difference can be read off them"
 
 
@@ -37,24 +37,31 @@ class Effect:
         published: the paper's, in the same unit.
         p_value: that ours is zero, adjusted for the family.
         at_chance: whether both methods answer as a guesser does.
+        family: comparisons that are looked at together.
     """
 
     estimate: Estimate
     published: float
     p_value: float
     at_chance: bool = False
+    family: int = 1
 
     @property
     def shown(self) -> int:
         """1 or -1 if our difference has the published sign or the other one; 0 if it may be zero."""
-        if self.p_value > ALPHA or self.at_chance:
+        if self.p_value > ALPHA or self.at_chance or self.published == 0:
             return 0
         return 1 if self.estimate.value * self.published > 0 else -1
 
     @property
+    def detectable(self) -> float | None:
+        """The smallest effect that would have been seen among so many; None where nothing is known."""
+        return self.estimate.detectable(level=1 - ALPHA / self.family)
+
+    @property
     def powered(self) -> bool:
         """Whether an effect of the published size could have been seen."""
-        least = self.estimate.detectable()
+        least = self.detectable
         return least is not None and least <= abs(self.published)
 
 
@@ -75,13 +82,17 @@ def of_value(
     interval = estimate.interval()
     if interval is None:
         return "underpowered", ONE_SEED
+    if estimate.error == 0:
+        return "underpowered", NO_SPREAD
     if estimate.equivalence(published - margin, published + margin) <= ALPHA:
         return "reproduced", f"equivalent within {margin:g}"
     if interval[0] > published + margin or interval[1] < published - margin:
         return "contradicted", f"the interval lies more than {margin:g} away"
     least = estimate.detectable()
-    if least is None or least > margin or not predicted:
+    if least is None or least > margin:
         return "underpowered", f"a deviation of {margin:g} could not have been seen"
+    if not predicted:
+        return "underpowered", "outside of the prediction interval of one run, but perhaps inside the margin"
     return "consistent", "inside the prediction interval of one run, but not shown to be equivalent"
 
 
@@ -91,7 +102,7 @@ def of_difference(effect: Effect, margin: float, *, same: bool) -> Told:
     Args:
         effect: ours and the paper's.
         margin: half width of what counts as the same size.
-        same: whether models and data are the paper's.
+        same: whether sizes can be compared: models and data are the paper's, and how it measured is known.
     """
     early = _nothing_known(effect)
     if early is not None:
@@ -100,14 +111,11 @@ def of_difference(effect: Effect, margin: float, *, same: bool) -> Told:
         return "contradicted", "the difference has the other sign"
     if same:
         return _of_size(effect, margin)
-    size = abs(effect.published)
-    if not effect.shown and effect.estimate.equivalence(-size, size) <= ALPHA:
-        return "contradicted", "no effect of the published size at this rung"
     if not effect.powered:
         return "underpowered", "an effect of the published size could not have been seen"
     if effect.shown:
-        return "reproduced", "the published sign; models and texts are others, so that sizes say nothing"
-    return "consistent", "neither the published effect nor its absence is shown"
+        return "reproduced", "the published sign; sizes can't be compared"
+    return "consistent", "no sign is shown; sizes can't be compared"
 
 
 def _of_size(effect: Effect, margin: float) -> Told:
@@ -150,4 +158,6 @@ def of_ordering(effects: Sequence[Effect]) -> Told:
 def _nothing_known(effect: Effect) -> Told | None:
     if not effect.estimate.known:
         return "underpowered", ONE_SEED
+    if effect.estimate.error == 0:
+        return "underpowered", NO_SPREAD
     return ("underpowered", CHANCE) if effect.at_chance else None

@@ -59,6 +59,10 @@ def add(
     Raises:
         UserError: a cell is not to be trusted, or another one is there in its place.
     """
+    if target.resolve().is_relative_to(source.resolve()) or source.resolve().is_relative_to(target.resolve()):
+        raise UserError(
+            f"{source} and {target} lie in each other: results are added from the folder of a grid"
+        )
     new = read_results(source)
     old = [] if replace or not target.exists() else read_results(target)
     there = {(*result.key, result.seed): result for result in old}

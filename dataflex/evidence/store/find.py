@@ -46,7 +46,9 @@ def rungs(store: Path = STORE) -> list[Path]:
     """
     if not store.is_dir():
         raise UserError(f"there is no folder {store}/ here: run this at the root of the repository")
-    found = sorted(entry for entry in store.iterdir() if entry.is_dir() and entry.name != TIMINGS)
+    found = sorted(
+        entry for entry in store.iterdir() if entry.name != TIMINGS and any(entry.glob("*/*/run.json"))
+    )
     if not found:
         raise UserError(f"{store}/ holds no reviewed results yet")
     return found
@@ -94,6 +96,11 @@ def find(words: str, store: Path = STORE) -> list[Entry]:
             raise UserError(f"{words!r} is the beginning of {len(found)} ids: {names}, ...")
     else:
         found = []
+    if len({entry.result.key for entry in found}) > 1:
+        raise UserError(
+            f"{words!r} are several cells, of other models or scales: name one, for example "
+            f"{found[0].rung}/{found[0].result.folder.parent.name}/{'.'.join(found[0].result.key[1:])}"
+        )
     if not found:
         raise UserError(
             f"no result is called {words!r}: name an id (dataflex-cli results list) or rung/experiment/cell, "

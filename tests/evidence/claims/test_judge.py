@@ -78,6 +78,7 @@ def repository(tmp_path, monkeypatch):
         "registered": "2026-11-22",
         "paper": "P",
         "published": "paper.csv",
+        "least_seeds": 3,
         "why": {},
         "tables": {
             "exam": {
@@ -91,13 +92,13 @@ def repository(tmp_path, monkeypatch):
         },
         "orderings": [
             {"id": "best", "statement": "Better is.", "table": "exam", "model": "M", "scale": "S",
-             "metric": "acc", "methods": ["Better", "Base"]}
+             "metric": "acc", "tiers": [["Better"], ["Base", "Same"]]}
         ],
         "rungs": {
-            "paper": {"same": True, "tables": {"exam": {
+            "paper": {"same": True, "seeds": [*SEEDS], "tables": {"exam": {
                 "models": {"M": "tiny"}, "scales": {"S": "harvest"}, "domains": {"ppl": "all"},
                 "methods": {method: f"exam/{method.lower()}" for method in TRUTH}}}},
-            "demo": {"same": False, "tables": {}},
+            "demo": {"same": False, "seeds": [1], "tables": {}},
         },
     }  # fmt: skip
     (tmp_path / "claims.yaml").write_text(yaml.safe_dump(register))
@@ -116,7 +117,7 @@ def test_what_is_true_is_reproduced_and_nothing_else(repository):
     assert told["value", "Base", "acc"] == "reproduced"
     assert told["value", "Better", "acc"] == "reproduced"
     assert told["difference", "Better-Base", "acc"] == "reproduced"
-    assert told["ordering", "Better-Base", "acc"] == "reproduced"
+    assert told["ordering", "Better-Base-Same", "acc"] == "reproduced"
     # A tenth of a point can't be seen with so many questions, whatever comes out.
     assert told["difference", "Same-Base", "acc"] == "underpowered"
     # The texts' perplexity is far from what was published of them; the ratio is nearly the published one.
@@ -144,7 +145,7 @@ def test_swapped_methods_are_contradicted(repository):
     found = verdicts(repository)
     for key in (
         ("difference", "Better-Base", "acc"),
-        ("ordering", "Better-Base", "acc"),
+        ("ordering", "Better-Base-Same", "acc"),
         ("difference", "Better-Base", "ppl"),
     ):
         assert found[key].verdict == "contradicted", key
@@ -184,3 +185,49 @@ def test_an_id_is_of_the_content(repository):
     assert first.id != second.id
     (first.result.folder / "curve.csv").write_text((second.result.folder / "curve.csv").read_text())
     assert result_id(first.result) != first.id
+
+
+def test_a_seed_that_is_left_out_takes_the_verdict_with_it(repository):
+    for folder in (repository / "results/paper/exam").glob("*.seed6"):
+        shutil.rmtree(folder)
+    found = verdicts(repository)["difference", "Better-Base", "acc"]
+    assert (found.verdict, found.reason) == ("underpowered", "of the registered seeds 6 are missing")
+
+
+def test_another_seed_is_no_evidence(repository):
+    for folder in list((repository / "results/paper/exam").glob("*.seed6")):
+        edit_json(folder / "run.json", lambda run: run["cell"].update(seed=99))
+        folder.rename(folder.with_name(folder.name.replace("seed6", "seed99")))
+    found = verdicts(repository)["difference", "Better-Base", "acc"]
+    assert found.verdict == "underpowered"
+    assert 99 not in found.seeds
+
+
+def test_a_preferred_letter_is_no_knowledge(repository):
+    """All answer A: right as often as A is, whatever that is."""
+    for folder in (repository / "results/paper/exam").iterdir():
+        lines = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
+        for line in lines:
+            line.update(choice=0, correct=line["gold"] == 0)
+        (folder / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = verdicts(repository)["difference", "Better-Base", "acc"]
+    assert found.verdict == "underpowered"
+
+
+def test_an_unknown_protocol_leaves_the_sign_alone(repository):
+    content = yaml.safe_load((repository / "protocols.yaml").read_text())
+    content["protocols"]["known"]["unknown"] = ["shots"]
+    (repository / "protocols.yaml").write_text(yaml.safe_dump(content))
+    found = verdicts(repository)
+    assert found["value", "Better", "acc"].verdict == "protocol-unknown"
+    assert found["difference", "Better-Base", "acc"].verdict == "reproduced"
+    assert "sizes can't be compared" in found["difference", "Better-Base", "acc"].reason
+
+
+def test_what_was_measured_otherwise_is_not_paired(repository):
+    for seed in SEEDS:
+        metrics = repository / f"results/paper/exam/base.tiny.harvest.seed{seed}/metrics.json"
+        edit_json(metrics, lambda m: m.update(protocol={"mmlu": {"shots": 5}}, protocol_hash="1" * 64))
+    found = verdicts(repository)["difference", "Better-Base", "acc"]
+    assert found.verdict == "not-run"
+    assert "different protocols" in found.reason

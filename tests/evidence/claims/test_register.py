@@ -1,6 +1,7 @@
 """The register of the repository itself: what is claimed, and that nothing was filled in."""
 
 import csv
+import itertools
 import math
 from pathlib import Path
 
@@ -44,9 +45,12 @@ def test_every_method_beside_a_baseline_is_a_difference(register):
 def test_orderings_are_those_of_the_published_numbers(register):
     for claim in register.claims:
         if claim.kind == "ordering":
-            values = [cell.value for cell in claim.cells]
-            assert values == sorted(values, reverse=claim.higher_is_better)
-            assert all((effect > 0) == claim.higher_is_better for effect in claim.effects)
+            value = {cell.place[3]: cell.value for cell in claim.cells}
+            assert [method for tier in claim.tiers for method in tier] == list(claim.methods)
+            for better, worse in itertools.combinations(claim.tiers, 2):
+                for one, other in itertools.product(better, worse):
+                    assert (value[one] > value[other]) == claim.higher_is_better
+                    assert value[one] != value[other]
 
 
 def test_no_number_was_filled_in():
@@ -78,7 +82,7 @@ def broken(tmp_path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c["orderings"][0]["methods"].append("Nobody"), "without a published number"),
+        (lambda c: c["orderings"][0]["tiers"].append(["Nobody"]), "without a published number"),
         (lambda c: c["orderings"].append(c["orderings"][0]), "twice"),
         (lambda c: c.pop("rungs"), "rungs"),
         (lambda c: c.update(schema=2), "schema 2"),

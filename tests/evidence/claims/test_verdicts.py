@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from dataflex.evidence.claims.verdicts import CHANCE, ONE_SEED, Effect, of_difference, of_ordering, of_value
+from dataflex.evidence.claims.verdicts import (
+    CHANCE,
+    NO_SPREAD,
+    ONE_SEED,
+    Effect,
+    of_difference,
+    of_ordering,
+    of_value,
+)
 from dataflex.evidence.statistics.estimate import Estimate
 
 ONE = Estimate(1.0, math.inf, 0)
@@ -72,7 +80,8 @@ def test_a_difference_at_the_papers_own_scale(one, verdict):
         (effect(5.0, 0.1), "reproduced"),
         (effect(0.3, 0.1), "reproduced"),
         (effect(-0.3, 0.1), "contradicted"),
-        (effect(0.0, 0.1), "contradicted"),
+        # Nothing is shown: how large it is elsewhere says nothing of how large it has to be here.
+        (effect(0.001, 0.1), "consistent"),
         (effect(0.6, 1 / 2.81), "consistent"),
         (effect(0.6, 1 / 2.79), "underpowered"),
         # Shown, but by luck: so small an effect is seen once in a while only.
@@ -105,3 +114,20 @@ def test_nothing_is_green_without_power():
             for same in (True, False):
                 if of_difference(one, 3.0, same=same)[0] == "reproduced":
                     assert 2.8016 * error <= 1.0
+
+
+def test_many_comparisons_need_more_power():
+    alone = Effect(Estimate(1.0, 1 / 2.81), 1.0, 0.001)
+    among = Effect(Estimate(1.0, 1 / 2.81), 1.0, 0.001, family=66)
+    assert of_difference(alone, 0.5, same=False)[0] == "reproduced"
+    assert of_difference(among, 0.5, same=False)[0] == "underpowered"
+
+
+def test_seeds_that_agree_to_the_last_digit_tell_nothing():
+    exact = Effect(Estimate(1.0, 0.0, 1), 1.0, 0.0)
+    assert of_value(Estimate(1.0, 0.0, 1), 1.0, 0.5, (), True) == ("underpowered", NO_SPREAD)
+    assert of_difference(exact, 0.5, same=True) == ("underpowered", NO_SPREAD)
+
+
+def test_no_difference_has_no_sign():
+    assert of_difference(effect(0.3, 0.01, published=0.0), 0.5, same=True)[0] != "contradicted"

@@ -140,3 +140,48 @@ def test_every_kind_of_cell_has_its_form(tmp_path):
     assert {result.kind for result in read_results(tmp_path)} == {"model", "selection", "mixture"}
     for result in read_results(tmp_path):
         assert list(misfits(result)) == []
+
+
+def test_a_rung_is_not_added_to_itself(repository):
+    with pytest.raises(UserError, match="lie in each other"):
+        add(repository / "results/demo", repository / "results/demo", replace=True)
+    assert len(read_results(repository / "results/demo")) == 21
+
+
+def test_results_without_documents_are_taken(tmp_path):
+    """Questions alone are evaluated where the corpus has no held-out text, as in the paper's selection."""
+    for method in ("full", "less"):
+        folder = write_cell(tmp_path / "study", "selection", method)
+        (folder / "documents.jsonl").write_text("")
+        edit_json(folder / "metrics.json", lambda m: m.update(perplexity={}))
+    assert len(add(tmp_path / "study", tmp_path / "results/paper")) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "sentence"),
+    [
+        (
+            "metrics.json",
+            lambda m: m["perplexity"].update(book=m["perplexity"]["code"]),
+            "book has a perplexity",
+        ),
+        ("metrics.json", lambda m: m.update(protocol={"shots": 5}), "protocol does not have the hash"),
+        ("run.json", lambda r: r["manifest"].update(commit="c" * 40 + "-dirty"), "checkout with changes"),
+        ("run.json", lambda r: r.update(corpus="mine"), "another corpus"),
+    ],
+)
+def test_what_no_run_can_have_left_is_refused(tmp_path, file, change, sentence):
+    for seed in (1, 2, 3):
+        write_cell(tmp_path / "study", seed=seed)
+    edit_json(tmp_path / "study/mixture/natural.tiny.harvest.seed2" / file, change)
+    with pytest.raises(UserError, match=sentence):
+        add(tmp_path / "study", tmp_path / "results/demo")
+
+
+def test_seeds_of_several_models_are_not_pooled(tmp_path, monkeypatch):
+    for model in ("tiny", "large"):
+        write_cell(tmp_path / "results/demo", "selection", "full", model=model)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="several cells"):
+        find("demo/selection/full")
+    assert len(find("demo/selection/full.tiny")) == 1
