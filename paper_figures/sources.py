@@ -10,17 +10,15 @@ from typing import NamedTuple
 
 from dataflex.evidence.digests import combined
 from dataflex.evidence.results import CellResult
-from dataflex.evidence.store.identity import result_id
+from dataflex.evidence.store.identity import SHOWN, result_id, short
 from paper_figures.table import Table
 
-DIGITS = 12
-"""Of an id, as shown."""
 INDEX = "results"
 
 
 def shown_id(result: CellResult) -> str:
     """The id of a result as tables show it."""
-    return result_id(result)[:DIGITS]
+    return short(result_id(result))
 
 
 def file_id(file: Path) -> str:
@@ -69,18 +67,18 @@ def index(found: Sequence[Entry], shown: Mapping[str, Sequence[str]]) -> Table:
         found: all of the rung.
         shown: names of the tables and figures by id as shown.
     """
-    where = [", ".join(dict.fromkeys(shown.get(entry.id[:DIGITS], ()))) or "-" for entry in found]
+    where = [", ".join(dict.fromkeys(shown.get(short(entry.id), ()))) or "-" for entry in found]
     return Table(
         name=INDEX,
         caption="Results that the tables and figures are made from",
         header=["Result", "Place", "Commit", "Shown in"],
         rows=[
-            [entry.id[:DIGITS], entry.place, (entry.commit or "-")[:DIGITS], names]
+            [short(entry.id), entry.place, (entry.commit or "-")[:SHOWN], names]
             for entry, names in zip(found, where, strict=True)
         ],
         notes=[
             "A result's id is the SHA-256 of the lines `digest  name` of its files, sorted by name; its "
-            f"first {DIGITS} digits are shown, the whole is in the CSV. The commit is that of the code that "
+            f"first {SHOWN} digits are shown, the whole is in the CSV. The commit is that of the code that "
             "trained."
         ],
         data_header=("result", "place", "commit", "shown_in"),

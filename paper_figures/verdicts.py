@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dataflex.evidence.claims.judgement import MEANINGS, VERDICTS, Judgement
-from paper_figures.sources import DIGITS
+from dataflex.evidence.store.identity import SHOWN
 from paper_figures.table import COLUMN, Table
 
 NONE = "-"
@@ -58,7 +58,7 @@ def verdicts(judgements: Sequence[Judgement], name: str, caption: str) -> Table:
         ),
         data=[_line(one) for one in judgements],
         long=len(judgements) > PAGE,
-        results=[[source[:DIGITS] for source in one.results] for one in judgements],
+        results=[[source[:SHOWN] for source in one.results] for one in judgements],
     )
 
 

@@ -13,9 +13,10 @@ from markupsafe import Markup
 
 from dataflex.evidence import by_step, shares
 from dataflex.evidence.results import BY_STEP, SHARES, CellResult, read_curve, read_lines
+from dataflex.evidence.store.identity import short
 from dataflex.report.curves import LINES, Line, drawing
 from dataflex.report.quantities import number
-from dataflex.report.rungs import SHOWN, Rung
+from dataflex.report.rungs import Rung
 from paper_figures.layout import EXPERIMENTS, METHODS, domain_label, label, ordered
 from paper_figures.models import spread
 
@@ -76,7 +77,7 @@ class Experiment:
 
 def anchors(rungs: Sequence[Rung]) -> dict[str, str]:
     """The anchor of every result by its id; a result that is there twice has the one of the first."""
-    return {name: f"result-{name[:SHOWN]}" for rung in rungs for name in rung.ids}
+    return {name: f"result-{short(name)}" for rung in rungs for name in rung.ids}
 
 
 def experiments(rung: Rung, taken: set[str]) -> list[Experiment]:
@@ -126,7 +127,7 @@ def _losses(result: CellResult) -> list[tuple[float, float]]:
 
 
 def _cell(name: str, result: CellResult, taken: set[str]) -> CellView:
-    anchor = f"result-{name[:SHOWN]}"
+    anchor = f"result-{short(name)}"
     while anchor in taken:
         anchor += "-again"
     taken.add(anchor)

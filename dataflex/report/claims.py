@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from dataflex.evidence.claims.judgement import MEANINGS, VERDICTS, Judgement
+from dataflex.evidence.store.identity import short
 from dataflex.report.quantities import decimals, interval, number
-from dataflex.report.rungs import SHOWN
 
 WIDTH, HEIGHT, EDGE = 180.0, 26.0, 7.0
 
@@ -78,7 +78,7 @@ def row(judgement: Judgement, anchors: Mapping[str, str]) -> Row:
         detectable=number(judgement.detectable, digits),
         basis=", ".join(basis),
         drawing=interval_drawing(judgement),
-        links=tuple((name[:SHOWN], anchors.get(name)) for name in judgement.results),
+        links=tuple((short(name), anchors.get(name)) for name in judgement.results),
     )
 
 

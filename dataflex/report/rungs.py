@@ -19,8 +19,6 @@ REVIEWED = Path("results")
 TIMINGS = "efficiency"
 """Folder in ``results/`` that holds seconds, not cells."""
 GRIDS = Path("reproductions")
-SHOWN = 12
-"""Digits of a result's id that are shown."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paper_figures.sources import DIGITS, file_id
+from dataflex.evidence.store.identity import SHOWN
+from paper_figures.sources import file_id
 
 BASELINES = {
     "exact": "plain",
@@ -81,7 +82,7 @@ class Results:
         self.name, self.benchmark, self.about = path.stem, content["benchmark"], content["about"]
         self.environments, self.failures = content["environments"], content["failures"]
         self._runs, self._memory = content["runs"], content["memory"]
-        self.ids: tuple[str, ...] = (file_id(path)[:DIGITS],)
+        self.ids: tuple[str, ...] = (file_id(path)[:SHOWN],)
 
     @classmethod
     def joined(cls, parts: Sequence[Results]) -> Results:
