@@ -77,9 +77,6 @@ class Claim:
 class Register:
     """All claims, and the rungs that they are tested on."""
 
-    paper: str
-    titles: Mapping[str, str]
-    why: Mapping[str, str]
     claims: tuple[Claim, ...]
     rungs: Mapping[str, Rung]
     least_seeds: int
@@ -103,9 +100,6 @@ def load(file: Path = FILE) -> Register:
             raise UserError(f"{file} has schema {content['schema']}, expected {SCHEMA}")
         published = list(read(Path(content["published"])).values())
         register = Register(
-            str(content["paper"]),
-            {name: str(table["title"]) for name, table in content["tables"].items()},
-            {name: str(reason) for name, reason in content["why"].items()},
             tuple(_claims(content, published)),
             {name: _rung(name, rung) for name, rung in content["rungs"].items()},
             int(content["least_seeds"]),
