@@ -90,7 +90,8 @@ JOB = {
 
 
 def job_of(config: dict[str, Any]) -> dict[str, Any]:
-    own = ("component_name", "component_params", "train_type", "warmup_step", "update_step", "train_step")
+    own = {"component_name", "component_params", "train_type"}
+    own |= {"warmup_step", "update_step", "update_times", "train_step"}
     return {key: value for key, value in config.items() if key not in own} | JOB
 
 

@@ -28,9 +28,10 @@ def states(rung: Rung) -> dict[str, str]:
 
 
 def printed(rung: Rung, *, brief: bool = False) -> str:
-    console = Console(width=120)
+    # Wide enough for the path of a log below any temporary folder: a path that is folded can't be looked for.
+    console = Console(width=(width := 400))
     with console.capture() as capture:
-        console.print(render(look(rung.root), 120, brief=brief))
+        console.print(render(look(rung.root), width, brief=brief))
     return capture.get()
 
 

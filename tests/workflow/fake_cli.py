@@ -107,6 +107,7 @@ def train():
         print("the disk is full")
         sys.exit(1)
     status = "running" if os.environ.get("HALF_DONE", "nothing") in sys.argv[2] else "completed"
+    shutil.copy(sys.argv[2], folder / "config.yaml")
     manifest = {"status": status, "config_hash": "h", "wall_seconds": 1.0, "seed": config["seed"]}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     weights = "adapter_model" if config["finetuning_type"] == "lora" else "model"

@@ -126,6 +126,8 @@ def place(tiny, tmp_path_factory):
     for name in ("workflow", "paper_figures"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "constraints.txt", folder)
+    # Tables show the published values beside ours.
+    shutil.copytree(ROOT / "reproductions/reference", folder / "reproductions/reference")
     mirror = folder / "mirror"
     shutil.copytree(tiny / "model", mirror / "models/org/small")
     for repo in ("rows", "mmlu", "text"):
