@@ -99,7 +99,7 @@ def test_every_table_and_figure_has_all_its_forms(made):
     assert demo == {
         f"{name}.{kind}"
         for name in (
-            *("selection", "mixture", "mixture_weights", "mixture_agreement", "mixture_moe"),
+            *("selection", "mixture", "mixture_weights", "mixture_moe"),
             *("mixture_moe_weights", "planted", "planted_mixture", "results"),
         )
         for kind in ("md", "csv", "tex")
