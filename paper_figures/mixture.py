@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dataflex.evidence.results import CellResult, by_seed
-from dataflex.evidence.statistics.estimate import LEVEL, Estimate
+from dataflex.evidence.statistics.estimate import Estimate
 from dataflex.evidence.statistics.family import holm
 from dataflex.evidence.statistics.seeds import paired
 from paper_figures.layout import METHODS, label, ordered
 from paper_figures.models import (
+    CONFIDENCE,
     DATA_HEADER,
     accuracy,
     chance_note,
@@ -130,7 +131,7 @@ def _changes_note(groups: Sequence[Sequence[CellResult]], tests: int) -> str:
     if max(len(runs) for runs in groups) < 2:
         return f"{what}."
     return (
-        f"{what}, with its {LEVEL:.0%} interval, which stands for itself. {CLEAR}: told from none at the "
+        f"{what}, with its {CONFIDENCE} interval, which stands for itself. {CLEAR}: told from none at the "
         f"level {ALPHA}, adjusted by Holm for the {tests} changes of the table."
     )
 

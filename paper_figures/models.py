@@ -13,6 +13,8 @@ from paper_figures.layout import domain_label, domains_in_order
 from paper_figures.sources import shown_id
 from paper_figures.table import COLUMN
 
+CONFIDENCE = f"{100 * LEVEL:g} %"
+"""Level of the intervals as it is written."""
 CHANCE = "≈"
 """Marks an accuracy that cannot be told from chance."""
 DATA_HEADER = ("experiment", "method", "model", "scale", "seed", "metric", "value", COLUMN)
@@ -57,7 +59,7 @@ def seeds_note(groups: Sequence[Sequence[CellResult]]) -> str:
     if counts == [1]:
         return f"One seed ({groups[0][0].seed}): no statement about which method is better follows from it."
     shown = " to ".join(str(count) for count in ([counts[0], counts[-1]] if len(counts) > 1 else counts))
-    return f"Mean ± half of its {LEVEL:.0%} interval, Student's over {shown} seeds."
+    return f"Mean ± half of its {CONFIDENCE} interval, Student's over {shown} seeds."
 
 
 def groups_of(results: Sequence[CellResult]) -> dict[Group, dict[str, list[CellResult]]]:

@@ -94,7 +94,7 @@ def _why(one: Judgement) -> str:
 def _letters(judgements: Sequence[Judgement]) -> dict[tuple[str, str], str]:
     """A letter for every verdict's every reason, in the order of the notes."""
     found = dict.fromkeys((one.verdict, _why(one)) for one in judgements)
-    ordered = sorted(found, key=lambda pair: VERDICTS.index(pair[0]))  # type: ignore[arg-type]
+    ordered = sorted(found, key=lambda pair: VERDICTS.index(pair[0]))
     return {pair: _letter(place) for place, pair in enumerate(ordered)}
 
 

@@ -131,6 +131,14 @@ def test_the_paper_is_sound_and_takes_in_every_table_and_figure(made):
         assert (output / picture).is_file()
 
 
+def test_percents_are_written_alike(made):
+    """``95 %`` as in the captions of figures, never ``95%``."""
+    _, output, files = made
+    text = "".join((output / name).read_text() for name in files if name.endswith((".md", ".tex")))
+    assert "95 %" in text
+    assert re.findall(r".{20}\d\\?%", text) == []
+
+
 def test_every_id_leads_to_a_result_with_that_content(made):
     """Ids are computed here from the files, by hashlib alone."""
     results, output, _ = made
