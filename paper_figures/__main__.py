@@ -27,9 +27,7 @@ def main() -> None:
         command.add_argument("--output", type=Path, required=True)
     command = commands.add_parser("show", help="print the tables that a rung's run has made")
     command.add_argument("folder", type=Path, help="the rung's folder")
-    command = commands.add_parser(
-        "prose", help="fill the numbers in README and docs from the reviewed results"
-    )
+    command = commands.add_parser("prose", help="fill the numbers in the documents from the reviewed results")
     command.add_argument("--check", action="store_true", help="change nothing; exit status 1 if one differs")
     command.add_argument("--root", type=Path, default=ROOT, help="folder of README.md, docs and results")
     arguments = parser.parse_args()

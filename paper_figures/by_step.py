@@ -15,12 +15,10 @@ from dataflex.evidence import by_step
 from dataflex.evidence.results import BY_STEP, CellResult
 from dataflex.evidence.statistics.seeds import mean
 from paper_figures.layout import EXPERIMENTS, METHODS, label, ordered
-from paper_figures.style import COLOURS, DASHES, STYLE
+from paper_figures.style import NARROW, STYLE, WIDTH, Line, line
 
 COLUMNS = 2
 Curve = Sequence[by_step.Point]
-Line = tuple[str, tuple[float, tuple[float, ...]]]
-"""Colour and dashes."""
 
 
 def accuracy_by_step(results: Sequence[CellResult]) -> Figure | None:
@@ -36,14 +34,11 @@ def accuracy_by_step(results: Sequence[CellResult]) -> Figure | None:
     keys = sorted(panels, key=lambda key: (experiments.index(key[0]), key))
     varies = [len({key[place] for key in keys}) > 1 for place in range(3)]
     methods = ordered((method for curves in panels.values() for method in curves), METHODS)
-    lines = {
-        method: (COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)])
-        for place, method in enumerate(methods)
-    }
+    lines = {method: line(place) for place, method in enumerate(methods)}
     columns = min(COLUMNS, len(keys))
     rows = -(-len(keys) // columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.2 + 3.8 * columns, 0.8 + 3.0 * rows), layout="constrained")
+        figure = Figure(figsize=(WIDTH if columns > 1 else NARROW, 0.9 + 2.6 * rows), layout="constrained")
         places = np.asarray(figure.subplots(rows, columns, squeeze=False)).ravel()
         for axes, key in zip(places, keys, strict=False):
             # Models always; experiments and scales where there are several.
@@ -62,8 +57,6 @@ def accuracy_by_step(results: Sequence[CellResult]) -> Figure | None:
             title="Bands: ± one binomial standard error",
             loc="outside lower center",
             ncols=min(5, len(handles)),
-            frameon=False,
-            handlelength=2.6,
         )
     return figure
 

@@ -78,7 +78,7 @@ class Drawing:
             *(f"% {' '.join(self.results[at : at + 7])}" for at in range(0, len(self.results), 7)),
             "\\begin{figure}",
             "  \\centering",
-            f"  \\includegraphics[width=\\linewidth,height=0.75\\textheight,keepaspectratio]{{{file}}}",
+            f"  \\includegraphics[width=\\linewidth,height=0.85\\textheight,keepaspectratio]{{{file}}}",
             f"  \\caption{{{escape(self.below)}}}",
             "\\end{figure}",
         ]

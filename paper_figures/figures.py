@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from dataflex.evidence.results import CellResult, read_curve
 from paper_figures.layout import EXPERIMENTS, METHODS, label, ordered
-from paper_figures.style import COLOURS, DASHES, STYLE
+from paper_figures.style import BELOW, NARROW, STYLE, WIDTH, line
 
 TITLES = {
     "mixture": "Mixtures, from scratch",
@@ -20,6 +20,7 @@ TITLES = {
     "selection": "Selection, LoRA",
     "weighting": "Reweighting, LoRA",
 }
+COLUMNS = 2
 
 Curve = tuple[np.ndarray, np.ndarray]
 
@@ -32,10 +33,10 @@ def learning_curves(results: Sequence[CellResult]) -> Figure:
         panels[experiment, model, scale][method].append(result)
     experiments = ordered((key[0] for key in panels), EXPERIMENTS)
     keys = sorted(panels, key=lambda key: (experiments.index(key[0]), key))
-    columns = min(3, len(keys))
+    columns = min(COLUMNS, len(keys))
     lines = -(-len(keys) // columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.1 * columns, 3.3 * lines), layout="constrained")
+        figure = Figure(figsize=(WIDTH if columns > 1 else NARROW, 3.3 * lines), layout="constrained")
         axes = np.asarray(figure.subplots(lines, columns, squeeze=False)).ravel()
         several = len({key[1:] for key in keys}) > 1
         for place, key in zip(axes, keys, strict=False):
@@ -52,17 +53,17 @@ def _panel(axes: Axes, methods: dict[str, list[CellResult]], title: str) -> None
     for index, method in enumerate(ordered(methods, METHODS)):
         steps, losses = _common(methods[method])
         centre = losses.mean(axis=0)
-        colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+        colour, dash = line(index)
         axes.plot(steps, centre, color=colour, linestyle=dash, label=label(method))
         if len(losses) > 1:
             deviation = losses.std(axis=0, ddof=1)
             axes.fill_between(
-                steps, centre - deviation, centre + deviation, color=colour, alpha=0.15, linewidth=0
+                steps, centre - deviation, centre + deviation, color=colour, alpha=0.1, linewidth=0
             )
     axes.set_title(title, loc="left")
     axes.set_xlabel("Optimizer step")
     axes.set_xlim(left=0)
-    axes.legend(frameon=False, handlelength=2.6)
+    axes.legend(**BELOW, ncols=2)
 
 
 def _common(runs: Sequence[CellResult]) -> Curve:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dataflex.evidence.results import CellResult, by_seed
-from dataflex.evidence.statistics.estimate import LEVEL, Estimate
+from dataflex.evidence.statistics.estimate import Estimate
+from dataflex.evidence.statistics.family import holm
 from dataflex.evidence.statistics.seeds import paired
 from paper_figures.layout import METHODS, label, ordered
 from paper_figures.models import (
+    CONFIDENCE,
     DATA_HEADER,
-    accuracies,
-    at_chance,
+    accuracy,
     chance_note,
     data_rows,
     domain_columns,
@@ -27,7 +28,11 @@ from paper_figures.table import Table
 BASELINES = ("natural", "baseline")
 """The method that the others are compared with: the first of these that was run."""
 CLEAR = "*"
-"""Marks an interval that does not hold zero."""
+"""Marks a change that is told from none."""
+ALPHA = 0.05
+"""Level of the tests of all changes of a table together."""
+Changes = Sequence[Estimate]
+"""Of accuracy, of answer loss, and of bits per byte of each domain."""
 
 
 def mixture(
@@ -44,18 +49,19 @@ def mixture(
     """
     domains = domain_columns(results)
     groups = groups_of(results)
-    levels, changes, everything = [], [], []
+    levels, everything = [], []
+    changes: list[tuple[str, Changes]] = []
     sources: dict[str, list[tuple[str, ...]]] = {"levels": [], "changes": []}
     for group, methods in groups.items():
         base = baseline(methods)
         for method in ordered(methods, METHODS):
             runs = methods[method]
             everything.append(runs)
-            shown = title(label(method), group, len(groups))
-            levels.append([f"{shown}: PPL", *_levels(runs, domains)])
+            name_of_row = title(label(method), group, len(groups))
+            levels.append([f"{name_of_row}: PPL", *_levels(runs, domains)])
             sources["levels"].append(ids(runs))
             if base and method != base:
-                changes.append([f"{shown}: change", *_changes(runs, methods[base], domains)])
+                changes.append((f"{name_of_row}: change", _changes(runs, methods[base], domains)))
                 sources["changes"].append(ids(runs, methods[base]))
     notes = [
         chance_note(everything),
@@ -64,12 +70,12 @@ def mixture(
         seeds_note(everything),
     ]
     if changes:
-        notes.insert(2, _changes_note(everything))
+        notes.insert(2, _changes_note(everything, sum(len(own) for _, own in changes)))
     return Table(
         name=name,
         caption=caption,
         header=["Method", "MMLU acc (%) ↑", "Answer loss ↓", *(f"{head(domain)} ↓" for domain in domains)],
-        rows=levels + changes,
+        rows=levels + _rows(changes),
         notes=notes,
         data_header=DATA_HEADER,
         data=data_rows(results, _numbers),
@@ -86,37 +92,47 @@ def _levels(runs: Sequence[CellResult], domains: Sequence[str]) -> list[str]:
     loss = [float(run.metrics["mmlu"]["answer_nll"]) for run in runs]
     perplexities = [[float(run.metrics["perplexity"][d]["byte"]) for run in runs] for d in domains]
     return [
-        spread(accuracies(runs), 1, 100) + (" ≈" if at_chance(runs) else ""),
+        accuracy(runs),
         spread(loss, 3),
         *(spread(values, 3) for values in perplexities),
     ]
 
 
-def _changes(runs: Sequence[CellResult], base: Sequence[CellResult], domains: Sequence[str]) -> list[str]:
+def _changes(runs: Sequence[CellResult], base: Sequence[CellResult], domains: Sequence[str]) -> Changes:
     metrics = ["mmlu.acc", "mmlu.answer_nll", *(f"bits_per_byte.{domain}" for domain in domains)]
-    found = [paired(by_seed(runs, metric), by_seed(base, metric)) for metric in metrics]
-    return [shown(found[0], 1, 100), *(shown(difference, 3) for difference in found[1:])]
+    return [paired(by_seed(runs, metric), by_seed(base, metric)) for metric in metrics]
 
 
-def shown(difference: Estimate, digits: int, factor: float = 1.0) -> str:
-    """A difference with its sign and, over several seeds, its interval."""
+def _rows(changes: Sequence[tuple[str, Changes]]) -> list[list[str]]:
+    """The rows of changes; those that Holm's adjustment over all of them leaves are marked."""
+    adjusted = iter(holm([change.p_value() for _, own in changes for change in own]))
+    rows = []
+    for name, own in changes:
+        clear = [next(adjusted) < ALPHA for _ in own]
+        points, *others = zip(own, clear, strict=True)
+        rows.append([name, shown(*points, 1, 100), *(shown(*change, 3) for change in others)])
+    return rows
+
+
+def shown(difference: Estimate, clear: bool, digits: int, factor: float = 1.0) -> str:
+    """A difference with its sign and, over several seeds, its interval, marked if it is clear."""
     text = f"{difference.value * factor:+.{digits}f}"
     interval = difference.interval()
     if interval is None:
         return text
     low, high = (f"{end * factor:+.{digits}f}" for end in interval)
-    return f"{text} [{low}, {high}]{CLEAR if difference.sign else ''}"
+    return f"{text} [{low}, {high}]{CLEAR if clear else ''}"
 
 
-def _changes_note(groups: Sequence[Sequence[CellResult]]) -> str:
+def _changes_note(groups: Sequence[Sequence[CellResult]], tests: int) -> str:
     what = (
         "Change: from the baseline, paired by seed; in points of accuracy, nats and bits per byte (not PPL)"
     )
     if max(len(runs) for runs in groups) < 2:
         return f"{what}."
     return (
-        f"{what}, with its {LEVEL:.0%} interval; {CLEAR}: it does not hold zero. Each interval stands for "
-        "itself: with so many, some miss by chance."
+        f"{what}, with its {CONFIDENCE} interval, which stands for itself. {CLEAR}: told from none at the "
+        f"level {ALPHA}, adjusted by Holm for the {tests} changes of the table."
     )
 
 

@@ -112,7 +112,7 @@ def _numbers(parts: Mapping[str, Shares]) -> dict[str, float]:
 def _published() -> dict[str, dict[str, float]]:
     """The paper's shares in percent, by row and by its column heads."""
     found: dict[str, dict[str, float]] = {name: {} for name in PAPER_ROWS.values()}
-    for (_, method, domain), value in published("domain_weights").items():
+    for (_, _, method, domain), value in published("domain_weights").items():
         found[PAPER_ROWS[method]][SHORT.get(domain, domain)] = value
     return found
 

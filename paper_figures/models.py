@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from dataflex.evidence.claims.measure import at_chance
 from dataflex.evidence.results import CellResult
 from dataflex.evidence.statistics.estimate import LEVEL
 from dataflex.evidence.statistics.seeds import mean, of_mean
@@ -13,7 +13,10 @@ from paper_figures.layout import domain_label, domains_in_order
 from paper_figures.sources import shown_id
 from paper_figures.table import COLUMN
 
-CHOICES = 4
+CONFIDENCE = f"{100 * LEVEL:g} %"
+"""Level of the intervals as it is written."""
+CHANCE = "≈"
+"""Marks an accuracy that cannot be told from chance."""
 DATA_HEADER = ("experiment", "method", "model", "scale", "seed", "metric", "value", COLUMN)
 Group = tuple[str, str]
 """Model and scale."""
@@ -26,38 +29,26 @@ def spread(values: Sequence[float], digits: int, factor: float = 1.0) -> str:
     return centre if interval is None else f"{centre} ± {(interval[1] - interval[0]) / 2 * factor:.{digits}f}"
 
 
-def accuracies(runs: Sequence[CellResult]) -> list[float]:
-    """Accuracy of each run."""
-    return [float(run.metrics["mmlu"]["acc"]) for run in runs]
-
-
-def chance_deviation(n: int) -> float:
-    """Standard deviation of the accuracy of a guesser over ``n`` questions of four options."""
-    return math.sqrt((1 / CHOICES) * (1 - 1 / CHOICES) / n)
-
-
-def at_chance(runs: Sequence[CellResult]) -> bool:
-    """Whether the mean accuracy lies within two standard deviations of one guesser's.
-
-    The seeds answer the same questions, so that more seeds do not make the interval narrower.
-    """
-    n = int(runs[0].metrics["mmlu"]["n"])
-    return abs(mean(accuracies(runs)) - 1 / CHOICES) <= 2 * chance_deviation(n)
+def accuracy(runs: Sequence[CellResult]) -> str:
+    """Accuracy in percent over the seeds, marked where it cannot be told from chance."""
+    return spread([float(run.metrics["mmlu"]["acc"]) for run in runs], 1, 100) + (
+        f" {CHANCE}" if at_chance(runs) else ""
+    )
 
 
 def chance_note(groups: Sequence[Sequence[CellResult]]) -> str:
-    """What accuracy means here: which rows cannot be told from guessing."""
+    """What accuracy means here: which rows cannot be told from chance."""
     n = int(groups[0][0].metrics["mmlu"]["n"])
-    deviation = chance_deviation(n)
-    low, high = (100 * (1 / CHOICES + sign * 2 * deviation) for sign in (-1, 1))
-    guessing = sum(at_chance(runs) for runs in groups)
-    if guessing:
-        verdict = f"{guessing} of {len(groups)} rows (marked ≈) lie within two such deviations ({low:.1f} to "
-        verdict += f"{high:.1f} %): their accuracy cannot be told from chance."
-    else:
-        verdict = f"Every row lies outside of two such deviations ({low:.1f} to {high:.1f} %)."
+    guessing = sum(map(at_chance, groups))
+    told = (
+        f"{guessing} of {len(groups)} rows (marked {CHANCE}) lie within two standard errors of that: their "
+        "accuracy cannot be told from chance."
+        if guessing
+        else "Every row lies more than two standard errors from that."
+    )
     return (
-        f"Guessing on these {n} questions gives 25.0 ± {100 * deviation:.1f} % accuracy. {verdict} "
+        f"A model that knows no answer to these {n} questions is right as often as luck has it with the "
+        f"letters that it chooses, 25 % of the time if it chooses them alike. {told} "
         "The answer loss, -log p(right option) in nats (guessing: 1.386), is the finer measure."
     )
 
@@ -68,7 +59,7 @@ def seeds_note(groups: Sequence[Sequence[CellResult]]) -> str:
     if counts == [1]:
         return f"One seed ({groups[0][0].seed}): no statement about which method is better follows from it."
     shown = " to ".join(str(count) for count in ([counts[0], counts[-1]] if len(counts) > 1 else counts))
-    return f"Mean ± half of its {LEVEL:.0%} interval, Student's over {shown} seeds."
+    return f"Mean ± half of its {CONFIDENCE} interval, Student's over {shown} seeds."
 
 
 def groups_of(results: Sequence[CellResult]) -> dict[Group, dict[str, list[CellResult]]]:

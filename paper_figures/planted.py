@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from dataflex.evidence.picks import read_outcomes
 from dataflex.evidence.results import PICKS, CellResult
-from dataflex.evidence.statistics.estimate import LEVEL, Interval
+from dataflex.evidence.statistics.estimate import Interval
 from dataflex.evidence.statistics.family import holm
 from dataflex.evidence.statistics.picking import random_picking
 from dataflex.evidence.statistics.questions import wilson
 from dataflex.evidence.statistics.seeds import mean, of_mean
 from paper_figures.layout import METHODS, label, ordered
-from paper_figures.models import DATA_HEADER, data_rows
+from paper_figures.models import CONFIDENCE, DATA_HEADER, data_rows
 from paper_figures.sources import ids
 from paper_figures.table import Table
 
@@ -141,7 +141,7 @@ def planted(results: Sequence[CellResult]) -> Table:
         name="planted",
         caption="Planted truth: precision of selections from a pool whose classes are known",
         header=[
-            *("Method", "Should pick", f"Precision at n [{LEVEL:.0%} interval] ↑", "Random", "Differs?"),
+            *("Method", "Should pick", f"Precision at n [{CONFIDENCE} interval] ↑", "Random", "Differs?"),
             *classes,
             "Seeds",
         ],

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from dataflex.evidence.results import CellResult
 from paper_figures.planted import Marked, classes_of, marked
-from paper_figures.style import STYLE
+from paper_figures.style import STYLE, WIDTH
 
 # Okabe and Ito's palette again; hatches tell the classes apart in print.
 FILLS = {
@@ -33,7 +33,7 @@ def picked_classes(results: Sequence[CellResult]) -> Figure:
     methods = marked(results)
     classes = classes_of(results)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 1.5 + 0.36 * len(methods)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 1.4 + 0.33 * len(methods)), layout="constrained")
         axes = figure.subplots()
         for place, method in enumerate(methods):
             _bar(axes, place, method, classes)
@@ -59,7 +59,6 @@ def picked_classes(results: Sequence[CellResult]) -> Figure:
             handles=handles,
             loc="outside upper left",
             ncols=4,
-            frameon=False,
             handlelength=1.8,
             columnspacing=1.4,
         )

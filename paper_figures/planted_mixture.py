@@ -9,10 +9,10 @@ from typing import Any
 
 from dataflex.evidence.regret import best_by_seed, regret
 from dataflex.evidence.results import CellResult
-from dataflex.evidence.statistics.estimate import LEVEL, Interval
+from dataflex.evidence.statistics.estimate import Interval
 from dataflex.evidence.statistics.seeds import mean, of_mean
 from paper_figures.layout import METHODS, label, ordered
-from paper_figures.models import DATA_HEADER
+from paper_figures.models import CONFIDENCE, DATA_HEADER
 from paper_figures.sources import ids, shown_id
 from paper_figures.table import Table
 
@@ -159,7 +159,7 @@ def planted_mixture(results: Sequence[CellResult]) -> Table:
         name="planted_mixture",
         caption="Planted mixtures: regret to the best static mixture of domains with known entropies",
         header=[
-            *("Method", "Target loss ↓", f"Regret [{LEVEL:.0%} interval] ↓"),
+            *("Method", "Target loss ↓", f"Regret [{CONFIDENCE} interval] ↓"),
             *(f"excess: {name}" for name in domains),
             *("Noise: share", "Noise: weight", "Rows off", "Seeds"),
         ],

@@ -14,12 +14,13 @@ from dataflex.evidence.results import SHARES, CellResult
 from dataflex.evidence.statistics.seeds import mean
 from paper_figures.layout import ordered
 from paper_figures.planted_mixture import DOMAINS, NOISE, Mixed, studies
-from paper_figures.style import COLOURS, DASHES, STYLE
-from paper_figures.trajectories import COLUMNS, draw
+from paper_figures.style import COLOURS, DASHES, STYLE, WIDTH
+from paper_figures.trajectories import draw
 
+COLUMNS = 4
 WANTED = [name for name in DOMAINS if name != NOISE]
 LINES = {name: (COLOURS[1 + place], DASHES[place]) for place, name in enumerate(WANTED)}
-LINES[NOISE] = ("#777777", DASHES[2])
+LINES[NOISE] = ("#777777", (0.0, (4, 1, 1, 1, 1, 1)))
 OTHER = (COLOURS[0], DASHES[0])
 
 
@@ -35,8 +36,8 @@ def regrets_and_shares(results: Sequence[CellResult]) -> Figure:
     domains = ordered(results[0].metrics["entropy"], DOMAINS)
     lines = {name: LINES.get(name, OTHER) for name in domains}
     with mpl.rc_context(STYLE):
-        heights = [0.7 + 0.27 * len(methods), 1.9 * below]
-        figure = Figure(figsize=(7.2, 0.6 + sum(heights)), layout="constrained")
+        heights = [0.6 + 0.22 * len(methods), 0.5 + 1.45 * below]
+        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
         top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=heights)).ravel()
         _regrets(top.subplots(), methods, static)
         panels = np.asarray(bottom.subplots(below, COLUMNS, squeeze=False, sharey=True, sharex=True))
@@ -44,15 +45,16 @@ def regrets_and_shares(results: Sequence[CellResult]) -> Figure:
             if place < len(methods):
                 method = methods[place]
                 runs = [shares.read(run.folder / SHARES) for run in method.runs]
-                draw(axes, runs, method.name, domains, lines)
+                draw(axes, runs, [method.name], domains, lines)
                 axes.set_ylim(0, 1)
+                axes.tick_params(labelbottom=True)
             else:
                 axes.set_visible(False)
         for axes in panels.ravel()[max(0, len(methods) - COLUMNS) : len(methods)]:
             # The lowest that is shown, above a place that may be empty.
-            axes.tick_params(labelbottom=True)
+            axes.set_xlabel("Optimizer step")
         handles, labels = panels[0, 0].get_legend_handles_labels()
-        bottom.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        bottom.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         for axes in panels[:, 0]:
             axes.set_ylabel("Share")
     return figure

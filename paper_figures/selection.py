@@ -8,8 +8,7 @@ from dataflex.evidence.results import CellResult
 from paper_figures.layout import METHODS, label, ordered
 from paper_figures.models import (
     DATA_HEADER,
-    accuracies,
-    at_chance,
+    accuracy,
     bits,
     chance_note,
     data_rows,
@@ -42,12 +41,11 @@ def selection(results: Sequence[CellResult], starts: Sequence[CellResult]) -> Ta
             lines.insert(0, (label("start"), [run for runs in before[group].values() for run in runs]))
         for name, runs in lines:
             everything.append(runs)
-            accuracy = spread(accuracies(runs), 1, 100) + (" ≈" if at_chance(runs) else "")
             loss = spread([float(run.metrics["mmlu"]["answer_nll"]) for run in runs], 4)
             rows.append(
                 [
                     title(name, group, len(groups)),
-                    accuracy,
+                    accuracy(runs),
                     loss,
                     *(spread(bits(runs, domain), 3) for domain in domains),
                     str(len(runs)),

@@ -23,11 +23,21 @@ DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
     (0.0, (6, 1.5, 1.2, 1.5)),
 )
 
+WIDTH, HEIGHT = 6.9, 7.9
+"""Inches that a figure has on the paper's page, above its caption: it is printed as large as it is drawn."""
+NARROW = 4.6
+"""Of a figure with one panel."""
+Line = tuple[str, tuple[float, tuple[float, ...]]]
+"""Colour and dashes."""
+
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.labelsize": 9,
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "legend.columnspacing": 1.2,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -40,6 +50,14 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
 }
 
+BELOW: Mapping[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.2), "borderaxespad": 0.0}
+"""Where a panel's own legend stands: below its axis, off the data."""
+
+
+def line(place: int) -> Line:
+    """Colour and dashes of a figure's line; the first 28 differ, the first seven in colour."""
+    return COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
+
 
 KINDS: Mapping[str, tuple[Any, Mapping[str, None]]] = {
     "svg": (FigureCanvasSVG, {"Date": None, "Creator": None}),
@@ -49,24 +67,35 @@ KINDS: Mapping[str, tuple[Any, Mapping[str, None]]] = {
 """Endings, what writes them, and the metadata that is left out: times and versions."""
 
 
+def settle(figure: Figure) -> None:
+    """Find the places of everything, for all forms: that takes most of the time.
+
+    Places depend on the ticks' labels and these on the places, so that one pass may leave a label cut off.
+    """
+    FigureCanvasAgg(figure)
+    for _ in range(2):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def save(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = tuple(KINDS)) -> None:
     """Write ``<name>.<kind>`` for all ``kinds``, the same bytes each time."""
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
+        settle(figure)
         for ending in kinds:
             canvas, metadata = KINDS[ending]
             temporary = folder / f"{name}.tmp.{ending}"
             canvas(figure)
             figure.savefig(temporary, dpi=150, metadata=metadata)
             os.replace(temporary, folder / f"{name}.{ending}")
-            # The places of the first form hold for all: to find them takes most of the time.
-            figure.set_layout_engine("none")
 
 
 def svg(figure: Figure) -> str:
     """A figure as an SVG document, the same text each time."""
     stream = io.StringIO()
     with mpl.rc_context(STYLE):
+        settle(figure)
         FigureCanvasSVG(figure)
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return stream.getvalue()

@@ -18,6 +18,8 @@ COLUMN = "results"
 """The column of result ids in a CSV file."""
 WRAPPED = 40
 """Letters that a column of a long table may have before it is wrapped."""
+WIDE = 0.36
+"""What several such columns share of the text's width; one has a little less."""
 FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 """Makes a table that is wider than the text as wide as that, and leaves others alone."""
 
@@ -103,7 +105,7 @@ class Table:
         notes = f"  {escape(' '.join(self.notes))}"
         if self.long:
             lines = [
-                "{\\scriptsize",
+                "{\\scriptsize\\setlength{\\tabcolsep}{3pt}",
                 f"  \\begin{{longtable}}{{{self._wrapping()}}}",
                 f"    \\caption{{{escape(self.caption)}}} \\\\",
                 *(
@@ -136,11 +138,13 @@ class Table:
 
     def _wrapping(self) -> str:
         """Columns of a long table: those of sentences are wrapped, since nothing makes it narrower."""
+        columns = zip(self.header, *self.rows, strict=True)
+        wrapped = [any(len(cell) > WRAPPED and " " in cell for cell in column) for column in columns]
+        width = min(0.3, WIDE / max(1, sum(wrapped)))
+        places = ("l", *"r" * (len(wrapped) - 1))
         return "".join(
-            "p{0.3\\linewidth}" if any(len(cell) > WRAPPED and " " in cell for cell in column) else place
-            for place, column in zip(
-                "l" + "r" * len(self.header), zip(self.header, *self.rows, strict=True), strict=False
-            )
+            f"p{{{width:g}\\linewidth}}" if wraps else place
+            for place, wraps in zip(places, wrapped, strict=True)
         )
 
     def csv(self) -> str:

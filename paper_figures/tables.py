@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from dataflex.evidence.results import CellResult
-from paper_figures.agreement import agreement
 from paper_figures.mixture import mixture
 from paper_figures.mixture_weights import mixture_weights
 from paper_figures.planted import planted
@@ -28,8 +27,6 @@ def build(results: Sequence[CellResult]) -> list[Table]:
         tables.append(mixture(by_experiment["mixture"]))
         if weights := mixture_weights(by_experiment["mixture"]):
             tables.append(weights)
-        if signs := agreement(by_experiment["mixture"]):
-            tables.append(signs)
     if by_experiment["mixture_moe"]:
         caption = "Mixtures by the load of experts: MMLU-format questions and held-out perplexity"
         tables.append(mixture(by_experiment["mixture_moe"], "mixture_moe", caption))

@@ -13,11 +13,9 @@ from matplotlib.figure import Figure
 from dataflex.evidence import shares
 from dataflex.evidence.results import SHARES, CellResult
 from paper_figures.layout import EXPERIMENTS, METHODS, domain_label, domains_in_order, label, ordered
-from paper_figures.style import COLOURS, DASHES, STYLE
+from paper_figures.style import STYLE, WIDTH, Line, line
 
 COLUMNS = 3
-Line = tuple[str, tuple[float, tuple[float, ...]]]
-"""Colour and dashes."""
 
 
 def mixture_weights(results: Sequence[CellResult]) -> Figure | None:
@@ -34,21 +32,18 @@ def mixture_weights(results: Sequence[CellResult]) -> Figure | None:
     keys = sorted(panels, key=lambda key: (experiments.index(key[0]), *key[1:3], methods.index(key[3])))
     several = len({key[1:3] for key in keys}) > 1
     domains = domains_in_order(stretch.domain for runs in panels.values() for run in runs for stretch in run)
-    lines = {
-        name: (COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)])
-        for place, name in enumerate(domains)
-    }
+    lines = {name: line(place) for place, name in enumerate(domains)}
     rows = -(-len(keys) // COLUMNS)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.6, 0.7 + 2.1 * rows), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.7 + 2.0 * rows), layout="constrained")
         places = np.asarray(figure.subplots(rows, COLUMNS, squeeze=False, sharey=True))
         for place, axes in enumerate(places.ravel()):
             if place >= len(keys):
                 axes.set_visible(False)
                 continue
             key = keys[place]
-            title = label(key[3]) + (f", {key[1]}, {key[2]}" if several else "")
-            draw(axes, panels[key], title, domains, lines)
+            draw(axes, panels[key], [label(key[3]), *(key[1:3] if several else ())], domains, lines)
+            axes.set_xlabel("Optimizer step")
         # Shared by all panels, so that their heights can be compared.
         places[0, 0].set_ylim(bottom=0, top=min(1.0, places[0, 0].get_ylim()[1]))
         handles, _ = places[0, 0].get_legend_handles_labels()
@@ -57,7 +52,6 @@ def mixture_weights(results: Sequence[CellResult]) -> Figure | None:
             [domain_label(name) for name in domains],
             loc="outside lower center",
             ncols=min(4, len(domains)),
-            frameon=False,
         )
         for axes in places[:, 0]:
             axes.set_ylabel("Share")
@@ -67,7 +61,7 @@ def mixture_weights(results: Sequence[CellResult]) -> Figure | None:
 def draw(
     axes: Axes,
     runs: Sequence[Sequence[shares.Stretch]],
-    title: str,
+    names: Sequence[str],
     domains: Sequence[str],
     lines: Mapping[str, Line],
 ) -> None:
@@ -76,7 +70,7 @@ def draw(
     Args:
         axes: the panel.
         runs: the stretches of every seed's run.
-        title: the method's name.
+        names: of the method, and what else tells the panel apart: the title's first line and its second.
         domains: in the legend's order.
         lines: colour and dashes of each domain.
     """
@@ -92,8 +86,9 @@ def draw(
             axes.fill_between(
                 steps, centre - deviation, centre + deviation, color=colour, alpha=0.15, linewidth=0
             )
-    axes.set_title(title + (": loss weights" if shares.weighs(runs[0]) else ""), loc="left", fontsize=8)
-    axes.set_xlabel("Optimizer step", fontsize=8)
+    method, *others = names
+    second = ", ".join([*others, *(["loss weights"] if shares.weighs(runs[0]) else [])])
+    axes.set_title(f"{method}\n{second}" if second else method, loc="left", fontsize=8)
 
 
 def _at(trajectory: shares.Trajectory, steps: Sequence[int]) -> list[float]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dataflex.citing import bibtex
+from dataflex.citing import bibtex, credit
+from dataflex.evidence.claims.measure import at_chance
+from dataflex.evidence.results import CellResult
 from dataflex.evidence.statistics import seeds
 from dataflex.evidence.store.find import STORE, Entry, find
 from dataflex.evidence.store.find import entries as all_entries
@@ -18,16 +21,19 @@ Words = Annotated[
     str, typer.Argument(metavar="RESULT", help="The beginning of an id, or rung/experiment/cell.")
 ]
 
+ACCURACY, TEXT = "mmlu.acc", "bits_per_byte.all"
+
 
 def cite(
     result: Words,
     metric: Annotated[
-        str | None, typer.Option(help="The number that is cited; else the first of the result's.")
+        str | None, typer.Option(help="The number that is cited; else the main one of the experiment.")
     ] = None,
 ) -> None:
     """Print one line that says what a number rests on, and BibTeX of all to whom credit is due.
 
-    These are the suite, the paper that it reproduces, and the papers of the methods that took part.
+    These are the suite, the paper that it reproduces, and the papers of the methods that took part, in the
+    runs that the result rests on, too.
     """
     found = find(result)
     print(statement(found, metric))
@@ -48,7 +54,9 @@ def crate(
 
 
 def statement(found: list[Entry], metric: str | None = None) -> str:
-    """One line: number, interval, seeds, version, commit, ids of the results and their common hash.
+    """One line: number, interval, seeds, version, commit, ids and common hash of the results, earlier runs.
+
+    An accuracy that cannot be told from chance is said to be such.
 
     Raises:
         UserError: the results do not have the number.
@@ -56,7 +64,7 @@ def statement(found: list[Entry], metric: str | None = None) -> str:
     from dataflex.errors import UserError
 
     numbers = [entry.result.numbers() for entry in found]
-    name = metric or next(iter(numbers[0]))
+    name = metric or main_metric(found[0].result)
     for entry, own in zip(found, numbers, strict=True):
         if name not in own:
             raise UserError(f"{entry.name} has no {name}: it has {', '.join(own)}")
@@ -67,39 +75,53 @@ def statement(found: list[Entry], metric: str | None = None) -> str:
         told += f" (95 % interval {interval[0]:.4f} to {interval[1]:.4f} over {len(found)} seeds)"
     else:
         told += f" (seed {found[0].result.seed}: no interval over seeds)"
-    ids = ", ".join(short(entry.id) for entry in found)
+    if name == ACCURACY and at_chance([entry.result for entry in found]):
+        told += ", which cannot be told from chance"
+    ids = _ids(found)
     common = hashlib.sha256("".join(sorted(entry.id for entry in found)).encode()).hexdigest()
-    where = f"{found[0].rung}/{found[0].result.folder.parent.name}/" + ".".join(found[0].result.key[1:])
+    where = _cell(found[0])
     version = found[0].result.run["manifest"]["versions"].get("dataflex", "of an unknown version")
     commits = (
         ", ".join(commit[:12] + "-dirty" * commit.endswith("-dirty") for commit in _commits(found))
         or "unknown"
     )
     rests = f"commit {commits}; results {ids}; sha256 {common}"
-    return f"{name} of {where}: {told}; DataFlex suite {version}, {rests}."
+    return f"{name} of {where}: {told}; DataFlex suite {version}, {rests}{_made_with(found)}."
+
+
+def main_metric(result: CellResult) -> str:
+    """The number that its experiment is about: of pre-training the loss on text, else the first one."""
+    numbers = result.numbers()
+    pretrained = result.kind == "model" and result.run["config"].get("stage") == "pt"
+    return TEXT if pretrained and TEXT in numbers else next(iter(numbers))
+
+
+def _made_with(found: list[Entry]) -> str:
+    """The results of the runs that these rest on, and which of those runs have none in the store."""
+    earlier = credit.earlier(found)
+    there = [one.entry for one in earlier if one.entry and one.same]
+    told = []
+    for cell in dict.fromkeys(map(_cell, there)):
+        told.append(f"{cell} ({_ids(entry for entry in there if _cell(entry) == cell)})")
+    gone = dict.fromkeys(one.name.rpartition(".seed")[0] or one.name for one in earlier if not one.same)
+    told += [f"runs of {name} that are not in the store" for name in gone]
+    return f"; made with {'; '.join(told)}" if told else ""
+
+
+def _cell(entry: Entry) -> str:
+    return f"{entry.rung}/{entry.result.key[0]}/" + ".".join(entry.result.key[1:])
+
+
+def _ids(found: Iterable[Entry]) -> str:
+    return ", ".join(short(entry.id) for entry in found)
 
 
 def entries(found: list[Entry]) -> list[str]:
-    """BibTeX entries: the suite, the paper, and the methods' papers, each once."""
-    names = [bibtex.DATAFLEX]
-    for entry in found:
-        for decision in entry.result.run["manifest"]["decisions"].values():
-            paper = _paper(str(decision["component"]))
-            known = bibtex.identifier(paper) if paper else None
-            if known and known not in names:
-                names.append(known)
-    note = f"results {', '.join(short(entry.id) for entry in found)} in {STORE}/"
-    return [bibtex.suite(_commits(found), note), *map(bibtex.paper, names)]
-
-
-def _paper(component: str) -> str | None:
-    """What a registered component says of its paper."""
-    from dataflex.registry import components
-
-    for found in components().values():
-        if component in found:
-            return getattr(found[component], "paper", None)
-    return None
+    """BibTeX entries: the suite, the paper, and those of all methods, of earlier runs too, each once."""
+    before = [one.entry.result for one in credit.earlier(found) if one.entry]
+    names = credit.papers([*(entry.result for entry in found), *before])
+    note = f"results {_ids(found)} in {STORE}/"
+    return [bibtex.suite(_commits(found), note), *map(bibtex.paper, (bibtex.DATAFLEX, *names))]
 
 
 def _commits(found: list[Entry]) -> list[str]:

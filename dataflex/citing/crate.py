@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from dataflex.citing import bibtex
+from dataflex.citing import bibtex, credit
 from dataflex.evidence.store.find import HEADLINES, Entry
 
 NAME = "ro-crate-metadata.json"
@@ -37,7 +37,7 @@ def metadata(entries: Sequence[Entry]) -> str:
     crate.description = DESCRIPTION
     crate.license = LICENCE
     crate.datePublished = max((_day(entry) for entry in entries), default="")
-    papers = [_paper(ContextEntity, crate, name) for name in _papers(entries)]
+    papers = [_paper(ContextEntity, crate, name) for name in _cited(entries)]
     crate.root_dataset["mentions"] = crate.add(
         ContextEntity(
             crate,
@@ -92,21 +92,9 @@ def _paper(entity: Any, crate: Any, name: str) -> Any:
     return crate.add(entity(crate, url, properties))
 
 
-def _papers(entries: Sequence[Entry]) -> list[str]:
+def _cited(entries: Sequence[Entry]) -> list[str]:
     """The reproduced paper, and those of the methods that took part."""
-    from dataflex.registry import components
-
-    known = {
-        name: bibtex.identifier(getattr(component, "paper", "") or "")
-        for found in components().values()
-        for name, component in found.items()
-    }
-    used = {
-        known.get(str(decision["component"]))
-        for entry in entries
-        for decision in entry.result.run["manifest"]["decisions"].values()
-    }
-    return [bibtex.DATAFLEX, *sorted(name for name in used if name and name != bibtex.DATAFLEX)]
+    return [bibtex.DATAFLEX, *sorted(credit.papers(entry.result for entry in entries))]
 
 
 def _day(entry: Entry) -> str:

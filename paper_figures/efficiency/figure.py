@@ -9,11 +9,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from paper_figures.efficiency.results import Results
-from paper_figures.style import COLOURS, DASHES, STYLE
+from paper_figures.style import BELOW, STYLE, WIDTH, line
 
+COLUMNS = 2
 LESS = {
     ("library", "plain"): "plain passes",
     ("library", "exact"): "ours",
@@ -36,10 +37,13 @@ def draw(every: Sequence[Results]) -> Figure | None:
     ]
     if not shown:
         return None
+    rows = -(-len(shown) // COLUMNS)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.1 * len(shown), 3.3), layout="constrained")
-        panels = np.asarray(figure.subplots(1, len(shown), squeeze=False)).ravel()
-        for axes, results in zip(panels, shown, strict=True):
+        figure = Figure(figsize=(WIDTH, 3.3 * rows), layout="constrained")
+        panels = np.asarray(figure.subplots(rows, COLUMNS, squeeze=False)).ravel()
+        for axes in panels[len(shown) :]:
+            axes.set_visible(False)
+        for axes, results in zip(panels, shown, strict=False):
             if results.benchmark == "less":
                 fewest = min(case.get("gpus", 1) for case in results.cases())
                 cases = [case for case in results.cases() if case.get("gpus", 1) == fewest]
@@ -50,7 +54,8 @@ def draw(every: Sequence[Results]) -> Figure | None:
                 cases = [case for case in results.cases() if case["queries"] == most]
                 _panel(axes, results, cases, TSDS)
                 axes.set_title(f"TSDS, {most:,} queries", loc="left")
-        panels[0].set_ylabel("Seconds")
+        for axes in panels[::COLUMNS]:
+            axes.set_ylabel("Seconds")
     return figure
 
 
@@ -70,13 +75,15 @@ def _panel(
             continue
         places, middles = [rows for rows, _ in found], [spread.median for _, spread in found]
         spans = [[s.median - s.least for _, s in found], [s.most - s.median for _, s in found]]
-        style = {"color": COLOURS[index], "linestyle": DASHES[index % len(DASHES)], "label": name}
+        colour, dash = line(index)
+        style = {"color": colour, "linestyle": dash, "label": name}
         axes.errorbar(places, middles, yerr=spans, marker="o", markersize=3, **style)  # type: ignore[arg-type]
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(ticks := sorted({size(case) for case in cases}), [f"{tick:,.0f}" for tick in ticks])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("Rows of the pool")
-    axes.legend(frameon=False)
+    axes.legend(**BELOW, ncols=2)

@@ -7,7 +7,7 @@ from typing import Any
 
 from paper_figures.efficiency.job_tables import cell, less_than
 from paper_figures.efficiency.results import Record, Results
-from paper_figures.published import ORIGINAL, THEIRS, less_cases, less_seconds, published
+from paper_figures.published import ORIGINAL, THEIRS, less, less_cases, less_seconds, own_less
 from paper_figures.table import Table
 
 NOT_RUN = "not run"
@@ -72,11 +72,10 @@ def _device(results: Results) -> str:
 def _paper(share: float, gpus: int) -> list[str]:
     """The published cells: the original's seconds and accuracy, the paper's, and what it saved."""
     original, theirs = less_seconds(share, gpus)
-    rows, scale = published("efficiency_less"), f"sample ratio {share:.2f}"
-    own = THEIRS if gpus == 1 else f"{THEIRS} ({gpus}-GPU)"
+    own = own_less(gpus)
 
     def shown(method: str, metric: str, form: str) -> str:
-        value = rows.get((scale, method, metric))
+        value = less(share, method, metric)
         return "-" if value is None else form.format(value)
 
     return [

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper_figures.efficiency.results import STOCK, Results, median_interval
-from paper_figures.style import COLOURS, STYLE
+from paper_figures.style import COLOURS, STYLE, WIDTH
 from paper_figures.table import Table
 
 LIMITS = {
@@ -94,17 +94,24 @@ def draw_steps(every: Sequence[Results]) -> Figure | None:
     """Return the ratios with their intervals and limits, a panel a result; None where there is nothing."""
     if not every:
         return None
-    most = max(len(results.variants(CASE)) for results in every)
+    heights = [0.5 + 0.19 * len(_shown(results)) for results in every]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * len(every), 0.8 + 0.24 * most), layout="constrained")
-        panels = np.asarray(figure.subplots(1, len(every), squeeze=False)).ravel()
+        figure = Figure(figsize=(WIDTH, 0.4 + sum(heights)), layout="constrained")
+        panels = np.asarray(
+            figure.subplots(len(every), 1, squeeze=False, sharex=True, height_ratios=heights)
+        ).ravel()
         for axes, results in zip(panels, every, strict=True):
             _panel(axes, results)
+        panels[-1].set_xlabel("Step time over that of LLaMA-Factory's trainer; | is the limit")
     return figure
 
 
+def _shown(results: Results) -> list[tuple[str, str]]:
+    return [key for key in results.variants(CASE) if key[1] != STOCK]
+
+
 def _panel(axes: Axes, results: Results) -> None:
-    shown = [key for key in results.variants(CASE) if key[1] != STOCK]
+    shown = _shown(results)
     for place, (side, variant) in enumerate(shown):
         ratios = results.ratios(side, variant, CASE)
         middle, interval = float(np.median(ratios)), median_interval(ratios)
@@ -116,7 +123,6 @@ def _panel(axes: Axes, results: Results) -> None:
             axes.plot([LIMITS[variant]], [place], "|", markersize=9, color="#666666")
     axes.axvline(1, color="#999999", linewidth=0.8)
     axes.set_yticks(range(len(shown)), [f"{SIDES[side]}: {variant}" for side, variant in shown])
-    axes.invert_yaxis()
+    axes.set_ylim(len(shown) - 0.4, -0.6)
     about = results.about
     axes.set_title(f"{about['model']}, {about['batch']}x{about['accumulation']} rows", loc="left")
-    axes.set_xlabel("Step time over that of LLaMA-Factory's trainer; | is the limit")

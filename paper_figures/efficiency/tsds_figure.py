@@ -14,7 +14,7 @@ from matplotlib.ticker import NullFormatter
 from paper_figures.efficiency.figure import TSDS
 from paper_figures.efficiency.results import Results, Spread
 from paper_figures.published import tsds_reduction
-from paper_figures.style import COLOURS, DASHES, STYLE
+from paper_figures.style import BELOW, COLOURS, DASHES, STYLE, WIDTH
 
 AUTHORS = ("upstream", "authors tsds")
 BAND = "#DDDDDD"
@@ -30,7 +30,7 @@ def tsds_figure(every: Sequence[Results]) -> Figure | None:
     if not measured:
         return None
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.2, 3.4 * len(measured)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 3.3 * len(measured)), layout="constrained")
         panels = np.asarray(figure.subplots(len(measured), 2, squeeze=False))
         for (seconds, saved), results in zip(panels, measured, strict=True):
             for place, queries in enumerate(sorted({case["queries"] for case in results.cases()})):
@@ -50,7 +50,7 @@ def tsds_figure(every: Sequence[Results]) -> Figure | None:
             seconds.yaxis.set_major_formatter("{x:g}")
             saved.set_ylabel("Below the authors' time (%)")
             for axes in (seconds, saved):
-                axes.legend(frameon=False, fontsize=7)
+                axes.legend(**BELOW)
     return figure
 
 

@@ -54,6 +54,11 @@ def seeds(chosen: Cells, around: Cells, _: str) -> str:
     return shown.word(counts.pop())
 
 
+def results(chosen: Cells, around: Cells, _: str) -> str:
+    """How many results there are."""
+    return f"{len(chosen):,}"
+
+
 def domains(chosen: Cells, around: Cells, _: str) -> str:
     """On how many domains the models were evaluated, in words."""
     return shown.word(len(set(chosen[0].metrics["perplexity"]) - {"all"}))
@@ -71,6 +76,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "asked": _asked("asked"),
     "asked_last": _asked("asked_last"),
     "seeds": seeds,
+    "results": results,
     "domains": domains,
     "statics": statics,
 }

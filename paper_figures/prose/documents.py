@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dataflex.errors import UserError
 
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "reproductions/**/README.md")
 BEGIN, END = "<!--n ", "<!--/n-->"
 MARKED = re.compile(rf"{BEGIN}(?P<name>[^<>\n]+?)-->(?P<text>[^<\n]*){END}")
 
@@ -31,8 +32,9 @@ class Change:
 
 
 def documents(root: Path) -> list[Path]:
-    """The documents whose numbers are filled: README.md and everything in docs."""
-    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    """The documents whose numbers are filled: those that a reader of the repository is led to."""
+    found = (sorted(root.glob(pattern)) for pattern in DOCUMENTS)
+    return [file for files in found for file in files]
 
 
 def fill(text: str, number: Callable[[str], str], file: str) -> tuple[str, list[Change]]:

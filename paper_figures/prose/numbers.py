@@ -3,7 +3,7 @@
 ``demo/planted/less precision`` is the mean precision of LESS in the demo rung;
 ``efficiency/corpus seconds 2`` how long the build took with two processes; ``calibration a_cell.median``
 stands in the calibration that ``dataflex-cli plan --calibrate`` wrote; ``claims/demo underpowered`` counts
-verdicts.
+verdicts; ``coverage least`` is the worst of the intervals that verdicts rest on.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from pathlib import Path
 
 from dataflex.errors import UserError
 from dataflex.evidence.results import CellResult, read_results
+from dataflex.evidence.store.find import rungs
 from paper_figures.efficiency.results import Results
-from paper_figures.prose import benchmarks, calibration, cells, verdicts
+from paper_figures.prose import benchmarks, calibration, cells, coverage, verdicts
 
 CALIBRATION = "calibration"
 EFFICIENCY = "efficiency"
 CLAIMS = "claims"
+COVERAGE = "coverage"
 
 
 class Store:
@@ -46,10 +48,20 @@ class Store:
             if kind == EFFICIENCY:
                 return benchmarks.QUANTITIES[quantity](self._benchmark(below), argument)
             if kind == CLAIMS:
-                return verdicts.text(below, quantity, self._cells(below, "")[0] if below else ())
+                if below:
+                    return verdicts.of_rung(below, quantity, self._rung(below))
+                every = [folder.name for folder in rungs(self.root / "results")]
+                return verdicts.overall(quantity, {rung: self._rung(rung) for rung in every})
+            if kind == COVERAGE:
+                return coverage.text(self.root / "docs/statistics.md", quantity)
             return cells.QUANTITIES[quantity](*self._cells(kind, below), argument)
         except KeyError as error:
             raise UserError(f"{name!r} is nothing that the results have: {error} is unknown") from None
+
+    def _rung(self, name: str) -> Sequence[CellResult]:
+        if name not in self._rungs:
+            self._rungs[name] = read_results(self.root / "results" / name)
+        return self._rungs[name]
 
     def _benchmark(self, name: str) -> Results:
         file = self.root / "results" / EFFICIENCY / f"{name}.json"
@@ -59,10 +71,8 @@ class Store:
 
     def _cells(self, rung: str, below: str) -> tuple[Sequence[CellResult], Sequence[CellResult]]:
         """The cells at a place, and all of its experiment (of the rung, where the place names none)."""
-        if rung not in self._rungs:
-            self._rungs[rung] = read_results(self.root / "results" / rung)
         experiment, _, method = below.partition("/")
-        around = [cell for cell in self._rungs[rung] if experiment in ("", cell.key[0])]
+        around = [cell for cell in self._rung(rung) if experiment in ("", cell.key[0])]
         chosen = [cell for cell in around if f"{cell.folder.name}.".startswith(f"{method}.") or not method]
         if not chosen:
             raise UserError(f"results/{rung}/{below} holds no result")

@@ -1,11 +1,11 @@
 import csv
 import hashlib
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import scipy.stats
 from results_factory import edit_json, write_cell, write_mixture, write_picks, write_steps, write_study
 
@@ -14,7 +14,7 @@ from paper_figures.figures import learning_curves
 from paper_figures.latex import escape
 from paper_figures.layout import domains_in_order, ordered
 from paper_figures.mixture import mixture
-from paper_figures.models import at_chance, chance_deviation, spread
+from paper_figures.models import spread
 from paper_figures.style import save
 from paper_figures.table import Table
 from paper_figures.tables import build
@@ -56,7 +56,7 @@ def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):
         *(
             f"{name}.{kind}"
             for name in (
-                *("selection", "mixture", "mixture_agreement", "mixture_weights", "planted"),
+                *("selection", "mixture", "mixture_weights", "planted"),
                 *("planted_mixture", "results"),
             )
             for kind in ("md", "csv", "tex")
@@ -147,15 +147,29 @@ def test_spread_is_the_mean_and_half_of_its_interval():
     assert spread([0.256], 2) == "0.26"
 
 
-def test_chance_is_said(tmp_path):
-    write_cell(tmp_path, questions=100)
-    (result,) = read_results(tmp_path)
-    assert chance_deviation(100) == pytest.approx(0.0433, abs=1e-4)
-    assert at_chance([result]) == (abs(result.metrics["mmlu"]["acc"] - 0.25) <= 2 * 0.0433013)
-    table = mixture([result])
-    assert "Guessing on these 100 questions gives 25.0 ± 4.3 %" in table.notes[0]
-    assert ("≈" in table.rows[0][1]) == at_chance([result])
+def test_chance_is_that_of_the_letters_which_were_chosen(tmp_path):
+    """One rule tells chance in tables, verdicts and citations: a favourite letter is no knowledge."""
+    folder = write_cell(tmp_path, questions=100)
+    rows = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
+
+    def answered(choice):
+        made = [{**row, "gold": int(at >= 40), "choice": choice(at), "correct": choice(at) == int(at >= 40)}
+                for at, row in enumerate(rows)]  # fmt: skip
+        (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
+        acc = sum(row["correct"] for row in made) / len(made)
+        edit_json(folder / "metrics.json", lambda content: content["mmlu"].update(acc=acc))
+        return mixture(read_results(tmp_path))
+
+    # Sixty of a hundred answers are the second letter: always that one is right as often.
+    table = answered(lambda at: 1)
+    assert table.rows[0][1] == "60.0 ≈"
+    assert "1 of 1 rows (marked ≈) lie within two standard errors" in table.notes[0]
+    assert "these 100 questions" in table.notes[0]
     assert table.notes[-1].startswith("One seed (1)")
+    # With letters chosen 45 and 55 times, 51 right answers of a hundred would be luck.
+    table = answered(lambda at: int(at >= 40) if at % 4 else 1 - int(at >= 40))
+    assert table.rows[0][1] == "75.0"
+    assert "Every row lies more than two standard errors from that" in table.notes[0]
 
 
 def test_domains_are_in_the_papers_order():

@@ -28,7 +28,7 @@ def test_one_seed_has_an_interval_over_rows(tmp_path):
     table = planted(study(tmp_path, random=0.5, less=0.9))
     low, high = stats.binomtest(18, 20).proportion_ci(0.95, method="wilson")
     row = cells(table, "LESS")
-    assert row["Precision at n [95% interval] ↑"] == f"0.90 [{low:.2f}, {high:.2f}] †"
+    assert row["Precision at n [95 % interval] ↑"] == f"0.90 [{low:.2f}, {high:.2f}] †"
     assert (row["Should pick"], row["Random"], row["Seeds"]) == ("relevant, duplicated", "0.50", "1")
     assert float(row["relevant"]) + float(row["duplicated"]) == pytest.approx(0.9)
     assert [row[0] for row in table.rows] == ["Random", "LESS"]
@@ -38,7 +38,7 @@ def test_several_seeds_have_an_interval_over_seeds(tmp_path):
     values = [0.8, 0.9, 1.0]
     table = planted(study(tmp_path, (1, 2, 3), less=values))
     low, high = stats.t.interval(0.95, 2, 0.9, stats.sem(values))
-    assert cells(table, "LESS")["Precision at n [95% interval] ↑"] == f"0.90 [{low:.2f}, {min(high, 1):.2f}]"
+    assert cells(table, "LESS")["Precision at n [95 % interval] ↑"] == f"0.90 [{low:.2f}, {min(high, 1):.2f}]"
 
 
 def test_seeds_that_all_agree_are_not_certain(tmp_path):

@@ -11,7 +11,7 @@ from dataflex.evidence.results import read_results
 from paper_figures.planted_mixture import planted_mixture, studies
 from paper_figures.planted_mixture_figure import regrets_and_shares
 
-REGRET = "Regret [95% interval] ↓"
+REGRET = "Regret [95 % interval] ↓"
 SHIFTS = {"static_easy": (0.10, 0.30, 0.20), "static_kin": (0.20, 0.15, 0.25), "natural": (0.30, 0.35, 0.45),
           "odm": (0.05, 0.15, 0.10)}  # fmt: skip
 

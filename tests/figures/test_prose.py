@@ -11,6 +11,8 @@ import pytest
 from results_factory import edit_json, write_cell, write_mixture, write_picks
 
 from dataflex.errors import UserError
+from dataflex.evidence.claims.judge import judge_store
+from dataflex.evidence.claims.registry import load
 from dataflex.evidence.statistics.estimate import Estimate
 from paper_figures.prose import shown
 from paper_figures.prose.documents import documents, fill
@@ -31,6 +33,14 @@ def test_the_numbers_in_the_documents_are_those_of_the_results():
     assert store.asked >= 50
 
 
+COVERAGE = """| interval | design | experiments | coverage (%) |
+| `questions.wilson` | no verdict rests on it | 20000 | 90.0 |
+| `hierarchical.mean, random` | 3 seeds | 4000 | 93.7 |
+| `hierarchical.bootstrap, random` | nor on this | 2000 | 98.1 |
+| `seeds.of_mean` | 6 seeds | 20000 | 96.0 |
+"""
+
+
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     root = tmp_path_factory.mktemp("repository")
@@ -45,6 +55,8 @@ def repository(tmp_path_factory):
     (root / "results/efficiency").mkdir()
     for name in ("corpus", "steps-tiny-4x1x256"):
         shutil.copy(ROOT / f"results/efficiency/{name}.json", root / "results/efficiency")
+    (root / "docs").mkdir()
+    (root / "docs/statistics.md").write_text(COVERAGE)
     (root / "reproductions").mkdir()
     shutil.copy(ROOT / "reproductions/calibration.yaml", root / "reproductions")
     return root
@@ -58,6 +70,10 @@ def repository(tmp_path_factory):
         ("demo/planted_mixture/odm asked noise", ".25"),
         ("demo/planted_mixture statics", "one"),
         ("demo/mixture seeds", "three"),
+        ("demo results", "16"),
+        ("demo/mixture results", "6"),
+        ("coverage least", "93.7"),
+        ("coverage most", "96.0"),
         ("demo/mixture domains", "two"),
         ("calibration an_experiment.worst", "219 %"),
         ("calibration runs", "288"),
@@ -103,6 +119,9 @@ def test_the_limit_of_a_step_is_no_number_where_it_is_not_kept(repository):
         ("elsewhere/mixture seeds", "does not exist"),
         ("demo/planted seeds", "some methods have 1 seeds, others 3"),
         ("demo/planted/less change precision", "no baseline"),
+        ("coverage middle", "'middle' is unknown"),
+        ("claims charm", "'charm' is unknown"),
+        ("claims/demo charm", "'charm' is unknown"),
     ],
 )
 def test_what_the_results_do_not_have_is_told(repository, name, said):
@@ -172,8 +191,28 @@ def test_changes_have_a_sign_unless_they_are_none():
     assert [shown.word(count) for count in (0, 6, 15, 21, 2182)] == ["no", "six", "fifteen", "21", "2,182"]
 
 
+def test_verdicts_are_counted():
+    """Each rung's own, and those of all rungs together: what the register asks for."""
+    store, given = Store(ROOT), judge_store(ROOT / "results")
+    assert store.text("claims verdicts") == str(len(given))
+    own = [one.verdict for one in given if one.rung == "demo"]
+    assert store.text("claims/demo underpowered") == str(own.count("underpowered"))
+    assert store.text("claims/demo judged") == str(len(own) - own.count("not-run"))
+    assert store.text("claims registered") == str(len(load().claims))
+
+
+def test_the_documents_that_are_checked():
+    found = {file.relative_to(ROOT).as_posix() for file in documents(ROOT)}
+    assert {"README.md", "CONTRIBUTING.md", "docs/plan.md", "reproductions/reference/README.md"} <= found
+    assert not any("/." in name or name.startswith(("results/", "runs/")) for name in found)
+
+
+def test_a_coverage_that_is_nowhere_is_told(tmp_path):
+    with pytest.raises(UserError, match="has no table with the coverage"):
+        Store(tmp_path).text("coverage least")
+
+
 def test_the_command_checks_and_fills(repository):
-    (repository / "docs").mkdir()
     readme, doc = repository / "README.md", repository / "docs/more.md"
     readme.write_text("<!--n demo/planted/less precision-->.91<!--/n-->\n")
     doc.write_text("<!--n demo/mixture seeds-->three<!--/n-->\n")

@@ -99,7 +99,7 @@ def test_every_table_and_figure_has_all_its_forms(made):
     assert demo == {
         f"{name}.{kind}"
         for name in (
-            *("selection", "mixture", "mixture_weights", "mixture_agreement", "mixture_moe"),
+            *("selection", "mixture", "mixture_weights", "mixture_moe"),
             *("mixture_moe_weights", "planted", "planted_mixture", "results"),
         )
         for kind in ("md", "csv", "tex")
@@ -129,6 +129,14 @@ def test_the_paper_is_sound_and_takes_in_every_table_and_figure(made):
             assert f"{{{name}}}" in text
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", (output / "paper.md").read_text()):
         assert (output / picture).is_file()
+
+
+def test_percents_are_written_alike(made):
+    """``95 %`` as in the captions of figures, never ``95%``."""
+    _, output, files = made
+    text = "".join((output / name).read_text() for name in files if name.endswith((".md", ".tex")))
+    assert "95 %" in text
+    assert re.findall(r".{20}\d\\?%", text) == []
 
 
 def test_every_id_leads_to_a_result_with_that_content(made):

@@ -12,8 +12,6 @@ TABLE_OF = {
     "planted_mixture": "planted_mixture",
 }
 FIGURE_OF = {"model": "learning_curves", "selection": "planted", "mixture": "planted_mixture"}
-_mixed = {cell.method for cell in REPORTED if cell.experiment == "mixture"}
-SIGNS = {"mixture_agreement"} if "natural" in _mixed and _mixed & {"doremi", "odm"} else set()
 WEIGHTS = {
     f"{cell.experiment}_weights"
     for cell in REPORTED
@@ -23,7 +21,6 @@ TABLES = [
     f"{R}/tables/{name}.{kind}"
     for name in sorted(
         {TABLE_OF[cell.experiment] for cell in REPORTED if cell.experiment in TABLE_OF}
-        | SIGNS
         | WEIGHTS
         | ({"results"} if REPORTED else set())
     )
