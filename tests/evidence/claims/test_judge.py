@@ -13,9 +13,12 @@ import yaml
 from results_factory import edit_json, write_cell
 from typer.testing import CliRunner
 
+from dataflex.evidence.claims import measure
 from dataflex.evidence.claims.commands import claims
 from dataflex.evidence.claims.judge import judge_store
+from dataflex.evidence.claims.measure import Asked
 from dataflex.evidence.claims.verdicts import CHANCE, NO_SPREAD
+from dataflex.evidence.results import read_cell
 from dataflex.evidence.statistics import hierarchical
 from dataflex.evidence.statistics.seeds import of_mean
 from dataflex.evidence.store.find import entries
@@ -348,6 +351,17 @@ def test_what_was_measured_otherwise_is_not_paired(repository):
     found = verdicts(repository)["difference", "Better-Base", "acc"]
     assert found.verdict == "not-run"
     assert "different protocols" in found.reason
+
+
+def test_fewer_published_questions_scatter_more(repository):
+    """error² = s² (1 + 1/6) + e² (1 + ours / theirs), with e² what questions add to the error of the mean."""
+    runs = [read_cell(repository / f"results/paper/exam/base.tiny.harvest.seed{seed}") for seed in SEEDS]
+    found = measure.value(runs, "accuracy", None, Asked(None, 300))
+    scatter = of_mean(found.sides[0]).error ** 2
+    questions = found.estimate.error**2 - scatter
+    expected = scatter * len(SEEDS) * (1 + 1 / len(SEEDS)) + questions * (1 + QUESTIONS / 300)
+    assert found.prediction.error**2 == pytest.approx(expected)
+    assert measure.value(runs, "accuracy", None, Asked()).prediction.error < found.prediction.error
 
 
 @pytest.mark.parametrize(
