@@ -248,7 +248,9 @@ def _flaw(claim: Claim, measured: Measured, sides: Sequence[Sequence[CellResult]
         return verdicts.ONE_SEED
     if claim.gauge == "accuracy" and all(map(measure.at_chance, sides)):
         return verdicts.CHANCE
-    return verdicts.NO_SPREAD if measured.without_spread else None
+    if measured.without_spread:
+        return verdicts.NO_SPREAD
+    return verdicts.REPEATED if measured.repeated else None
 
 
 def _asked(claim: Claim, rung: Rung) -> Asked:

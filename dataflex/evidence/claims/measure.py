@@ -52,6 +52,7 @@ class Measured:
         sides: the number of each seed by method, in the order of the runs.
         questions: that it rests on; None where it rests on none.
         runs: it was computed from.
+        repeated: whether two seeds of a method left the same outcome, by question or to the last digit.
     """
 
     estimate: Estimate
@@ -59,6 +60,7 @@ class Measured:
     sides: tuple[tuple[float, ...], ...]
     questions: int | None
     runs: tuple[CellResult, ...]
+    repeated: bool
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -100,7 +102,9 @@ def value(runs: Runs, gauge: Gauge, domain: str | None, asked: Asked) -> Measure
     numbers = _numbers(runs, gauge, domain)
     if numbers is None:
         return "the results lack the number"
-    return Measured(seeds.of_mean(numbers), further_run(numbers), (tuple(numbers),), None, tuple(runs))
+    repeated = len(set(numbers)) < len(numbers)
+    prediction = further_run(numbers)
+    return Measured(seeds.of_mean(numbers), prediction, (tuple(numbers),), None, tuple(runs), repeated)
 
 
 def difference(runs: Runs, base: Runs, gauge: Gauge, domain: str | None, asked: Asked) -> Measured | str:
@@ -134,7 +138,10 @@ def difference(runs: Runs, base: Runs, gauge: Gauge, domain: str | None, asked: 
         return "the results lack the number"
     ours, theirs = _levels(sides[0], gauge), _levels(sides[1], gauge)
     apart = [one - other for one, other in zip(ours, theirs, strict=True)]
-    return Measured(seeds.of_mean(apart), further_run(apart), (ours, theirs), None, (*ones, *others))
+    repeated = len(set(ours)) < len(ours) or len(set(theirs)) < len(theirs)
+    return Measured(
+        seeds.of_mean(apart), further_run(apart), (ours, theirs), None, (*ones, *others), repeated
+    )
 
 
 def unlike(runs: Runs) -> str | None:
@@ -169,7 +176,8 @@ def _of_questions(
         errors = drawn.error, drawn.error * math.sqrt(n / (asked.number or n))
         prediction = further_run(by_seed, errors, drawn.freedom)
     by_method = tuple(tuple((100 * side.mean(axis=1)).tolist()) for side in sides)
-    return Measured(hierarchical.mean(points, subjects, how), prediction, by_method, n, tuple(runs))
+    repeated = any(len(np.unique(side, axis=0)) < len(side) for side in sides)
+    return Measured(hierarchical.mean(points, subjects, how), prediction, by_method, n, tuple(runs), repeated)
 
 
 def _levels(numbers: Sequence[float], gauge: Gauge) -> tuple[float, ...]:

@@ -29,6 +29,7 @@ Told = tuple[Verdict, str]
 """A verdict and one sentence on why."""
 ONE_SEED = "one seed tells nothing of what another would give"
 NO_SPREAD = "the seeds agree to the last digit: nothing is known of how they differ"
+REPEATED = "two seeds of a method left the same outcome: they are one run"
 CHANCE = "right as often as a guesser, within two standard errors: that tells nothing of what was learned"
 
 

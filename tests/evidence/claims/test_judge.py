@@ -17,7 +17,7 @@ from dataflex.evidence.claims import measure
 from dataflex.evidence.claims.commands import claims
 from dataflex.evidence.claims.judge import judge_store
 from dataflex.evidence.claims.measure import Asked
-from dataflex.evidence.claims.verdicts import CHANCE, NO_SPREAD
+from dataflex.evidence.claims.verdicts import CHANCE, NO_SPREAD, REPEATED
 from dataflex.evidence.results import read_cell
 from dataflex.evidence.statistics import hierarchical
 from dataflex.evidence.statistics.seeds import of_mean
@@ -271,6 +271,17 @@ def test_copies_of_one_run_are_no_seeds(repository, copied):
     for key, one in verdicts(repository).items():
         if "Better" in key[1] or len(copied) > 1:
             assert (one.verdict, one.reason) == ("underpowered", NO_SPREAD), key
+
+
+def test_two_copies_among_six_seeds_are_one_run(repository):
+    root = repository / "results/paper/exam"
+    for name in ("questions.jsonl", "documents.jsonl", "metrics.json"):
+        shutil.copy(root / "better.tiny.harvest.seed1" / name, root / "better.tiny.harvest.seed2" / name)
+    for key, one in verdicts(repository).items():
+        if "Better" in key[1]:
+            assert (one.verdict, one.reason) == ("underpowered", REPEATED), key
+        else:
+            assert one.reason != REPEATED, key
 
 
 def test_what_was_left_out_still_counts(repository):

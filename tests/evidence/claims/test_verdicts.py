@@ -8,6 +8,7 @@ from dataflex.evidence.claims.verdicts import (
     CHANCE,
     NO_SPREAD,
     ONE_SEED,
+    REPEATED,
     Effect,
     of_difference,
     of_ordering,
@@ -142,7 +143,7 @@ def test_the_size_published_of_another_model_is_no_gauge_of_power(published):
         assert of_ordering([sign(3.0, error, published=published)])[0] == verdict
 
 
-@pytest.mark.parametrize("flaw", [CHANCE, NO_SPREAD])
+@pytest.mark.parametrize("flaw", [CHANCE, NO_SPREAD, REPEATED])
 def test_runs_that_are_no_evidence_give_no_verdict(flaw):
     exact = Estimate(1.0, 0.01)
     assert of_value(exact, exact, 1.0, 0.5, (), flaw) == ("underpowered", flaw)
