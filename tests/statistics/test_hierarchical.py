@@ -44,6 +44,21 @@ def test_on_fixed_questions_it_is_students_over_the_seeds():
     assert fixed.freedom == expected.freedom
 
 
+def test_what_the_questions_add_is_their_share_of_the_variance():
+    """(MS questions - MS rest) / (seeds x questions) beside that of the seeds, from the mean squares by hand."""
+    found = table(np.random.default_rng(2))
+    seeds, n = found.shape
+    by_question = found.mean(axis=0)
+    rest = found - found.mean(axis=1, keepdims=True) - by_question + found.mean()
+    squares = seeds * by_question.var(ddof=1), (rest**2).sum() / ((seeds - 1) * (n - 1))
+    drawn = hierarchical.of_questions(found)
+    assert drawn.error**2 == pytest.approx((squares[0] - squares[1]) / (seeds * n))
+    fixed = hierarchical.mean(found, questions="fixed")
+    assert hierarchical.mean(found).error ** 2 == pytest.approx(fixed.error**2 + drawn.error**2)
+    assert not hierarchical.of_questions(found[:1]).known
+    assert not hierarchical.of_questions(found, ["one"] * n).known
+
+
 @settings(deadline=None, max_examples=50)
 @given(tables)
 def test_other_questions_are_never_surer_than_these(found):

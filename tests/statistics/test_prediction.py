@@ -56,6 +56,15 @@ def test_errors_of_the_questions_come_on_top_in_quadrature():
     assert further_run([0.3, 0.3 + 1e-9, 0.3], [0.01]).freedom > 1e6
 
 
+def test_errors_of_few_subjects_make_the_prediction_wider():
+    values = [0.30, 0.3 + 1e-9, 0.30]
+    many, few = further_run(values, [0.01]), further_run(values, [0.01], 17)
+    assert few.error == many.error
+    assert few.freedom == pytest.approx(17, rel=1e-3)
+    assert few.interval()[1] - few.value == pytest.approx(stats.t.ppf(0.975, 17) * 0.01, rel=1e-3)
+    assert further_run(values, [math.inf], 0).interval() is None
+
+
 def test_of_one_run_nothing_follows():
     assert further_run([0.3], [0.01]).interval() is None
     assert further_run([0.3]).p_value(9.0) == 1.0

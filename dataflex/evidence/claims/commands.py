@@ -62,9 +62,12 @@ def claims(
     if table.row_count:
         console.print(table)
     for name in dict.fromkeys(judgement.rung for judgement in found):
-        counts = Counter(judgement.verdict for judgement in found if judgement.rung == name)
+        own = [judgement for judgement in found if judgement.rung == name]
+        counts = Counter(judgement.verdict for judgement in own)
         told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
-        console.print(f"{name}: {told}", highlight=False)
+        # What a sign is on other models is no verdict on the paper's.
+        of = " (signs on other models and texts)" if any(judgement.elsewhere for judgement in own) else ""
+        console.print(f"{name}{of}: {told}", highlight=False)
 
 
 def _number(number: float | None) -> str:

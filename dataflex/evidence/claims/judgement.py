@@ -23,12 +23,14 @@ VERDICTS: tuple[Verdict, ...] = (
 
 MEANINGS: Mapping[Verdict, str] = {
     "reproduced": "shown to be what was published: within the margin that was registered; where models and "
-    "texts are others, of its sign",
-    "consistent": "neither what was published nor its contrary is shown",
-    "contradicted": "shown to be something else than what was published",
-    "underpowered": "an effect of the published size could not have been seen",
+    "texts are others, of its sign, on that rung alone",
+    "consistent": "what was published is neither shown nor excluded",
+    "contradicted": "shown to be something else than what was published, and not to be one more run of ours; "
+    "where models and texts are others, of its sign, on that rung alone",
+    "underpowered": "an effect of the size that is asked for could not have been seen, or the runs are no "
+    "evidence",
     "protocol-unknown": "the paper does not say how its number came about, so that ours may be another one",
-    "not-run": "there is no result that speaks to it",
+    "not-run": "there is no result that speaks to it, or none that belong together",
 }
 
 
@@ -48,6 +50,8 @@ class Judgement:
         seeds: that the number rests on.
         questions: that it rests on; None where it does not rest on questions.
         results: ids of the results it was computed from.
+        elsewhere: whether models and texts are not the paper's: it says whether a sign is found there, too,
+            and nothing of the paper's own models.
     """
 
     claim: Claim
@@ -61,6 +65,7 @@ class Judgement:
     seeds: tuple[int, ...] = ()
     questions: int | None = None
     results: tuple[str, ...] = ()
+    elsewhere: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """All of it in JSON types."""

@@ -11,15 +11,35 @@ from typing import Any
 import numpy as np
 
 from dataflex.engine.proportions import LEARNED
-from dataflex.errors import UserError
 from dataflex.evidence.claims.gauges import Gauge
 from dataflex.evidence.results import CellResult, read_lines
 from dataflex.evidence.statistics import hierarchical, seeds
 from dataflex.evidence.statistics.clusters import FloatArray
 from dataflex.evidence.statistics.estimate import Estimate
+from dataflex.evidence.statistics.hierarchical import Questions
+from dataflex.evidence.statistics.prediction import further_run
 from dataflex.evidence.store.comparing import protocol_differences
 
 Runs = Sequence[CellResult]
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which questions the published number rests on, as far as is known.
+
+    Attributes:
+        question_set: their fingerprint; None where they may be others than ours.
+        number: of them; None where nobody states it: it is then taken to be as many as ours.
+    """
+
+    question_set: str | None = None
+    number: int | None = None
+
+    def of(self, run: CellResult) -> Questions:
+        """How ours have to be taken: as these very ones, or as a sample of their kind."""
+        ours = run.metrics["protocol"].get("mmlu", {}).get("questions", {}).get("test")
+        return "fixed" if self.question_set is not None and self.question_set == ours else "random"
 
 
 @dataclass(frozen=True)
@@ -28,46 +48,66 @@ class Measured:
 
     Attributes:
         estimate: in the claim's unit.
-        by_seed: the number of each seed, in the same unit.
+        prediction: what one further run, or pair of runs, would give where the published one was measured.
+        sides: the number of each seed by method, in the order of the runs.
         questions: that it rests on; None where it rests on none.
         runs: it was computed from.
+        repeated: whether two seeds of a method left the same outcome, by question or to the last digit.
     """
 
     estimate: Estimate
-    by_seed: tuple[float, ...]
+    prediction: Estimate
+    sides: tuple[tuple[float, ...], ...]
     questions: int | None
     runs: tuple[CellResult, ...]
+    repeated: bool
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """Of the runs, each once."""
         return tuple(sorted({run.seed for run in self.runs}))
 
+    @property
+    def without_spread(self) -> bool:
+        """Whether a method's seeds all gave one number, or the two methods' differ by one number in all.
 
-def value(runs: Runs, gauge: Gauge, domain: str | None) -> Measured | None:
-    """A method's number; None where its runs do not have it.
+        Training with another seed gives another number: such runs are copies, or none was trained.
+        """
+        by_seed = [*self.sides]
+        if len(self.sides) == 2:
+            by_seed.append(tuple(one - other for one, other in zip(*self.sides, strict=True)))
+        return any(map(_agree, by_seed))
 
-    Seeds are the sample, of an accuracy the questions too, in their subjects: another test of the kind would
-    have asked others.
+
+def value(runs: Runs, gauge: Gauge, domain: str | None, asked: Asked) -> Measured | str:
+    """A method's number, or in words why there is none.
+
+    Seeds are the sample; of an accuracy the questions too, in their subjects, unless the published number is
+    known to rest on the same ones.
 
     Args:
         runs: the seeds of the method.
         gauge: the kind of number.
         domain: of a perplexity or a proportion.
+        asked: the questions of the published number.
     """
+    if (found := unlike(runs)) is not None:
+        return found
     if gauge == "accuracy":
-        correct, subjects = _outcomes(runs)
-        by_seed = 100 * correct.mean(axis=1)
-        estimate = hierarchical.mean(100 * correct, subjects)
-        return Measured(estimate, tuple(by_seed.tolist()), correct.shape[1], tuple(runs))
-    numbers = [_number(run, gauge, domain) for run in runs]
-    found = [number for number in numbers if number is not None]
-    if len(found) < len(numbers):
-        return None
-    return Measured(seeds.of_mean(found), tuple(found), None, tuple(runs))
+        answers = _outcomes(runs)
+        if isinstance(answers, str):
+            return answers
+        correct, subjects = answers
+        return _of_questions(correct, subjects, (correct,), runs, asked)
+    numbers = _numbers(runs, gauge, domain)
+    if numbers is None:
+        return "the results lack the number"
+    repeated = len(set(numbers)) < len(numbers)
+    prediction = further_run(numbers)
+    return Measured(seeds.of_mean(numbers), prediction, (tuple(numbers),), None, tuple(runs), repeated)
 
 
-def difference(runs: Runs, base: Runs, gauge: Gauge, domain: str | None) -> Measured | str:
+def difference(runs: Runs, base: Runs, gauge: Gauge, domain: str | None, asked: Asked) -> Measured | str:
     """A method's number less another's, paired by seed and, of an accuracy, by question.
 
     Of perplexities it is the difference of their logarithms to base 2.
@@ -81,46 +121,92 @@ def difference(runs: Runs, base: Runs, gauge: Gauge, domain: str | None) -> Meas
     others = [run for seed in shared for run in base if run.seed == seed]
     if not shared:
         return "the two have no seed in common"
+    if (found := unlike([*runs, *base])) is not None:
+        return found
     for one, other in zip(ones, others, strict=True):
-        if protocol_differences(one, other) or one.corpus != other.corpus:
-            return "the two were measured by different protocols, or on different texts"
         if one.run.get("start") and _commit(one) != _commit(other):
             return "the two started from models that different versions of the code had trained"
     if gauge == "accuracy":
-        outcomes, subjects = _outcomes([*ones, *others])
-        ours, theirs = outcomes[: len(ones)], outcomes[len(ones) :]
-        estimate = hierarchical.difference(100 * ours, 100 * theirs, subjects)
-        by_seed = 100 * (ours - theirs).mean(axis=1)
-        return Measured(estimate, tuple(by_seed.tolist()), ours.shape[1], (*ones, *others))
-    pairs = [
-        (_number(a, gauge, domain), _number(b, gauge, domain)) for a, b in zip(ones, others, strict=True)
-    ]
-    found = [_less(a, b, gauge) for a, b in pairs if a is not None and b is not None]
-    if len(found) < len(pairs):
+        answers = _outcomes([*ones, *others])
+        if isinstance(answers, str):
+            return answers
+        outcomes, subjects = answers
+        both = outcomes[: len(ones)], outcomes[len(ones) :]
+        return _of_questions(both[0] - both[1], subjects, both, [*ones, *others], asked)
+    sides = [_numbers(side, gauge, domain) for side in (ones, others)]
+    if sides[0] is None or sides[1] is None:
         return "the results lack the number"
-    return Measured(seeds.of_mean(found), tuple(found), None, (*ones, *others))
+    ours, theirs = _levels(sides[0], gauge), _levels(sides[1], gauge)
+    apart = [one - other for one, other in zip(ours, theirs, strict=True)]
+    repeated = len(set(ours)) < len(ours) or len(set(theirs)) < len(theirs)
+    return Measured(
+        seeds.of_mean(apart), further_run(apart), (ours, theirs), None, (*ones, *others), repeated
+    )
 
 
-def _less(one: float, other: float, gauge: Gauge) -> float:
-    return math.log2(one / other) if gauge == "perplexity" else one - other
+def unlike(runs: Runs) -> str | None:
+    """What keeps runs from being evidence on one claim: another protocol or other texts; None if nothing."""
+    first = runs[0]
+    for run in runs[1:]:
+        names = f"{first.folder.name} and {run.folder.name}"
+        if protocol_differences(first, run):
+            return f"{names} were measured by different protocols"
+        if first.corpus != run.corpus:
+            return f"{names} were trained and measured on different texts"
+    return None
 
 
-def _outcomes(runs: Runs) -> tuple[FloatArray, list[str]]:
+def _agree(values: Sequence[float]) -> bool:
+    """Whether several numbers are one, but for the rounding of differences."""
+    return len(values) > 1 and math.isclose(min(values), max(values), rel_tol=ROUNDING, abs_tol=ROUNDING)
+
+
+def _of_questions(
+    outcomes: FloatArray, subjects: list[str], sides: tuple[FloatArray, ...], runs: Runs, asked: Asked
+) -> Measured:
+    """In points, from outcomes or their differences, shape (seeds, questions), and those of each method."""
+    points, n = 100 * outcomes, outcomes.shape[1]
+    by_seed = points.mean(axis=1).tolist()
+    how = asked.of(runs[0])
+    if how == "fixed":
+        prediction = further_run(by_seed)
+    else:
+        # The published questions are another draw of the same kind: theirs scatter as ours do.
+        drawn = hierarchical.of_questions(points, subjects)
+        errors = drawn.error, drawn.error * math.sqrt(n / (asked.number or n))
+        prediction = further_run(by_seed, errors, drawn.freedom)
+    by_method = tuple(tuple((100 * side.mean(axis=1)).tolist()) for side in sides)
+    repeated = any(len(np.unique(side, axis=0)) < len(side) for side in sides)
+    return Measured(hierarchical.mean(points, subjects, how), prediction, by_method, n, tuple(runs), repeated)
+
+
+def _levels(numbers: Sequence[float], gauge: Gauge) -> tuple[float, ...]:
+    """Numbers on the scale on which differences are taken: see ``gauges.level``."""
+    return tuple(math.log2(number) if gauge == "perplexity" else number for number in numbers)
+
+
+def _outcomes(runs: Runs) -> tuple[FloatArray, list[str]] | str:
     """Which questions each run answered rightly, shape (runs, questions), and their subjects.
 
-    Raises:
-        UserError: they were not asked the same questions.
+    Or, in words, that they were not asked the same questions: then the runs say nothing together, though each
+    may be sound, and all other claims can still be judged.
     """
     tables = [sorted(read_lines(run.folder / "questions.jsonl"), key=_id) for run in runs]
     for run, table in zip(runs, tables, strict=True):
         if not table or [_id(question) for question in table] != [_id(question) for question in tables[0]]:
-            raise UserError(f"{run.folder} was not asked the questions of {runs[0].folder}")
+            return f"{run.folder.name} was not asked the questions of {runs[0].folder.name}"
     correct = np.array([[float(question["correct"]) for question in table] for table in tables])
     return correct, [str(question["subject"]) for question in tables[0]]
 
 
 def _id(question: dict[str, Any]) -> str:
     return str(question["id"])
+
+
+def _numbers(runs: Runs, gauge: Gauge, domain: str | None) -> list[float] | None:
+    """One number a run; None where one of them lacks it."""
+    found = [number for run in runs if (number := _number(run, gauge, domain)) is not None]
+    return found if len(found) == len(runs) else None
 
 
 def _number(run: CellResult, gauge: Gauge, domain: str | None) -> float | None:

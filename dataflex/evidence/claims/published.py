@@ -33,12 +33,15 @@ class Protocol:
         known: parts that a source states.
         unknown: parts that decide about the number and that no source states.
         source: of what is known.
+        question_set: SHA-256 of the file of test questions, as results state it in their own protocol; None
+            where no source says which questions were asked, so that they may be others than ours.
     """
 
     name: str
     known: Mapping[str, str]
     unknown: tuple[str, ...]
     source: str
+    question_set: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,13 @@ def read_protocols(file: Path) -> dict[str, Protocol]:
     try:
         content: Any = yaml.safe_load(file.read_text())
         return {
-            name: Protocol(name, dict(parts["known"]), tuple(parts["unknown"]), str(parts["source"]))
+            name: Protocol(
+                name,
+                dict(parts["known"]),
+                tuple(parts["unknown"]),
+                str(parts["source"]),
+                parts.get("question_set"),
+            )
             for name, parts in content["protocols"].items()
         }
     except FileNotFoundError:

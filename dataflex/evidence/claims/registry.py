@@ -37,7 +37,7 @@ class Claim:
         margin: half width of what counts as the same number, in ``unit``; None of an ordering.
         source: where the number stands.
         confidence: in the source.
-        registered: day on which claim and margin were written down, ISO.
+        registered: last day on which claims or margins were written down or changed, ISO.
         model: the paper's name.
         scale: the paper's name.
         gauge: the kind of number.
@@ -45,6 +45,8 @@ class Claim:
         cells: the published numbers that it is about, in the order of ``methods``.
         levels: of ``cells``, on the scale on which differences are taken (``gauges.level``).
         tiers: of an ordering, its methods in groups, best first: nothing is claimed inside a group.
+        least: smallest difference of interest, on the scale on which differences are taken: what runs have to
+            be able to see where the published size can't be compared; None of a value.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Claim:
     cells: tuple[Published, ...] = ()
     levels: tuple[float, ...] = ()
     tiers: tuple[tuple[str, ...], ...] = ()
+    least: float | None = None
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -199,6 +202,7 @@ def _difference(one: Published, base: Published, metric: Mapping[str, Any], day:
         higher_is_better=_better(metric),
         cells=(one, base),
         levels=levels,
+        least=float(metric["smallest_effect"]),
     )
 
 
@@ -234,6 +238,7 @@ def _ordering(
         cells=tuple(found),
         levels=levels,
         tiers=tuple(map(tuple, entry["tiers"])),
+        least=float(metric["smallest_effect"]),
     )
 
 

@@ -26,14 +26,20 @@ class Places:
     methods: Mapping[str, str]
     domains: Mapping[str, str]
 
+    def key(self, model: str, scale: str, method: str) -> tuple[str, str, str, str] | None:
+        """Experiment, method, model and scale of the rung; None if it has no place for them."""
+        place = self.methods.get(method)
+        own_model = self.models.get(model, self.models.get(ANY))
+        own_scale = self.scales.get(scale, self.scales.get(ANY))
+        if place is None or own_model is None or own_scale is None:
+            return None
+        experiment, _, name = place.partition("/")
+        return experiment, name, own_model, own_scale
+
     def runs(self, results: Sequence[CellResult], model: str, scale: str, method: str) -> list[CellResult]:
         """The seeds of a method; none if it was not run or the rung does not have it."""
-        place = self.methods.get(method)
-        key = (self.models.get(model, self.models.get(ANY)), self.scales.get(scale, self.scales.get(ANY)))
-        if place is None or None in key:
-            return []
-        experiment, _, name = place.partition("/")
-        return [result for result in results if result.key == (experiment, name, *key)]
+        key = self.key(model, scale, method)
+        return [result for result in results if result.key == key]
 
 
 @dataclass(frozen=True)

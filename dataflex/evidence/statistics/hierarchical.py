@@ -59,12 +59,36 @@ def mean(
     by_seed = float(found.mean(axis=1).var(ddof=1)) / seeds
     if questions == "fixed":
         return Estimate(float(found.mean()), math.sqrt(by_seed), seeds - 1)
+    across = of_questions(found, subjects)
+    if not across.known:
+        return across
+    freedom = combined((by_seed, seeds - 1), (across.error**2, across.freedom))
+    return Estimate(across.value, math.hypot(math.sqrt(by_seed), across.error), freedom)
+
+
+def of_questions(outcomes: npt.ArrayLike, subjects: Clusters | None = None) -> Estimate:
+    """The mean with the error that having drawn these questions adds to that of the seeds.
+
+    It is what ``prediction.further_run`` needs where the further run is asked other questions.
+
+    Args:
+        outcomes: shape (seeds, questions), two seeds or more; 0 and 1, or any numbers.
+        subjects: of each question; None: each question was drawn by itself.
+
+    Returns:
+        Infinite error with fewer than two seeds: question and rest can't be told apart.
+
+    Raises:
+        ValueError: another shape, or not one subject for each question.
+    """
+    found = _table(outcomes)
+    if len(found) < 2:
+        return Estimate(float(found.mean()), math.inf, 0)
     across = mean_of(found.mean(axis=0), subjects)
     if not across.known:
         return across
-    by_question = max(0.0, across.error**2 - _rest(found, subjects))
-    freedom = combined((by_seed, seeds - 1), (by_question, across.freedom))
-    return Estimate(across.value, math.sqrt(by_seed + by_question), freedom)
+    variance = max(0.0, across.error**2 - _rest(found, subjects))
+    return Estimate(across.value, math.sqrt(variance), across.freedom)
 
 
 def difference(

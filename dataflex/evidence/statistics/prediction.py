@@ -13,7 +13,9 @@ TOLERANCE_LEVEL = 0.99
 """Of the tolerance of a reference number: a hundred of them are looked at together."""
 
 
-def further_run(values: Sequence[float], question_errors: Sequence[float] = ()) -> Estimate:
+def further_run(
+    values: Sequence[float], question_errors: Sequence[float] = (), question_freedom: float = math.inf
+) -> Estimate:
     """The number that one further run gives, as far as the runs at hand tell; the interval is for it.
 
     Error s sqrt(1 + 1/n), n - 1 degrees of freedom, for independent, normally distributed runs (Hahn and
@@ -26,7 +28,8 @@ def further_run(values: Sequence[float], question_errors: Sequence[float] = ()) 
     Args:
         values: one number a seed.
         question_errors: standard errors by question, of the published number and of ours, in the unit of the
-            values; see ``questions.binomial`` and ``questions.accuracy``.
+            values; see ``questions.binomial`` and ``hierarchical.of_questions``.
+        question_freedom: degrees of freedom of these errors.
 
     Raises:
         ValueError: no value.
@@ -38,7 +41,7 @@ def further_run(values: Sequence[float], question_errors: Sequence[float] = ()) 
         return Estimate(values[0], math.inf, 0)
     seeds = standard_deviation(values) * math.sqrt(1 + 1 / n)
     questions = math.hypot(*question_errors)
-    freedom = combined((seeds**2, n - 1), (questions**2, math.inf))
+    freedom = combined((seeds**2, n - 1), (questions**2, question_freedom))
     return Estimate(mean(values), math.hypot(seeds, questions), freedom)
 
 

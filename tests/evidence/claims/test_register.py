@@ -53,6 +53,17 @@ def test_orderings_are_those_of_the_published_numbers(register):
                     assert value[one] != value[other]
 
 
+def test_the_smallest_effect_of_interest_is_registered_and_not_the_published_one(register):
+    compared = [claim for claim in register.claims if claim.kind != "value"]
+    by_gauge = {
+        gauge: {c.least for c in compared if c.gauge == gauge} for gauge in ("accuracy", "perplexity")
+    }
+    assert by_gauge == {"accuracy": {1.5}, "perplexity": {0.02}}
+    for claim in compared:
+        # What is smaller counts as no difference.
+        assert claim.kind == "ordering" or claim.least == claim.margin
+
+
 def test_no_number_was_filled_in():
     with PAPER.open(newline="") as stream:
         for row in csv.DictReader(stream):
@@ -87,6 +98,7 @@ def broken(tmp_path, change):
         (lambda c: c.pop("rungs"), "rungs"),
         (lambda c: c.update(schema=2), "schema 2"),
         (lambda c: c["tables"]["data_mixture"]["metrics"].pop("MMLU"), "MMLU"),
+        (lambda c: c["tables"]["data_mixture"]["metrics"]["MMLU"].pop("smallest_effect"), "smallest_effect"),
     ],
 )
 def test_a_malformed_register_is_refused(tmp_path, change, message):
