@@ -54,6 +54,15 @@ def troubles(
     yield from _of_tokenizers(models)
 
 
+def never_diverged(results: Sequence[CellResult]) -> Iterator[str]:
+    """Yield a sentence for each pair of cells that hold the same outcomes and may both be right."""
+    for pair in copies(results)[1]:
+        yield (
+            f"{pair.result.path} and {pair.other.path} have the same outcomes: their decisions never "
+            "differed, so that they are one model, trained twice"
+        )
+
+
 def _of_questions(models: Sequence[CellResult], answers: Mapping[str, str]) -> Iterator[Trouble]:
     """The same file of questions gives each question one right answer, in the whole rung and beyond."""
     for result in models:

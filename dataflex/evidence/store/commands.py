@@ -37,11 +37,14 @@ def add(
         Path | None, typer.Option(help="Write reference numbers with tolerances, from all seeds of the rung.")
     ] = None,
     measured_on: Annotated[str, typer.Option(help="What the reference was measured on, in few words.")] = "",
+    grid: Annotated[
+        Path | None, typer.Option(help="The rung's grid, where it is not reproductions/RUNG.yaml.")
+    ] = None,
 ) -> None:
     """Check results and copy them to the store, to be reviewed like code.
 
     Refused are cells whose numbers don't follow from their outcomes, whose settings are not those of the
-    rung's grid (reproductions/RUNG.yaml), or that don't fit the cells beside them.
+    rung's grid (reproductions/RUNG.yaml, which there must be), or that don't fit the cells beside them.
     """
     if (reference is None) != (not measured_on):
         raise UserError("--reference and --measured-on belong together")
@@ -51,7 +54,7 @@ def add(
         replace=replace,
         reference_file=reference,
         measured_on=measured_on,
-        asked=asked.of_rung(rung),
+        asked=asked.of_grid(grid or asked.file_of(rung), rung),
     )
     print(f"{len(copied)} results copied to {STORE / rung}; look at the difference and commit it")
 

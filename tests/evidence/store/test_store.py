@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from results_factory import edit_json, write_cell, write_mixture, write_picks, write_study
+from results_factory import edit_json, write_cell, write_grid, write_mixture, write_picks, write_study
 from typer.testing import CliRunner
 
 from dataflex.errors import UserError
@@ -20,6 +20,7 @@ from dataflex.evidence.store.schema import misfits
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
+    write_grid(tmp_path)
     add(write_study(tmp_path / "study"), tmp_path / "results/demo")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -50,6 +51,26 @@ def test_reference_numbers_and_their_source_belong_together(repository):
     )
     assert code == 0
     assert (repository / "x.csv").read_text().count("here") > 10
+
+
+def test_a_rung_that_no_grid_is_of_is_refused(repository):
+    code, message = run("add", "study", "--rung", "demo3")
+    assert code == 2
+    assert "those of demo;" in message
+    code, message = run("add", "study", "--rung", "demo3", "--grid", "reproductions/demo.yaml")
+    assert (code, "is the grid of the rung 'demo', and the cells are to be of 'demo3'" in message) == (
+        2,
+        True,
+    )
+    assert not (repository / "results/demo3").exists()
+    assert run("add", "study", "--rung", "own", "--grid", write_grid(repository / "mine", "own"))[0] == 0
+
+
+def test_settings_that_the_grid_does_not_ask_for_are_refused(repository):
+    write_grid(repository, learning_rate=0.008)
+    code, message = run("add", "study", "--rung", "demo", "--replace")
+    assert code == 2
+    assert "learning_rate was 0.004, the grid says 0.008" in message
 
 
 def test_a_result_is_found_by_its_id_and_by_its_place(repository):
@@ -163,7 +184,7 @@ def test_results_without_documents_are_taken(tmp_path):
         (
             "metrics.json",
             lambda m: m["perplexity"].update(book=m["perplexity"]["code"]),
-            "book has a perplexity",
+            "perplexity.book.* no outcome says anything of it",
         ),
         ("metrics.json", lambda m: m.update(protocol={"shots": 5}), "protocol does not have the hash"),
         ("run.json", lambda r: r["manifest"].update(commit="c" * 40 + "-dirty"), "checkout with changes"),
