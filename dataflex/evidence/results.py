@@ -16,8 +16,9 @@ from typing import Any, Literal
 from dataflex.errors import UserError
 from dataflex.evidence.files import read_table
 
-SCHEMA = 1
 Kind = Literal["model", "selection", "mixture"]
+SCHEMAS: Mapping[Kind, tuple[int, ...]] = {"model": (1, 2), "selection": (1,), "mixture": (1,)}
+"""Versions of a summary that are read; ``schemas.yaml`` says what each must hold."""
 SELECTION = "selection.json"
 PICKS = "picks.csv"
 MIXTURE = "mixture.json"
@@ -173,8 +174,9 @@ def read_cell(folder: Path) -> CellResult:
     summary = folder / FILES[kind][0]
     metrics, run = read_json(summary), read_json(folder / "run.json")
     try:
-        if metrics["schema"] != SCHEMA:
-            raise UserError(f"{summary} has schema {metrics['schema']}, expected {SCHEMA}")
+        if metrics["schema"] not in SCHEMAS[kind]:
+            known = " or ".join(map(str, SCHEMAS[kind]))
+            raise UserError(f"{summary} has schema {metrics['schema']}, expected {known}")
         result = CellResult(folder, {name: run["cell"][name] for name in COORDINATES}, metrics, run, kind)
         numbers = result.numbers()
         _ = result.corpus, result.picks

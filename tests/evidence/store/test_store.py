@@ -1,5 +1,6 @@
 """The store: what is admitted, found and compared."""
 
+import copy
 import json
 import shutil
 
@@ -144,6 +145,41 @@ def test_a_file_of_another_form_is_told(tmp_path, file, change, place):
     (sentence,) = misfits(result)
     assert sentence.startswith(file)
     assert place in sentence
+
+
+SECOND = {
+    "schema": 2,
+    "tokenizer": "0" * 64,
+    "protocol": {
+        "mmlu": {"questions": {"validation": "1" * 64, "test": "2" * 64}},
+        "perplexity": {"documents": {"code": "3" * 64}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda m: None, None),
+        (lambda m: m["protocol"].update(perplexity=None), None),
+        (lambda m: m.pop("tokenizer"), "'tokenizer' is a required property"),
+        (lambda m: m["protocol"]["mmlu"]["questions"].pop("test"), "'test' is a required property"),
+        (lambda m: m["protocol"]["perplexity"].pop("documents"), "protocol/perplexity"),
+    ],
+)
+def test_new_results_name_their_tokenizer_and_what_was_asked(tmp_path, change, sentence):
+    folder = write_cell(tmp_path)
+    second = copy.deepcopy(SECOND)
+    change(second)
+    edit_json(folder / "metrics.json", lambda m: m.update(second))
+    found = list(misfits(read_results(tmp_path)[0]))
+    assert found == [] if sentence is None else sentence in found[0]
+
+
+def test_an_unknown_version_is_not_read(tmp_path):
+    edit_json(write_cell(tmp_path) / "metrics.json", lambda m: m.update(schema=3))
+    with pytest.raises(UserError, match="has schema 3, expected 1 or 2"):
+        read_results(tmp_path)
 
 
 def test_a_line_of_another_form_is_told(tmp_path):
