@@ -15,8 +15,8 @@ from dataflex.errors import UserError
 from dataflex.evidence import checking, digests, reference
 from dataflex.evidence.coherence import never_diverged
 from dataflex.evidence.results import CellResult, read_results
-from dataflex.evidence.store import admission, asked
-from dataflex.evidence.store.find import rungs
+from dataflex.evidence.store import admission, asked, timings
+from dataflex.evidence.store.find import STORE, TIMINGS, rungs
 
 REFERENCES = Path("reproductions/reference")
 LOG_WIDTH = 140
@@ -55,8 +55,9 @@ def check(
 
     A run's summaries must follow from its own outcomes (questions and documents, or picked rows), its
     settings must be those of its grid, and each number must lie within the tolerance that was measured from
-    repeated runs. Reviewed results must also equal their recorded digests and means. Exit status: 0 all in, 1
-    a number is out or was changed, 2 something is missing or malformed, or nothing could be compared.
+    repeated runs. Reviewed results must also equal their recorded digests and means, timings their digests
+    and their form. Exit status: 0 all in, 1 a number is out or was changed, 2 something is missing or
+    malformed, or nothing could be compared.
     """
     if folder is None:
         if grid_file is not None or allow_other_corpus:
@@ -87,7 +88,20 @@ def _check_committed(reference_file: Path | None, all_rows: bool) -> bool:
         uncompared = 0 if unmeasured else counts["no reference"] + counts["other corpus"]
         _require_all(rung, counts, counts["missing"] + uncompared)
         failed |= _failed(counts, troubles)
-    return failed
+    return _check_timings(STORE / TIMINGS) or failed
+
+
+def _check_timings(folder: Path) -> bool:
+    """Check digests and form of the timings, if there are any; True if anything is wrong."""
+    if not folder.is_dir():
+        return False
+    console = _console()
+    wrong = list(timings.troubles(folder))
+    for trouble in wrong:
+        console.print(f"{folder}: {trouble}", style="red", markup=False, highlight=False, soft_wrap=True)
+    line = f"{folder}: timings, held against their digests and their form; contradictions: {len(wrong)}"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return bool(wrong)
 
 
 def _check_new(
@@ -131,9 +145,7 @@ def _check_results(
     all_rows: bool,
 ) -> tuple[Counter[checking.Verdict], int]:
     """Print what is wrong with some results; how many numbers have which verdict, and how many troubles."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=LOG_WIDTH)
+    console = _console()
     of_grid = None if grid is None else asked.of_grid(grid)
     troubles = [
         *altered,
@@ -217,3 +229,8 @@ def _summarise(
 
 def _told(counts: Counter[checking.Verdict]) -> str:
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in sorted(counts)) or "none"
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=LOG_WIDTH)

@@ -13,10 +13,10 @@ from rich.table import Table
 
 from dataflex.errors import UserError
 from dataflex.evidence.statistics.estimate import Interval
-from dataflex.evidence.store import asked
+from dataflex.evidence.store import asked, timings
 from dataflex.evidence.store.admission import add as admit
 from dataflex.evidence.store.comparing import Row, compare, protocol_differences
-from dataflex.evidence.store.find import HEADLINES, STORE, Entry, entries, find
+from dataflex.evidence.store.find import HEADLINES, STORE, TIMINGS, Entry, entries, find
 from dataflex.evidence.store.identity import short
 
 app = typer.Typer(
@@ -57,6 +57,16 @@ def add(
         asked=asked.of_grid(grid or asked.file_of(rung), rung),
     )
     print(f"{len(copied)} results copied to {STORE / rung}; look at the difference and commit it")
+
+
+@app.command("timings")
+def record_timings() -> None:
+    """Record the digests of the timings in results/efficiency, once their form is right.
+
+    `make efficiency MEASURED=results/efficiency` does it when it has measured.
+    """
+    many = timings.seal(STORE / TIMINGS)
+    print(f"{many} benchmarks in {STORE / TIMINGS}; look at the difference and commit it")
 
 
 @app.command("list")

@@ -12,7 +12,7 @@ from dataflex.evidence.store.identity import result_id, short
 
 STORE = Path("results")
 TIMINGS = "efficiency"
-"""Folder in the store that holds seconds on one machine and no cells."""
+"""Folder in the store that holds seconds on one machine and no cells: see ``timings``."""
 
 HEADLINES = ("mmlu.acc", "mmlu.answer_nll", "bits_per_byte.all", "precision", "loss.target")
 """Numbers that stand for a result where there is room for few."""
