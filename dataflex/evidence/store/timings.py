@@ -1,4 +1,4 @@
-"""Timings in the store: seconds on one machine, which no other repeats, but whose files are reviewed alike."""
+"""Timings in the store: seconds on one machine that no other repeats, in files that are reviewed alike."""
 
 from __future__ import annotations
 

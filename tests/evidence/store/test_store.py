@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+import scipy.stats
 from results_factory import edit_json, write_cell, write_grid, write_mixture, write_picks, write_study
 from typer.testing import CliRunner
 
@@ -97,9 +98,79 @@ def test_the_commands(repository):
     assert listed[0]["id"] in output
     code, output = run("compare", "demo/mixture/uniform", "demo/mixture/natural", "--json")
     assert code == 0
-    assert {row["metric"] for row in json.loads(output)} >= {"mmlu.acc", "bits_per_byte.all"}
+    metrics = json.loads(output)["by_seed"]["metrics"]
+    assert {row["metric"] for row in metrics} >= {"mmlu.acc", "bits_per_byte.all"}
     assert run("list")[0] == run("show", "demo/mixture/natural")[0] == 0
     assert run("compare", "demo/mixture/uniform", "demo/mixture/natural")[0] == 0
+
+
+def test_a_list_has_one_line_a_result_and_a_place_lists_what_is_below_it(repository):
+    code, output = run("list")
+    assert (code, len(output.splitlines())) == (0, 21)
+    code, output = run("show", "demo/mixture")
+    assert code == 0
+    assert output.splitlines()[:2] == [
+        "demo/mixture/natural.tiny.harvest  seeds 1 2 3",
+        "demo/mixture/uniform.tiny.harvest  seeds 1 2 3",
+    ]
+    assert len(json.loads(run("show", "demo", "--json")[1])) == 21
+    code, message = run("show", "demo/nothing")
+    assert (code, "it has mixture, selection, weighting" in message) == (2, True)
+
+
+def test_a_result_is_not_compared_with_itself(repository):
+    for one, other in (("natural", "natural"), ("natural", "natural.tiny.harvest.seed2")):
+        code, message = run("compare", f"demo/mixture/{one}", f"demo/mixture/{other}")
+        assert (code, "hold the same result" in message) == (2, True)
+
+
+def test_two_models_are_compared_by_their_questions(repository):
+    """One seed against one: no word on the methods, and one on the two models."""
+    names = [f"demo/mixture/{method}.tiny.harvest.seed1" for method in ("uniform", "natural")]
+    code, output = run("compare", *names, "--json")
+    assert code == 0
+    content = json.loads(output)
+    assert {row["interval"] for row in content["by_seed"]["metrics"]} == {None}
+    (pairing,) = content["by_question"]
+    tables = []
+    for name in names:
+        lines = (repository / "results" / name / "questions.jsonl").read_text().splitlines()
+        tables.append([json.loads(line)["correct"] for line in lines])
+    only = [sum(a and not b for a, b in zip(*pair, strict=True)) for pair in (tables, tables[::-1])]
+    assert pairing["about"].startswith("these two models")
+    assert [pairing["mcnemar"][side] for side in ("only_first", "only_second")] == only
+    expected = scipy.stats.binomtest(only[0], sum(only)).pvalue
+    assert pairing["mcnemar"]["p_value"] == pytest.approx(expected)
+    assert pairing["contested"] == pytest.approx(sum(only) / 40)
+    assert pairing["difference"] == pytest.approx((only[0] - only[1]) / 40)
+    # Two subjects leave one degree of freedom, and an interval that is wide.
+    low, high = pairing["interval"]
+    assert low < pairing["difference"] < high
+
+
+def test_methods_are_compared_by_seeds_and_questions(repository):
+    code, output = run("compare", "demo/mixture/uniform", "demo/mixture/natural", "--json")
+    assert code == 0
+    by_question = json.loads(output)["by_question"]
+    assert [pairing["seed"] for pairing in by_question] == [1, 2, 3, None, None]
+    *_, together, methods = by_question
+    assert together["difference"] == methods["difference"]
+    assert methods["about"].startswith("the two methods")
+    assert together["mcnemar"] is None
+    code, output = run("compare", "demo/mixture/uniform", "demo/mixture/natural")
+    assert "McNemar p" in output
+    assert "3: about the two methods" in output
+
+
+def test_models_that_answer_alike_have_no_certainty(repository):
+    for seed in (1, 2, 3):
+        folder = repository / "results/demo/mixture"
+        shutil.copy(folder / f"natural.tiny.harvest.seed{seed}/questions.jsonl",
+                    folder / f"uniform.tiny.harvest.seed{seed}/questions.jsonl")  # fmt: skip
+    by_question = json.loads(run("compare", "demo/mixture/uniform", "demo/mixture/natural", "--json")[1])
+    for pairing in by_question["by_question"]:
+        assert pairing["contested"] == 0
+        assert pairing["interval"] is pairing["detectable"] is pairing["effective_questions"] is None
 
 
 def test_a_comparison_is_paired_by_seed(repository):
@@ -123,6 +194,11 @@ def test_what_was_measured_otherwise_is_not_ranked(repository):
     assert "mmlu" in output
     assert "shots" in output
     assert "interval" not in output
+    code, output = run("compare", "demo/mixture/uniform", "demo/mixture/natural", "--json")
+    content = json.loads(output)
+    assert (code, content["comparable"]) == (1, False)
+    assert content["differ"] == ["mmlu: {'shots': 5}, None"]
+    assert len(content["first"]) == 3
     with pytest.raises(UserError, match="not measured in the same way"):
         compare(*([e.result for e in find(f"demo/mixture/{name}")] for name in ("uniform", "natural")))
 
