@@ -13,6 +13,7 @@ from dataflex.evidence.coherence import troubles
 from dataflex.evidence.consistency import contradictions
 from dataflex.evidence.manifest import config_hash
 from dataflex.evidence.results import read_results
+from dataflex.evidence.store.schema import misfits
 
 
 def file(evaluation: Path, root: Path, seed: int) -> None:
@@ -61,6 +62,9 @@ def test_a_wrong_tokenizer(model, corpus, result, tmp_path):
         file(tmp_path / f"evaluation{seed}", tmp_path / "results", seed)
     found = read_results(tmp_path / "results")
     assert all(list(contradictions(cell)) == [] for cell in found)
+    # What an evaluation writes has the form of the newest version.
+    assert {cell.metrics["schema"] for cell in found} == {2}
+    assert not [told for cell in found for told in misfits(cell) if told.startswith("metrics.json")]
     (told,) = troubles(found)
     assert told[0].seed == 2
     assert told[1] == "it was evaluated with another tokenizer than most cells of its model"

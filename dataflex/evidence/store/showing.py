@@ -14,8 +14,10 @@ from dataflex.evidence.store.comparing import Row
 
 LOG_WIDTH = 160
 """Columns where the output goes to a file."""
-QUESTION_COLUMNS = ("", "seed", "first", "second", "difference", "95 % interval", "detectable", "p", "only first",
-                    "only second", "McNemar p", "contested", "effective")  # fmt: skip
+QUESTION_COLUMNS = (
+    "", "seed", "first", "second", "difference", "95 % interval", "detectable", "p",
+    "only first", "only second", "McNemar p", "contested", "effective",
+)  # fmt: skip
 
 
 def console_or_log() -> Console:
