@@ -14,6 +14,7 @@ EFFICIENCY := PYTHONPATH=reproductions:. $(BIN)/python -m efficiency
 UPSTREAM := runs/efficiency/upstream
 MEASURED ?= runs/efficiency/results
 BESIDE = --output $(MEASURED) $(if $(wildcard $(UPSTREAM)/installed),--upstream $(UPSTREAM))
+SEALED = $(if $(filter results/efficiency,$(MEASURED)),$(BIN)/dataflex-cli results timings)
 ROWS ?= $(TEXT)
 TEXT := $(firstword $(wildcard runs/demo/corpus/instructions.jsonl) runs/efficiency/corpus/instructions.jsonl)
 
@@ -100,11 +101,13 @@ efficiency: $(VENV)/installed $(TEXT) ## time and memory beside plain passes, an
 	$(EFFICIENCY) steps --corpus $(dir $(TEXT)) $(BESIDE)
 	$(EFFICIENCY) steps --corpus $(dir $(TEXT)) --model moe $(BESIDE)
 	@$(EFFICIENCY) tables --output $(MEASURED)
+	$(SEALED)
 
 efficiency-corpus: $(VENV)/installed $(TEXT) ## time the build of a corpus of 2 GB (5 GB of disk)
 	test -d runs/efficiency/model || $(BIN)/dataflex-cli corpus model --corpus $(dir $(TEXT)) --output runs/efficiency/model
 	$(EFFICIENCY) corpus --source $(dir $(TEXT))train --tokenizer runs/efficiency/model --folder runs/efficiency --output $(MEASURED)
 	@$(EFFICIENCY) tables --output $(MEASURED)
+	$(SEALED)
 
 efficiency-upstream: ## an environment with upstream's dataflex 1.1.0, for make efficiency (7 GB)
 	$(PYTHON) -m venv $(UPSTREAM)

@@ -24,7 +24,8 @@ from dataflex.evaluation.perplexity import TestDocument
 from dataflex.evaluation.scoring import load_model
 from dataflex.evaluation.target import resolve_checkpoint, resolve_target
 
-SCHEMA = 1
+SCHEMA = 2
+"""Since the second one a result names its tokenizer and the files of its questions and documents."""
 METRICS = "metrics.json"
 
 

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
+from dataflex.evidence.agreement import Trouble, odd_ones, outvoted
+from dataflex.evidence.answers import answers_digest, right_answers
+from dataflex.evidence.copies import copies
 from dataflex.evidence.manifest import config_hash
-from dataflex.evidence.results import FILES, PICKS, CellResult, read_lines
+from dataflex.evidence.results import CellResult, read_lines
 
 ELSEWHERE = ("output_dir", "dataset_dir", "packed_corpus")
 """Settings that are paths below the folder of the runs, which is anywhere."""
-Trouble = tuple[CellResult, str]
 Settings = Mapping[str, Any]
 
 
 def troubles(
-    results: Sequence[CellResult], asked: Callable[[CellResult], Settings | None] | None = None
+    results: Sequence[CellResult],
+    asked: Callable[[CellResult], Settings | None] | None = None,
+    answers: Mapping[str, str] | None = None,
 ) -> Iterator[Trouble]:
     """Yield a cell and one sentence for each thing that does not fit.
 
@@ -31,18 +34,79 @@ def troubles(
         results: all cells of a rung.
         asked: the settings that the grid renders for a cell, None for a cell that it does not have. Without
             it the cells are compared among themselves alone.
+        answers: digest of the right answers by that of the file of questions, see ``answers.read``.
     """
     for result in results:
         for sentence in _of_its_own(result, asked(result) if asked else None, known=asked is not None):
             yield result, sentence
-    yield from _copies(results)
-    yield from _odd_ones(results, _protocol, "its evaluation's protocol is not that of most cells beside it")
-    yield from _odd_ones(results, _corpus, "it was trained on another corpus than most cells beside it")
-    yield from _odd_ones(
-        _models(results), _golds, "its questions have other answers than those of the cells beside it"
+    yield from _same_run(results)
+    for pair in copies(results)[0]:
+        files = " and ".join(pair.files)
+        yield pair.result, f"its {files} hold the outcomes of {pair.other.path}: one of the two is a copy"
+    yield from odd_ones(
+        results, _beside, _protocol, "its evaluation's protocol is not that of most cells beside it"
     )
-    tokenizer = "it was evaluated with another tokenizer than the cells beside it"
-    yield from _odd_ones(_models(results), _tokenizer, tokenizer)
+    yield from odd_ones(
+        results, _beside, _corpus, "it was trained on another corpus than most cells beside it"
+    )
+    models = [result for result in results if result.kind == "model"]
+    yield from _of_questions(models, answers or {})
+    yield from _of_tokenizers(models)
+
+
+def never_diverged(results: Sequence[CellResult]) -> Iterator[str]:
+    """Yield a sentence for each pair of cells that hold the same outcomes and may both be right."""
+    for pair in copies(results)[1]:
+        yield (
+            f"{pair.result.path} and {pair.other.path} have the same outcomes: their decisions never "
+            "differed, so that they are one model, trained twice"
+        )
+
+
+def _of_questions(models: Sequence[CellResult], answers: Mapping[str, str]) -> Iterator[Trouble]:
+    """The same file of questions gives each question one right answer, in the whole rung and beyond."""
+    for result in models:
+        known = answers.get(_questions(result) or "")
+        if known is not None and answers_digest(result) != known:
+            yield (
+                result,
+                "its questions have other answers than the file of questions that its protocol names",
+            )
+    yield from odd_ones(
+        models,
+        _corpus,
+        _questions,
+        "its protocol names another file of questions than most cells of its corpus",
+    )
+    yield from odd_ones(
+        models,
+        _questions,
+        _asked,
+        "it was asked other questions than most cells of the same file of questions",
+    )
+    yield from outvoted(
+        models,
+        _questions,
+        right_answers,
+        "its questions have other answers than those of most cells of the rung: {wrong} of {all}, as {first}",
+    )
+
+
+def _of_tokenizers(models: Sequence[CellResult]) -> Iterator[Trouble]:
+    """One model has one tokenizer, in the whole rung.
+
+    Equal numbers of tokens do not make two tokenizers the same, but older results hold nothing else.
+    """
+    wrong = "it was evaluated with another tokenizer than most cells of its model"
+    yield from outvoted(
+        models,
+        _model_and_documents,
+        _tokens,
+        wrong + ", which cut {wrong} of {all} documents otherwise, as {first}",
+    )
+    yield from odd_ones(
+        [result for result in models if "tokenizer" in result.metrics], _model, _tokenizer, wrong
+    )
 
 
 def _of_its_own(result: CellResult, asked: Settings | None, *, known: bool) -> Iterator[str]:
@@ -83,61 +147,53 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _copies(results: Sequence[CellResult]) -> Iterator[Trouble]:
+def _same_run(results: Sequence[CellResult]) -> Iterator[Trouble]:
     by_config: dict[str, CellResult] = {}
-    by_outcome: dict[str, CellResult] = {}
     for result in results:
         name = str(result.run["manifest"]["config_hash"])
         if name in by_config:
-            yield result, f"it is the same run as {_place(by_config[name])}: their configs have the same hash"
+            yield result, f"it is the same run as {by_config[name].path}: their configs have the same hash"
         by_config.setdefault(name, result)
-        for file in FILES[result.kind][1:-1]:
-            # Two selections may pick the same rows; no two trainings lose the same to the last digit.
-            if file in (PICKS, "shares.csv") or not (result.folder / file).stat().st_size:
-                continue
-            digest = file + hashlib.sha256((result.folder / file).read_bytes()).hexdigest()
-            other = by_outcome.setdefault(digest, result)
-            if other is not result and (other.seed != result.seed or file != "curve.csv"):
-                yield result, f"its {file} is that of {_place(other)}, byte for byte"
 
 
-def _models(results: Sequence[CellResult]) -> list[CellResult]:
-    return [result for result in results if result.kind == "model"]
+def _beside(result: CellResult) -> Hashable:
+    """What the cells beside a cell share with it: experiment, model and scale."""
+    experiment, _, model, scale = result.key
+    return experiment, model, scale
 
 
-def _protocol(result: CellResult) -> Hashable:
+def _model(result: CellResult) -> str:
+    return result.key[2]
+
+
+def _protocol(result: CellResult) -> str:
     return str(result.metrics.get("protocol_hash"))
 
 
-def _corpus(result: CellResult) -> Hashable:
+def _corpus(result: CellResult) -> str:
     return result.corpus
 
 
-def _golds(result: CellResult) -> Hashable:
-    questions = read_lines(result.folder / "questions.jsonl")
-    return tuple(sorted((str(line["id"]), int(line["gold"])) for line in questions))
+def _questions(result: CellResult) -> str | None:
+    """SHA-256 of the file of questions that was asked; None where the protocol does not name it."""
+    files = (result.metrics["protocol"].get("mmlu") or {}).get("questions") or {}
+    return files.get("test")
 
 
-def _tokenizer(result: CellResult) -> Hashable:
-    """Its digest, and what it makes of the documents."""
+def _asked(result: CellResult) -> Hashable:
+    return frozenset(right_answers(result))
+
+
+def _model_and_documents(result: CellResult) -> Hashable:
+    documents = (result.metrics["protocol"].get("perplexity") or {}).get("documents")
+    return _model(result), json.dumps(documents, sort_keys=True)
+
+
+def _tokens(result: CellResult) -> Mapping[str, int]:
+    """How many tokens each document was cut into."""
     documents = read_lines(result.folder / "documents.jsonl")
-    tokens = tuple(sorted((str(line["id"]), int(line["tokens"])) for line in documents))
-    return result.metrics.get("tokenizer"), tokens
+    return {str(line["id"]): int(line["tokens"]) for line in documents}
 
 
-def _odd_ones(
-    results: Sequence[CellResult], of: Callable[[CellResult], Hashable], sentence: str
-) -> Iterator[Trouble]:
-    """Cells that differ from the most of their experiment, model and scale in something all should share."""
-    groups: dict[tuple[str, str, str], list[CellResult]] = defaultdict(list)
-    for result in results:
-        experiment, _, model, scale = result.key
-        groups[experiment, model, scale].append(result)
-    for runs in groups.values():
-        values = [of(run) for run in runs]
-        common, _ = Counter(values).most_common(1)[0]
-        yield from ((run, sentence) for run, value in zip(runs, values, strict=True) if value != common)
-
-
-def _place(result: CellResult) -> str:
-    return f"{result.folder.parent.name}/{result.folder.name}"
+def _tokenizer(result: CellResult) -> str:
+    return str(result.metrics["tokenizer"])

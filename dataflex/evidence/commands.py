@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,10 @@ from rich.table import Table
 
 from dataflex.errors import UserError
 from dataflex.evidence import checking, digests, reference
+from dataflex.evidence.coherence import never_diverged
 from dataflex.evidence.results import CellResult, read_results
-from dataflex.evidence.store import admission, asked
-from dataflex.evidence.store.find import rungs
+from dataflex.evidence.store import admission, asked, timings
+from dataflex.evidence.store.find import STORE, TIMINGS, rungs
 
 REFERENCES = Path("reproductions/reference")
 LOG_WIDTH = 140
@@ -34,80 +36,159 @@ def check(
             "--reference", help="CSV of reference numbers. Default: reproductions/reference/demo.csv."
         ),
     ] = None,
+    grid_file: Annotated[
+        Path | None,
+        typer.Option("--grid", help="Of DIR: the grid that its cells were run by, to hold them against."),
+    ] = None,
+    allow_other_corpus: Annotated[
+        bool,
+        typer.Option(
+            "--allow-other-corpus",
+            help="Of DIR: no failure if there was nothing to compare, all of it being of other texts.",
+        ),
+    ] = False,
     all_rows: Annotated[
-        bool, typer.Option("--all", help="Show every number, not only the pooled ones and those that fail.")
+        bool, typer.Option("--all", "--verbose", help="Show every number, not only what is out.")
     ] = False,
 ) -> None:
     """Compare results with the repository's reference numbers.
 
-    A run's summaries must follow from its own outcomes (questions and documents, or picked rows), and each
-    number must lie within the tolerance that was measured from repeated runs. Reviewed results must also
-    equal their recorded digests and means. Exit status: 0 all in, 1 a number is out or was changed, 2
-    something is missing or malformed.
+    A run's summaries must follow from its own outcomes (questions and documents, or picked rows), its
+    settings must be those of its grid, and each number must lie within the tolerance that was measured from
+    repeated runs. Reviewed results must also equal their recorded digests and means, timings their digests
+    and their form. Exit status: 0 all in, 1 a number is out or was changed, 2 something is missing or
+    malformed, or nothing could be compared.
     """
-    if folder is not None:
-        failed = _check_folder(
-            folder, reference_file or REFERENCES / "demo.csv", reviewed=False, all_rows=all_rows
-        )
-    else:
+    if folder is None:
+        if grid_file is not None or allow_other_corpus:
+            raise UserError(
+                "--grid and --allow-other-corpus go with a results folder: reviewed results are held against "
+                "reproductions/RUNG.yaml, and all of them have reference numbers"
+            )
         failed = _check_committed(reference_file, all_rows)
+    else:
+        failed = _check_new(
+            folder, reference_file or REFERENCES / "demo.csv", grid_file, allow_other_corpus, all_rows
+        )
     if failed:
         raise typer.Exit(1)
 
 
 def _check_committed(reference_file: Path | None, all_rows: bool) -> bool:
-    """Check every rung below ``results/`` against its own reference file; True if anything failed."""
+    """Check every rung below ``results/`` against its grid and reference file; True if anything failed."""
     failed = False
     for rung in rungs():
-        file = reference_file or REFERENCES / f"{rung.name}.csv"
-        failed |= _check_folder(rung, file, reviewed=True, all_rows=all_rows)
-    return failed
+        file, grid = reference_file or REFERENCES / f"{rung.name}.csv", asked.file_of(rung.name)
+        results = read_results(rung)
+        # Of one seed no tolerance can be measured: digests and outcomes are all that there is to check.
+        unmeasured = not file.is_file() and reference.one_seed(results)
+        references = [] if unmeasured else reference.read(file)
+        altered = [f"{name}: differs from its recorded digest" for name in digests.changed(rung)]
+        counts, troubles = _check_results(rung, results, references, grid, altered, all_rows)
+        uncompared = 0 if unmeasured else counts["no reference"] + counts["other corpus"]
+        _require_all(rung, counts, counts["missing"] + uncompared)
+        failed |= _failed(counts, troubles)
+    return _check_timings(STORE / TIMINGS) or failed
 
 
-def _check_folder(folder: Path, reference_file: Path, *, reviewed: bool, all_rows: bool) -> bool:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=LOG_WIDTH)
+def _check_timings(folder: Path) -> bool:
+    """Check digests and form of the timings, if there are any; True if anything is wrong."""
+    if not folder.is_dir():
+        return False
+    console = _console()
+    wrong = list(timings.troubles(folder))
+    for trouble in wrong:
+        console.print(f"{folder}: {trouble}", style="red", markup=False, highlight=False, soft_wrap=True)
+    line = f"{folder}: timings, held against their digests and their form; contradictions: {len(wrong)}"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return bool(wrong)
+
+
+def _check_new(
+    folder: Path, reference_file: Path, grid: Path | None, allow_other_corpus: bool, all_rows: bool
+) -> bool:
+    """Check a grid's results; True if anything failed.
+
+    Raises:
+        UserError: a number of the reference is missing, or nothing could be compared.
+    """
     results = read_results(folder)
-    # Of one seed no tolerance can be measured: digests and outcomes are all that there is to check.
-    unmeasured = reviewed and not reference_file.is_file() and reference.one_seed(results)
-    references = [] if unmeasured else reference.read(reference_file)
-    troubles = (
-        [f"{name}: differs from its recorded digest" for name in digests.changed(folder)] if reviewed else []
-    )
-    for result, sentence in admission.troubles(results, asked.of_rung(folder.name) if reviewed else None):
-        troubles.append(f"{result.folder.parent.name}/{result.folder.name}: {sentence}")
-    comparisons = checking.compare(results, references)
-    _show(console, comparisons, all_rows)
-    for trouble in troubles:
-        console.print(trouble, style="red", markup=False, highlight=False, soft_wrap=True)
-    counts = Counter(comparison.verdict for comparison in comparisons)
-    _summarise(console, folder, results, counts, len(troubles))
-    if counts["missing"] or (
-        reviewed and not unmeasured and (counts["no reference"] or counts["other corpus"])
-    ):
+    references = reference.read(reference_file)
+    counts, troubles = _check_results(folder, results, references, grid, [], all_rows)
+    _require_all(folder, counts, counts["missing"])
+    if not (counts["in"] or counts["out"] or counts["changed"] or allow_other_corpus):
+        raise UserError(
+            f"{folder}: nothing was compared, since {reference_file} has no number of these cells and texts: "
+            "name reference numbers of their corpus with --reference, or say --allow-other-corpus"
+        )
+    return _failed(counts, troubles)
+
+
+def _require_all(folder: Path, counts: Counter[checking.Verdict], lacking: int) -> None:
+    if lacking:
         raise UserError(
             f"{folder}: {counts['missing']} numbers of the reference are missing, "
             f"{counts['no reference']} have no reference, {counts['other corpus']} are of another corpus"
         )
+
+
+def _failed(counts: Counter[checking.Verdict], troubles: int) -> bool:
     return bool(troubles) or any(counts[verdict] for verdict in checking.BAD)
 
 
-def _show(console: Console, comparisons: list[checking.Comparison], all_rows: bool) -> None:
+def _check_results(
+    folder: Path,
+    results: Sequence[CellResult],
+    references: Sequence[reference.Reference],
+    grid: Path | None,
+    altered: Sequence[str],
+    all_rows: bool,
+) -> tuple[Counter[checking.Verdict], int]:
+    """Print what is wrong with some results; how many numbers have which verdict, and how many troubles."""
+    console = _console()
+    of_grid = None if grid is None else asked.of_grid(grid)
+    troubles = [
+        *altered,
+        *(f"{result.path}: {sentence}" for result, sentence in admission.troubles(results, of_grid)),
+    ]
+    comparisons = checking.compare(results, references)
+    _show(console, [row for row in comparisons if all_rows or row.verdict in _SHOWN])
+    for trouble in troubles:
+        console.print(trouble, style="red", markup=False, highlight=False, soft_wrap=True)
+    counts = Counter(comparison.verdict for comparison in comparisons)
+    _summarise(console, folder, results, comparisons)
+    for line in (
+        *(() if troubles else never_diverged(results)),
+        f"settings held against {grid}"
+        if grid is not None
+        else "No grid was held against these cells: their settings may be anything. Name it with --grid.",
+        f"numbers: {_told(counts)}; contradictions: {len(troubles)}",
+        *(
+            [
+                "Numbers of another corpus are not comparable: the reference was measured on other texts "
+                "(another Python version, other package versions, or your own files)."
+            ]
+            if counts["other corpus"]
+            else []
+        ),
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return counts, len(troubles)
+
+
+_SHOWN: frozenset[checking.Verdict] = frozenset({*checking.BAD, "missing"})
+
+
+def _show(console: Console, comparisons: Sequence[checking.Comparison]) -> None:
+    if not comparisons:
+        return
     table = Table(title="Results beside their reference numbers", title_justify="left")
     for name in ("cell", "metric", "seed"):
         table.add_column(name, overflow="fold")
     for name in ("value", "reference", "tolerance", "off by"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
-    pooled = ("mmlu.acc", "mmlu.answer_nll", "bits_per_byte.all", "precision", "loss.target")
     for row in comparisons:
-        if (
-            not all_rows
-            and row.verdict in ("in", "other corpus", "no reference")
-            and row.metric not in pooled
-        ):
-            continue
         known = row.reference
         off = None if known is None or row.value is None else row.value - known.mean
         table.add_row(
@@ -131,16 +212,25 @@ def _number(value: float | None) -> str:
 def _summarise(
     console: Console,
     folder: Path,
-    results: list[CellResult],
-    counts: Counter[checking.Verdict],
-    troubles: int,
+    results: Sequence[CellResult],
+    comparisons: Sequence[checking.Comparison],
 ) -> None:
-    parts = [f"{counts[verdict]} {verdict}" for verdict in sorted(counts)]
-    lines = [f"{folder}: {len(results)} cells; numbers: {', '.join(parts)}; contradictions: {troubles}"]
-    if counts["other corpus"]:
-        lines.append(
-            "Numbers of another corpus are not comparable: the reference was measured on other texts "
-            "(another Python version, other package versions, or your own files)."
-        )
-    for line in lines:
+    """A line an experiment: how many cells, and how their numbers compare."""
+    verdicts: dict[str, Counter[checking.Verdict]] = defaultdict(Counter)
+    for comparison in comparisons:
+        verdicts[comparison.key[0]][comparison.verdict] += 1
+    cells = Counter(result.key[0] for result in results)
+    console.print(f"{folder}: {len(results)} cells", markup=False, highlight=False, soft_wrap=True)
+    width = max(map(len, verdicts), default=0)
+    for experiment, counts in sorted(verdicts.items()):
+        line = f"  {experiment:<{width}}  {cells[experiment]:>4} cells  {_told(counts)}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _told(counts: Counter[checking.Verdict]) -> str:
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in sorted(counts)) or "none"
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=LOG_WIDTH)

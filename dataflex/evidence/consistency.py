@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,9 +20,12 @@ from dataflex.evidence.results import (
     CellResult,
     read_lines,
 )
+from dataflex.evidence.subjects import GROUP_OF
 
 RELATIVE = 1e-9
 """Summaries are recomputed from the same doubles, so that only the order of additions may differ."""
+NOT_RECOMPUTED = {"mmlu.truncated_prompts"}
+"""Numbers of a summary that need more than the outcomes: the prompts."""
 
 
 def answer_nll(logliks: list[float], gold: int) -> float:
@@ -31,23 +35,36 @@ def answer_nll(logliks: list[float], gold: int) -> float:
 
 
 def recomputed(questions: list[dict[str, Any]], documents: list[dict[str, Any]]) -> dict[str, float]:
-    """The summary numbers by name, from the outcomes alone.
+    """Every number of a model's summary by name, from the outcomes alone.
 
-    Bits per byte of a domain: -sum of the documents' log-likelihoods (nats) / (log 2 x bytes); word, byte and
-    token perplexities: exp(-sum / units). ``all`` pools the documents of all domains, if there are any.
+    Accuracies of subjects, of MMLU's groups of subjects and of all questions weigh each question alike,
+    ``macro_acc`` each subject; ``stderr`` is the binomial sqrt(acc (1 - acc) / n). ``at_chance`` (0 or 1):
+    whether acc lies within two standard errors, as guessing has them, of one right answer in as many options
+    as there are. Bits per byte of a domain: -sum of the documents' log-likelihoods (nats) / (log 2 x bytes);
+    word, byte and token perplexities: exp(-sum / units). ``all`` pools the documents of all domains, if there
+    are any.
     """
+    n, options = len(questions), len(questions[0]["logliks"])
+    accuracy, chance = _accuracy(questions), 1 / options
+    subjects = _parts(questions, "subject")
     numbers = {
-        "mmlu.acc": math.fsum(question["correct"] for question in questions) / len(questions),
-        "mmlu.answer_nll": math.fsum(answer_nll(q["logliks"], q["gold"]) for q in questions) / len(questions),
-        "mmlu.n": float(len(questions)),
+        "mmlu.acc": accuracy,
+        "mmlu.stderr": math.sqrt(accuracy * (1 - accuracy) / n),
+        "mmlu.answer_nll": _loss(questions),
+        "mmlu.n": float(n),
+        "mmlu.macro_acc": math.fsum(map(_accuracy, subjects.values())) / len(subjects),
+        "mmlu.chance.acc": chance,
+        "mmlu.chance.answer_nll": math.log(options),
+        "mmlu.at_chance": float(abs(accuracy - chance) <= 2 * math.sqrt(chance * (1 - chance) / n)),
     }
-    for subject in sorted({question["subject"] for question in questions}):
-        own = [question for question in questions if question["subject"] == subject]
-        numbers[f"mmlu.subjects.{subject}.acc"] = math.fsum(q["correct"] for q in own) / len(own)
-    domains: dict[str, list[dict[str, Any]]] = {"all": documents} if documents else {}
-    for document in documents:
-        domains.setdefault(document["domain"], []).append(document)
-    for domain, own in domains.items():
+    for subject, own in subjects.items():
+        numbers[f"mmlu.subjects.{subject}.acc"] = _accuracy(own)
+        numbers[f"mmlu.subjects.{subject}.n"] = float(len(own))
+        numbers[f"mmlu.subjects.{subject}.answer_nll"] = _loss(own)
+    grouped = [{**question, "group": GROUP_OF[question["subject"]]} for question in questions]
+    for group, own in _parts(grouped, "group").items():
+        numbers[f"mmlu.groups.{group}"] = _accuracy(own)
+    for domain, own in ({"all": documents, **_parts(documents, "domain")} if documents else {}).items():
         nats = -math.fsum(document["loglik"] for document in own)
         totals = {unit: sum(document[f"{unit}s"] for document in own) for unit in ("token", "word", "byte")}
         numbers[f"perplexity.{domain}.bits_per_byte"] = nats / (math.log(2) * totals["byte"])
@@ -58,12 +75,30 @@ def recomputed(questions: list[dict[str, Any]], documents: list[dict[str, Any]])
     return numbers
 
 
-def _stated(metrics: Mapping[str, Any], name: str) -> Any:
-    section, *rest = name.split(".")
-    value = metrics[section]
-    for part in rest:
-        value = value[part]
-    return value
+def _accuracy(questions: list[dict[str, Any]]) -> float:
+    return math.fsum(question["correct"] for question in questions) / len(questions)
+
+
+def _loss(questions: list[dict[str, Any]]) -> float:
+    return math.fsum(answer_nll(q["logliks"], q["gold"]) for q in questions) / len(questions)
+
+
+def _parts(lines: list[dict[str, Any]], by: str) -> dict[str, list[dict[str, Any]]]:
+    """The lines by one of their values, in its order."""
+    parts: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for line in lines:
+        parts[line[by]].append(line)
+    return dict(sorted(parts.items()))
+
+
+def _stated(metrics: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    """Every value of a part of a summary, by name."""
+    for key, value in metrics.items():
+        name = f"{place}.{key}"
+        if isinstance(value, Mapping):
+            yield from _stated(value, name)
+        else:
+            yield name, value
 
 
 def contradictions(result: CellResult) -> Iterator[str]:
@@ -116,12 +151,9 @@ def _of_mixture(result: CellResult) -> Iterator[str]:
 def _of_model(result: CellResult) -> Iterator[str]:
     questions = read_lines(result.folder / "questions.jsonl")
     documents = read_lines(result.folder / "documents.jsonl")
-    domains = result.metrics["perplexity"]
-    if not questions or bool(documents) != bool(domains):
+    if not questions or bool(documents) != bool(result.metrics["perplexity"]):
         yield "no question was evaluated, or no document of the domains that have a perplexity"
         return
-    if odd := domains.keys() - {"all"} - {document.get("domain") for document in documents}:
-        yield f"{sorted(odd)[0]} has a perplexity and no document"
     try:
         expected = recomputed(questions, documents)
         for question in questions:
@@ -131,13 +163,25 @@ def _of_model(result: CellResult) -> Iterator[str]:
     except (KeyError, TypeError, IndexError) as error:
         yield f"questions.jsonl or documents.jsonl lacks {error}"
         return
-    for name, value in expected.items():
-        try:
-            stated = float(_stated(result.metrics, name))
-        except (KeyError, TypeError, ValueError):
-            yield f"metrics.json lacks {name}"
-            continue
-        if not math.isclose(stated, value, rel_tol=RELATIVE, abs_tol=1e-12):
-            yield f"{name} is stated as {stated!r}, its outcomes give {value!r}"
+    stated = {
+        name: value
+        for part in ("mmlu", "perplexity")
+        for name, value in _stated(result.metrics[part], part)
+        if name not in NOT_RECOMPUTED
+    }
+    for name in sorted(expected.keys() - stated.keys()):
+        yield f"metrics.json lacks {name}"
+    for name, value in stated.items():
+        if name not in expected:
+            yield f"{name} is stated as {value!r}, and no outcome says anything of it"
+        elif not _equal(value, expected[name]):
+            yield f"{name} is stated as {value!r}, its outcomes give {expected[name]!r}"
     if BY_STEP in result.files:
         yield from by_step.contradictions(result.folder, result.metrics)
+
+
+def _equal(stated: Any, value: float) -> bool:
+    try:
+        return math.isclose(float(stated), value, rel_tol=RELATIVE, abs_tol=1e-12)
+    except (TypeError, ValueError):
+        return False

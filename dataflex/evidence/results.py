@@ -16,8 +16,9 @@ from typing import Any, Literal
 from dataflex.errors import UserError
 from dataflex.evidence.files import read_table
 
-SCHEMA = 1
 Kind = Literal["model", "selection", "mixture"]
+SCHEMAS: Mapping[Kind, tuple[int, ...]] = {"model": (1, 2), "selection": (1,), "mixture": (1,)}
+"""Versions of a summary that are read; ``schemas.yaml`` says what each must hold."""
 SELECTION = "selection.json"
 PICKS = "picks.csv"
 MIXTURE = "mixture.json"
@@ -76,6 +77,12 @@ class CellResult:
     def seed(self) -> int:
         """The seed of the run."""
         return int(self.cell["seed"])
+
+    @property
+    def path(self) -> str:
+        """Where it belongs in a results folder: ``<experiment>/<method>.<model>.<scale>.seed<n>``."""
+        experiment, *rest = self.key
+        return f"{experiment}/{'.'.join(rest)}.seed{self.seed}"
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -157,7 +164,8 @@ def read_cell(folder: Path) -> CellResult:
     """Read and validate one cell.
 
     Raises:
-        UserError: a file is missing or malformed, or a number is not finite.
+        UserError: a file is missing or malformed, a number is not finite, or the cell lies where another
+            one belongs.
     """
     kind = _kind(folder)
     for name in FILES[kind]:
@@ -166,8 +174,9 @@ def read_cell(folder: Path) -> CellResult:
     summary = folder / FILES[kind][0]
     metrics, run = read_json(summary), read_json(folder / "run.json")
     try:
-        if metrics["schema"] != SCHEMA:
-            raise UserError(f"{summary} has schema {metrics['schema']}, expected {SCHEMA}")
+        if metrics["schema"] not in SCHEMAS[kind]:
+            known = " or ".join(map(str, SCHEMAS[kind]))
+            raise UserError(f"{summary} has schema {metrics['schema']}, expected {known}")
         result = CellResult(folder, {name: run["cell"][name] for name in COORDINATES}, metrics, run, kind)
         numbers = result.numbers()
         _ = result.corpus, result.picks
@@ -175,6 +184,7 @@ def read_cell(folder: Path) -> CellResult:
         raise UserError(f"{folder}: {summary.name} or run.json lacks {error}") from None
     except ValueError as error:
         raise UserError(f"{folder}: {error}") from None
+    _require_place(result)
     for name, value in numbers.items():
         if not math.isfinite(value):
             raise UserError(f"{folder}: {name} is {value}, not a finite number")
@@ -182,6 +192,16 @@ def read_cell(folder: Path) -> CellResult:
         if not math.isfinite(line[2]):
             raise UserError(f"{folder / 'curve.csv'}: the loss at step {line[0]} is not finite")
     return result
+
+
+def _require_place(result: CellResult) -> None:
+    """Refuse a cell whose folder is not called what its ``run.json`` says: look-ups go by the folder."""
+    found = result.folder.resolve()
+    if f"{found.parent.name}/{found.name}" != result.path:
+        raise UserError(
+            f"{result.folder} holds the cell {result.path}, by its run.json: two folders were exchanged or "
+            "one was renamed; move it to that path, or collect it again"
+        )
 
 
 def _kind(folder: Path) -> Kind:
@@ -218,7 +238,9 @@ def read_results(folder: Path) -> list[CellResult]:
     names = {file.parent for name in files for file in folder.glob(f"*/*/{name}")}
     if not names:
         raise UserError(f"{folder} holds no results (<experiment>/<cell>/metrics.json)")
-    results = sorted((read_cell(name) for name in names), key=lambda result: (result.key, result.seed))
+    results = sorted(
+        (read_cell(name) for name in sorted(names)), key=lambda result: (result.key, result.seed)
+    )
     seen: dict[tuple[Any, ...], Path] = {}
     for result in results:
         place = (*result.key, result.seed)

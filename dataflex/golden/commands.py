@@ -29,8 +29,19 @@ def check(
             "--reference", help="CSV of reference numbers. Default: reproductions/reference/demo.csv."
         ),
     ] = None,
+    grid_file: Annotated[
+        Path | None,
+        typer.Option("--grid", help="Of DIR: the grid that its cells were run by, to hold them against."),
+    ] = None,
+    allow_other_corpus: Annotated[
+        bool,
+        typer.Option(
+            "--allow-other-corpus",
+            help="Of DIR: no failure if there was nothing to compare, all of it being of other texts.",
+        ),
+    ] = False,
     all_rows: Annotated[
-        bool, typer.Option("--all", help="Show every number, not only the pooled ones and those that fail.")
+        bool, typer.Option("--all", "--verbose", help="Show every number, not only what is out.")
     ] = False,
     no_golden: Annotated[
         bool, typer.Option("--no-golden", help="Leave them out.", rich_help_panel=GOLDEN)
@@ -54,10 +65,11 @@ def check(
     """Compare results with the repository's reference numbers, and golden runs with what was recorded.
 
     Results: a run's summaries must follow from its own outcomes (questions and documents, or picked rows),
-    and each number must lie within the tolerance that was measured from repeated runs. Reviewed results must
-    also equal their recorded digests and means. Golden runs: a tiny training with every component must give
-    the recorded bits on the recorded platform, elsewhere the recorded numbers within their tolerance. Exit
-    status: 0 all in, 1 a number is out or was changed, 2 something is missing or malformed.
+    its settings must be those of its grid, and each number must lie within the tolerance that was measured
+    from repeated runs. Reviewed results must also equal their recorded digests and means. Golden runs: a tiny
+    training with every component must give the recorded bits on the recorded platform, elsewhere the recorded
+    numbers within their tolerance. Exit status: 0 all in, 1 a number is out or was changed, 2 something is
+    missing or malformed, or nothing could be compared.
     """
     of_golden = golden_only or record_golden or components is not None
     if of_golden and (folder is not None or no_golden):
@@ -74,7 +86,7 @@ def check(
     failed = False
     if not of_golden:
         try:
-            check_results(folder, reference_file, all_rows)
+            check_results(folder, reference_file, grid_file, allow_other_corpus, all_rows)
         except typer.Exit as end:
             failed = bool(end.exit_code)
     if folder is None and not no_golden:

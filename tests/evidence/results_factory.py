@@ -8,7 +8,10 @@ import math
 import random
 from pathlib import Path
 
+import yaml
+
 SUBJECTS = ("anatomy", "philosophy")
+GROUPS = {"anatomy": "stem", "philosophy": "humanities"}
 DOMAINS = ("code", "prose")
 
 
@@ -79,14 +82,22 @@ def write_cell(root: Path, experiment="mixture", method="natural", seed=1, *, mo
             "bits_per_byte": nats / math.log(2) / sums["bytes"],
         }
 
+    by_subject = {s: [q for q in asked if q["subject"] == s] for s in SUBJECTS}
     metrics = {
         "schema": 1,
         "mmlu": {
             "acc": accuracy(asked),
-            "stderr": math.sqrt(accuracy(asked) * (1 - accuracy(asked)) / (len(asked) - 1)),
+            "stderr": math.sqrt(accuracy(asked) * (1 - accuracy(asked)) / len(asked)),
             "n": len(asked),
+            "macro_acc": sum(map(accuracy, by_subject.values())) / len(SUBJECTS),
             "answer_nll": sum(map(nll, asked)) / len(asked),
-            "subjects": {s: {"acc": accuracy([q for q in asked if q["subject"] == s])} for s in SUBJECTS},
+            "chance": {"acc": 0.25, "answer_nll": math.log(4)},
+            "at_chance": abs(accuracy(asked) - 0.25) <= 2 * math.sqrt(0.25 * 0.75 / len(asked)),
+            "subjects": {
+                name: {"acc": accuracy(own), "n": len(own), "answer_nll": sum(map(nll, own)) / len(own)}
+                for name, own in by_subject.items()
+            },
+            "groups": {GROUPS[name]: accuracy(own) for name, own in by_subject.items()},
         },
         "perplexity": {
             **{domain: perplexity([row for row in read if row["domain"] == domain]) for domain in DOMAINS},
@@ -133,6 +144,41 @@ def write_study(root: Path, seeds=(1, 2, 3), corpus="c0") -> Path:
         for method in ("none", "linupper"):
             write_cell(root, "weighting", method, seed, shift=-0.05, corpus=corpus, start=start)
     return root
+
+
+def write_grid(root: Path, rung="demo", **settings) -> Path:
+    """The grid below ``root`` that asks for the cells of ``write_study`` and ``write_picks``, as they are."""
+    methods = {"mixture": ("natural", "uniform", "odm"), "selection": ("full", "random", "loss"),
+               "weighting": ("none", "linupper"), "planted": ("less", "random")}  # fmt: skip
+    shared = {"dataset": ",".join(DOMAINS), "learning_rate": 0.004, **settings}
+    experiments = {
+        experiment: {
+            "models": ["tiny"],
+            "config": {**shared, "experiment": experiment},
+            "scales": {"pool" if experiment == "planted" else "harvest": {"corpus": "corpus"}},
+            "methods": {
+                name: {
+                    "config": {"method": name},
+                    **({"target": ["relevant"]} if experiment == "planted" else {}),
+                }
+                for name in names
+            },
+            "evaluate": "selection" if experiment == "planted" else {},
+        }
+        for experiment, names in methods.items()
+    }
+    grid = {
+        "schema": 1,
+        "rung": rung,
+        "seeds": [1],
+        "corpora": {"corpus": {"source": "harvest"}},
+        "models": {"tiny": {"build": {"corpus": "corpus"}}},
+        "experiments": experiments,
+    }
+    file = root / "reproductions" / f"{rung}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(grid))
+    return file
 
 
 def edit_json(file: Path, change) -> None:

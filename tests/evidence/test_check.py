@@ -2,13 +2,14 @@ import shutil
 
 import pytest
 import typer
-from results_factory import edit_json, write_cell, write_picks, write_study
+from results_factory import edit_json, write_cell, write_grid, write_picks, write_study
 from typer.testing import CliRunner
 
 from dataflex.errors import UserError
 from dataflex.evidence import digests, reference
 from dataflex.evidence.checking import compare
 from dataflex.evidence.commands import check
+from dataflex.evidence.manifest import config_hash
 from dataflex.evidence.results import read_results
 from dataflex.evidence.store.admission import add
 
@@ -34,6 +35,7 @@ def run(*arguments):
 def repository(tmp_path, monkeypatch):
     """A repository with reviewed results of three seeds and their reference numbers."""
     study = write_study(tmp_path / "study")
+    write_grid(tmp_path)
     review(study, tmp_path / "results/demo", tmp_path / "reproductions/reference/demo.csv")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -82,9 +84,16 @@ def test_a_number_that_is_out(repository):
         ),
     ],
 )
-def test_every_altered_committed_number_goes_red(repository, change):
+def test_every_altered_committed_number_goes_red_for_its_digest_and_for_its_outcomes(repository, change):
     edit_json(cell(repository / "results/demo") / "metrics.json", change)
-    assert run()[0] == 1
+    code, output = run()
+    assert code == 1
+    assert "metrics.json: differs from its recorded digest" in output
+    digests.write(repository / "results/demo")
+    code, output = run()
+    assert code == 1
+    assert "recorded digest" not in output
+    assert "is stated as" in output
 
 
 @pytest.mark.parametrize("name", ["questions.jsonl", "documents.jsonl", "curve.csv", "run.json"])
@@ -141,6 +150,7 @@ def test_one_seed_a_cell_is_checked_without_reference_numbers(repository):
     study = repository / "more"
     for method in ("full", "random"):
         write_cell(study, "selection", method, 1)
+    write_grid(repository, "laptop")
     assert review(study, repository / "results/laptop") == 2
     assert run()[0] == 0
     altered = cell(repository / "results/laptop", "selection/full.tiny.harvest.seed1") / "metrics.json"
@@ -151,6 +161,7 @@ def test_one_seed_a_cell_is_checked_without_reference_numbers(repository):
 
 def test_seeds_without_reference_numbers_are_not_passed_over(repository):
     study = write_study(repository / "again")
+    write_grid(repository, "laptop")
     review(study, repository / "results/laptop")
     code, output = run()
     assert code == 2
@@ -170,8 +181,50 @@ def test_missing_digests_of_committed_results(repository):
 def test_another_corpus_is_told_and_not_compared(repository):
     write_study(repository / "other", seeds=[1], corpus="mine")
     code, output = run("other")
+    assert code == 2
+    assert "nothing was compared" in output
+    code, output = run("other", "--allow-other-corpus")
     assert code == 0
     assert "not comparable" in output
+
+
+def test_reviewed_cells_of_no_grid_are_refused(repository):
+    (repository / "results/demo").rename(repository / "results/demo3")
+    code, message = run()
+    assert code == 2
+    assert "a rung 'demo3'" in message
+    assert "those of demo;" in message
+
+
+def test_a_new_run_is_held_against_its_grid(repository):
+    """Another output folder, other seeds and other texts are the user's to choose, settings are not."""
+    assert "No grid was held against these cells" in run("study")[1]
+    right = write_grid(repository)
+    code, output = run("study", "--grid", right)
+    assert (code, "settings held against" in output) == (0, True)
+    write_study(repository / "mine", seeds=[1, 11], corpus="mine")
+    for file in (repository / "mine").glob("*/*/run.json"):
+        edit_json(file, on_texts_of_the_users_own)
+    code, output = run("mine", "--grid", right, "--allow-other-corpus")
+    assert code == 0, output
+    wrong = write_grid(repository / "elsewhere", learning_rate=0.008)
+    code, output = run("study", "--grid", wrong)
+    assert code == 1
+    assert "learning_rate was 0.004, the grid says 0.008" in output
+    assert run("--grid", right)[0] == 2
+
+
+def on_texts_of_the_users_own(run):
+    run["config"].update(dataset_dir="/data/mine", model_name_or_path="/data/runs/models/tiny")
+    run["manifest"]["config_hash"] = config_hash(run["config"], run["manifest"]["decisions"])
+
+
+def test_a_green_check_is_short(repository):
+    code, output = run()
+    assert code == 0
+    # The rung, its three experiments, the grid and the sum.
+    assert len(output.splitlines()) == 6
+    assert run("--all")[1].count(" in ") > 100
 
 
 def test_compare_gives_every_number_a_verdict(repository):
@@ -211,15 +264,17 @@ def with_picks(tmp_path, monkeypatch):
     for seed in range(1, 7):
         write_picks(tmp_path / "study", "less", seed, 1.0)
         write_picks(tmp_path / "study", "random", seed, 0.4 + seed / 20)
+    write_grid(tmp_path)
     review(tmp_path / "study", tmp_path / "results/demo", tmp_path / "reproductions/reference/demo.csv")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_reviewed_picks_are_in(with_picks):
-    code, output = run()
+    code, output = run("--all")
     assert code == 0, output
     assert "precision" in output
+    assert "precision" not in run()[1]
     edit_json(
         with_picks / "results/demo/planted/less.tiny.pool.seed1/selection.json", lambda s: s.update(n=19)
     )

@@ -1,11 +1,13 @@
 import json
 import math
+import re
 
 import pytest
 from results_factory import edit_json, write_cell
 
 from dataflex.evidence.consistency import answer_nll, contradictions, recomputed
 from dataflex.evidence.results import read_cell
+from dataflex.evidence.subjects import GROUP_OF
 
 
 def test_a_faithful_cell_has_no_contradiction(tmp_path):
@@ -21,8 +23,8 @@ def test_answer_nll_of_equal_options_is_log_four():
 
 def test_recomputed_by_hand():
     questions = [
-        {"subject": "a", "gold": 0, "correct": True, "logliks": [0.0, 0.0, 0.0, 0.0]},
-        {"subject": "b", "gold": 1, "correct": False, "logliks": [0.0, 0.0, 0.0, 0.0]},
+        {"subject": "anatomy", "gold": 0, "correct": True, "logliks": [0.0, 0.0, 0.0, 0.0]},
+        {"subject": "philosophy", "gold": 1, "correct": False, "logliks": [0.0, 0.0, 0.0, 0.0]},
     ]
     documents = [
         {"domain": "x", "loglik": -8 * math.log(2), "tokens": 2, "words": 1, "bytes": 4},
@@ -30,7 +32,13 @@ def test_recomputed_by_hand():
     ]
     numbers = recomputed(questions, documents)
     assert numbers["mmlu.acc"] == 0.5
-    assert numbers["mmlu.subjects.b.acc"] == 0
+    assert numbers["mmlu.stderr"] == pytest.approx(math.sqrt(0.125))
+    assert numbers["mmlu.macro_acc"] == 0.5
+    assert numbers["mmlu.subjects.philosophy.acc"] == 0
+    assert numbers["mmlu.groups.stem"] == 1
+    assert numbers["mmlu.chance.acc"] == 0.25
+    # Half is less than two standard errors of guessing, .31 each, away from a quarter.
+    assert numbers["mmlu.at_chance"] == 1
     assert numbers["perplexity.x.bits_per_byte"] == pytest.approx(2)
     assert numbers["perplexity.x.token"] == pytest.approx(16)
     assert numbers["perplexity.all.bits_per_byte"] == pytest.approx(1)
@@ -41,6 +49,14 @@ def test_recomputed_by_hand():
     [
         lambda m: m["mmlu"].update(acc=m["mmlu"]["acc"] + 0.025),
         lambda m: m["mmlu"].update(answer_nll=m["mmlu"]["answer_nll"] * (1 + 1e-6)),
+        lambda m: m["mmlu"].update(stderr=0.5),
+        lambda m: m["mmlu"].update(macro_acc=0.9),
+        lambda m: m["mmlu"].update(at_chance=not m["mmlu"]["at_chance"]),
+        lambda m: m["mmlu"]["chance"].update(acc=0.2),
+        lambda m: m["mmlu"]["groups"].update(stem=0.9),
+        lambda m: m["mmlu"]["groups"].update(other=0.9),
+        lambda m: m["mmlu"].pop("macro_acc"),
+        lambda m: m["mmlu"]["subjects"]["anatomy"].update(n=3),
         lambda m: m["mmlu"]["subjects"]["anatomy"].update(acc=0.99),
         lambda m: m["perplexity"]["code"].update(bits_per_byte=0.5),
         lambda m: m["perplexity"]["all"].update(word=1.0),
@@ -61,3 +77,13 @@ def test_an_altered_outcome_is_found(tmp_path):
     found = list(contradictions(read_cell(folder)))
     assert any("q3" in sentence for sentence in found)
     assert any("mmlu.acc" in sentence for sentence in found)
+
+
+def test_the_groups_are_those_of_the_official_tasks():
+    from dataflex.evaluation.mmlu import _official_folder
+
+    tags = {}
+    for file in _official_folder().glob("mmlu_*.yaml"):
+        text = file.read_text()
+        tags[file.stem.removeprefix("mmlu_")] = re.search(r"mmlu_(\w+)_tasks", text).group(1)
+    assert tags == dict(GROUP_OF)

@@ -8,16 +8,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 from results_factory import edit_json
 from typer.testing import CliRunner
 
+from dataflex.cli import app
 from dataflex.errors import UserError
 from dataflex.evidence import digests, reference
-from dataflex.evidence.commands import check
+from dataflex.evidence.consistency import recomputed
 from dataflex.evidence.manifest import config_hash
 from dataflex.evidence.results import read_results
+from dataflex.evidence.store.find import find
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXPERIMENT = Path("results/demo/mixture")
@@ -39,16 +40,25 @@ def checked():
     digests.write(Path("results/demo"))
     numbers = reference.measure(read_results(Path("results/demo")), "whoever altered them")
     reference.write(numbers, Path("reproductions/reference/demo.csv"))
-    app = typer.Typer()
-    app.command()(check)
-    result = CliRunner().invoke(app, [])
+    return public_check()
+
+
+def public_check():
+    """Exit status and output of the command that users and continuous integration run."""
+    result = CliRunner().invoke(app, ["check", "--no-golden"])
     if isinstance(result.exception, UserError):
-        return 2, str(result.exception)
+        return 2, f"{result.output}{result.exception}"
     return result.exit_code, result.output
 
 
 def cell(method, seed):
     return EXPERIMENT / f"{method}.tiny.harvest.seed{seed}"
+
+
+def exchange(one, other):
+    one.rename(EXPERIMENT / "aside")
+    other.rename(one)
+    (EXPERIMENT / "aside").rename(other)
 
 
 def rename(folder, **coordinates):
@@ -61,9 +71,7 @@ def test_the_results_themselves_are_green(repository):
 
 def test_swapped_methods(repository):
     for seed in range(1, 7):
-        cell("odm", seed).rename(EXPERIMENT / "aside")
-        cell("natural", seed).rename(cell("odm", seed))
-        (EXPERIMENT / "aside").rename(cell("natural", seed))
+        exchange(cell("odm", seed), cell("natural", seed))
         rename(cell("odm", seed), method="odm")
         rename(cell("natural", seed), method="natural")
     code, output = checked()
@@ -72,36 +80,113 @@ def test_swapped_methods(repository):
     assert "component_name was 'odm', the grid says 'static'" in output
 
 
-def test_shuffled_questions(repository):
-    """The questions of one run have the answers of others, and its accuracy follows from them."""
-    folder = cell("odm", 1)
+def test_swapped_folders(repository):
+    """Each cell still says what it is; only the folders, which look-ups go by, are exchanged."""
+    numbers = reference.measure(read_results(Path("results/demo")), "before")
+    reference.write(numbers, Path("reproductions/reference/demo.csv"))
+    for seed in range(1, 7):
+        exchange(cell("odm", seed), cell("natural", seed))
+    digests.write(Path("results/demo"))
+    code, output = public_check()
+    assert code == 2
+    assert "natural.tiny.harvest.seed1 holds the cell mixture/odm.tiny.harvest.seed1" in output
+    with pytest.raises(UserError, match="holds the cell"):
+        find("demo/mixture/odm")
+
+
+def shuffle(folder):
+    """Give the questions of a run the answers of others, and let its accuracy follow from them."""
     lines = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
     golds = [line["gold"] for line in lines]
     for line, gold in zip(lines, golds[1:] + golds[:1], strict=True):
         line.update(gold=gold, correct=line["choice"] == gold)
     (folder / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    consistent = summary_of(lines)
-    edit_json(folder / "metrics.json", lambda metrics: metrics["mmlu"].update(consistent))
+    edit_json(folder / "metrics.json", lambda metrics: restate(metrics, recomputed(lines, [])))
+
+
+def restate(metrics, numbers):
+    """Set every number of a summary that the outcomes decide, so that the cell agrees with itself."""
+    for name, value in numbers.items():
+        *path, last = name.split(".")
+        part = metrics
+        for step in path:
+            part = part[step]
+        part[last] = value
+
+
+def test_shuffled_questions(repository):
+    shuffle(cell("odm", 1))
     code, output = checked()
     assert code == 1
     assert "odm.tiny.harvest.seed1: its questions have other answers" in output
     assert "is stated as" not in output
 
 
-def summary_of(lines):
-    """Accuracy and loss of the outcomes, whole and by subject, so that the cell agrees with itself."""
-    from dataflex.evidence.consistency import recomputed
+def test_all_questions_shuffled_alike(repository):
+    """No cell is odd beside the others; the file of questions that their protocol names says otherwise."""
+    for folder in EXPERIMENT.iterdir():
+        shuffle(folder)
+    assert checked()[0] == 0
+    shutil.copy(ROOT / "reproductions/reference/answers.csv", "reproductions/reference/answers.csv")
+    code, output = checked()
+    assert code == 1
+    assert output.count("than the file of questions that its protocol names") == 36
+    assert "is stated as" not in output
 
-    numbers = recomputed(lines, [])
-    subjects = json.loads((cell("odm", 1) / "metrics.json").read_text())["mmlu"]["subjects"]
-    for name, values in subjects.items():
-        for part in values:
-            if f"mmlu.subjects.{name}.{part}" in numbers:
-                values[part] = numbers[f"mmlu.subjects.{name}.{part}"]
-    found = {
-        part: numbers[f"mmlu.{part}"] for part in ("acc", "answer_nll", "stderr") if f"mmlu.{part}" in numbers
-    }
-    return {**found, "subjects": subjects}
+
+def test_one_experiment_shuffled_alike(repository):
+    """Another experiment of the rung was asked the same questions."""
+    shutil.copytree(ROOT / "results/demo/weighting", "results/demo/weighting")
+    for folder in EXPERIMENT.iterdir():
+        if folder.name.startswith(("odm", "natural")):
+            shuffle(folder)
+        else:
+            shutil.rmtree(folder)
+    code, output = checked()
+    assert code == 1
+    assert output.count("than those of most cells of the rung: 133 of 165") == 12
+
+
+def test_a_tie_names_both_sides(repository):
+    for folder in EXPERIMENT.iterdir():
+        if folder not in (cell("odm", 1), cell("odm", 2)):
+            shutil.rmtree(folder)
+    shuffle(cell("odm", 2))
+    code, output = checked()
+    assert code == 1
+    assert output.count("its questions have other answers than those of most cells") == 2
+
+
+def test_a_wrong_tokenizer(repository):
+    """Of one seed some documents are cut otherwise, and everything that is counted by token follows."""
+
+    def cut_otherwise(folder):
+        lines = [json.loads(line) for line in (folder / "documents.jsonl").read_text().splitlines()]
+        for line in lines:
+            line["tokens"] += 1
+        (folder / "documents.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        questions = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
+        edit_json(folder / "metrics.json", lambda metrics: restate(metrics, recomputed(questions, lines)))
+
+    cut_otherwise(cell("odm", 1))
+    code, output = checked()
+    assert code == 1
+    assert "odm.tiny.harvest.seed1: it was evaluated with another tokenizer" in output
+    assert "is stated as" not in output
+
+
+def test_a_wrong_tokenizer_that_cuts_text_alike(repository):
+    """Only the digest of the vocabulary tells, in results that have it."""
+    for seed in range(1, 7):
+        for method in ("odm", "natural"):
+            vocabulary = "0" * 64 if (method, seed) == ("odm", 1) else "1" * 64
+            edit_json(
+                cell(method, seed) / "metrics.json",
+                lambda metrics, digest=vocabulary: metrics.update(tokenizer=digest),
+            )
+    code, output = checked()
+    assert code == 1
+    assert output.count("it was evaluated with another tokenizer") == 1
 
 
 def test_a_doubled_learning_rate(repository):
@@ -134,13 +219,39 @@ def test_a_copied_result(repository, to):
     assert "it is the same run as" in output
 
 
-def test_a_copied_outcome(repository):
-    """The outcomes of one seed stand in the place of another's, under that one's own manifest."""
+@pytest.mark.parametrize("to", [("natural", 2), ("odm", 1), ("uniform", 1)])
+def test_a_copied_outcome(repository, to):
+    """The outcomes of one run stand in the place of another's, under that one's own manifest."""
     for name in ("metrics.json", "questions.jsonl", "documents.jsonl"):
-        shutil.copy(cell("natural", 1) / name, cell("natural", 2) / name)
+        shutil.copy(cell("natural", 1) / name, cell(*to) / name)
     code, output = checked()
     assert code == 1
-    assert "its documents.jsonl is that of mixture/natural.tiny.harvest.seed1, byte for byte" in output
+    assert "questions.jsonl and documents.jsonl hold the outcomes of mixture/" in output
+
+
+def respaced(line):
+    return json.dumps(json.loads(line), separators=(" , ", " : "))
+
+
+def rounded(line):
+    content = json.loads(line)
+    if "logliks" in content:
+        content["logliks"] = [round(value, 5) for value in content["logliks"]]
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize("change", [respaced, rounded])
+def test_a_copied_outcome_that_is_spelled_otherwise(repository, change):
+    """One seed's outcomes in other white space, order and digits, for all six."""
+    for seed in range(2, 7):
+        shutil.copy(cell("natural", 1) / "metrics.json", cell("natural", seed) / "metrics.json")
+        for name in ("questions.jsonl", "documents.jsonl"):
+            lines = (cell("natural", 1) / name).read_text().splitlines()
+            turned = lines[seed:] + lines[:seed]
+            (cell("natural", seed) / name).write_text("\n".join(map(change, turned)) + "\n")
+    code, output = checked()
+    assert code == 1
+    assert output.count("hold the outcomes of mixture/natural.tiny.harvest.seed1") == 5
 
 
 def test_a_cell_that_the_grid_does_not_have(repository):
@@ -151,7 +262,5 @@ def test_a_cell_that_the_grid_does_not_have(repository):
     assert "own" not in grid["experiments"]["mixture"]["methods"]
     digests.write(Path("results/demo"))
     shutil.copytree(ROOT / "reproductions/reference", "reproductions/reference")
-    app = typer.Typer()
-    app.command()(check)
-    output = CliRunner().invoke(app, []).output
+    _, output = public_check()
     assert "own.tiny.harvest.seed1: the grid has no such cell" in output

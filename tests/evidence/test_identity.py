@@ -33,9 +33,9 @@ def test_files_that_are_no_results_do_not_count(tmp_path):
 
 def test_the_place_does_not_count_and_every_byte_does(tmp_path):
     folder = write_cell(tmp_path / "one")
-    copy = shutil.copytree(folder, tmp_path / "elsewhere" / "another name")
+    copy = shutil.copytree(folder, tmp_path / "elsewhere" / "mixture" / folder.name)
     assert result_id(read_cell(copy)) == result_id(read_cell(folder))
     for name in read_cell(folder).files:
-        changed = shutil.copytree(folder, tmp_path / f"changed {name}")
+        changed = shutil.copytree(folder, tmp_path / f"changed {name}" / "mixture" / folder.name)
         (changed / name).write_text((changed / name).read_text() + "\n")
         assert result_id(read_cell(changed)) != result_id(read_cell(folder)), name

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 
 import pytest
 from results_factory import edit_json, write_mixture
@@ -127,7 +128,7 @@ def cell(run, tmp_path):
     identity = dict.fromkeys(("experiment", "method", "model", "scale"), "x") | {"seed": 1}
     (tmp_path / "out/run.json").write_text(json.dumps({"cell": identity, "corpus": "c"}))
     (tmp_path / "out/curve.csv").write_text("step,tokens,loss\n5,50,2.0\n")
-    return tmp_path / "out"
+    return shutil.copytree(tmp_path / "out", tmp_path / "x/x.x.x.seed1")
 
 
 def test_a_summary_follows_from_its_outcomes(cell):

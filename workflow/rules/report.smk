@@ -94,6 +94,7 @@ rule check:
     input:
         results_of(REPORTED),
         reference=GRID.get("reference", []),
+        grid=config["grid"],
     output:
         report(f"{R}/check.txt", caption="../report/check.rst", category="Check"),
     log:
@@ -102,7 +103,9 @@ rule check:
         results=f"{R}/results",
     localrule: True
     shell:
-        "dataflex-cli check {params.results} --reference {input.reference} > {log} 2>&1; cp {log} {output}"
+        # Other texts than the reference's are told, and no failure: another Python version harvests others.
+        "dataflex-cli check {params.results} --reference {input.reference} --grid {input.grid} "
+        "--allow-other-corpus > {log} 2>&1; cp {log} {output}"
 
 
 # `snakemake mixture`, `snakemake mixture_6b`: the results of one part of the grid.

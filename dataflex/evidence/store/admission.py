@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dataflex.errors import UserError
-from dataflex.evidence import coherence, consistency, digests, reference
+from dataflex.evidence import answers, coherence, consistency, digests, reference
+from dataflex.evidence.agreement import Trouble
 from dataflex.evidence.results import CellResult, read_results
 from dataflex.evidence.store.identity import result_id
 from dataflex.evidence.store.schema import misfits
@@ -15,7 +16,7 @@ from dataflex.evidence.store.schema import misfits
 Asked = Callable[[CellResult], coherence.Settings | None]
 
 
-def troubles(results: Sequence[CellResult], asked: Asked | None = None) -> Iterator[coherence.Trouble]:
+def troubles(results: Sequence[CellResult], asked: Asked | None = None) -> Iterator[Trouble]:
     """Yield a cell and a sentence for each reason not to trust the cells of a rung.
 
     Their form, whether summaries follow from outcomes, and whether the cells fit each other and their grid
@@ -29,7 +30,7 @@ def troubles(results: Sequence[CellResult], asked: Asked | None = None) -> Itera
             continue
         sound.append(result)
         yield from ((result, sentence) for sentence in consistency.contradictions(result))
-    yield from coherence.troubles(sound, asked)
+    yield from coherence.troubles(sound, asked, answers.read())
 
 
 def add(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from dataflex.evidence.store.identity import result_id, short
 
 STORE = Path("results")
 TIMINGS = "efficiency"
-"""Folder in the store that holds seconds on one machine and no cells."""
+"""Folder in the store that holds seconds on one machine and no cells: see ``timings``."""
 
 HEADLINES = ("mmlu.acc", "mmlu.answer_nll", "bits_per_byte.all", "precision", "loss.target")
 """Numbers that stand for a result where there is room for few."""
@@ -69,6 +69,30 @@ def entries(store: Path = STORE, rung: str | None = None) -> Iterator[Entry]:
             yield Entry(folder.name, result, result_id(result))
 
 
+def inside(words: str, store: Path = STORE) -> list[Entry]:
+    """The results of a rung or of one of its experiments; none where the words are not ``rung[/experiment]``.
+
+    Raises:
+        UserError: the rung has no such experiment.
+    """
+    rung, *rest = words.strip("/").split("/")
+    if len(rest) > 1 or rung not in {folder.name for folder in rungs(store)}:
+        return []
+    found = [entry for entry in entries(store, rung) if not rest or entry.result.key[0] == rest[0]]
+    if not found:
+        known = ", ".join(sorted({entry.result.key[0] for entry in entries(store, rung)}))
+        raise UserError(f"{rung} has no experiment {rest[0]!r}: it has {known}")
+    return found
+
+
+def grouped(found: Iterable[Entry]) -> list[tuple[str, list[Entry]]]:
+    """Entries by cell, their seeds together; a cell's name is ``rung/experiment/method.model.scale``."""
+    cells: dict[str, list[Entry]] = {}
+    for entry in found:
+        cells.setdefault(entry.name.rpartition(".seed")[0], []).append(entry)
+    return list(cells.items())
+
+
 def find(words: str, store: Path = STORE) -> list[Entry]:
     """The results that some words mean.
 
@@ -104,6 +128,6 @@ def find(words: str, store: Path = STORE) -> list[Entry]:
     if not found:
         raise UserError(
             f"no result is called {words!r}: name an id (dataflex-cli results list) or rung/experiment/cell, "
-            "for example demo/mixture/odm"
+            "for example demo/mixture/odm (dataflex-cli results show demo/mixture lists the cells there)"
         )
     return found

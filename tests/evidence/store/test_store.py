@@ -1,10 +1,12 @@
 """The store: what is admitted, found and compared."""
 
+import copy
 import json
 import shutil
 
 import pytest
-from results_factory import edit_json, write_cell, write_mixture, write_picks, write_study
+import scipy.stats
+from results_factory import edit_json, write_cell, write_grid, write_mixture, write_picks, write_study
 from typer.testing import CliRunner
 
 from dataflex.errors import UserError
@@ -20,6 +22,7 @@ from dataflex.evidence.store.schema import misfits
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
+    write_grid(tmp_path)
     add(write_study(tmp_path / "study"), tmp_path / "results/demo")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -52,6 +55,26 @@ def test_reference_numbers_and_their_source_belong_together(repository):
     assert (repository / "x.csv").read_text().count("here") > 10
 
 
+def test_a_rung_that_no_grid_is_of_is_refused(repository):
+    code, message = run("add", "study", "--rung", "demo3")
+    assert code == 2
+    assert "those of demo;" in message
+    code, message = run("add", "study", "--rung", "demo3", "--grid", "reproductions/demo.yaml")
+    assert (code, "is the grid of the rung 'demo', and the cells are to be of 'demo3'" in message) == (
+        2,
+        True,
+    )
+    assert not (repository / "results/demo3").exists()
+    assert run("add", "study", "--rung", "own", "--grid", write_grid(repository / "mine", "own"))[0] == 0
+
+
+def test_settings_that_the_grid_does_not_ask_for_are_refused(repository):
+    write_grid(repository, learning_rate=0.008)
+    code, message = run("add", "study", "--rung", "demo", "--replace")
+    assert code == 2
+    assert "learning_rate was 0.004, the grid says 0.008" in message
+
+
 def test_a_result_is_found_by_its_id_and_by_its_place(repository):
     folder = repository / "results/demo/mixture/natural.tiny.harvest.seed2"
     (one,) = find("demo/mixture/natural.tiny.harvest.seed2")
@@ -75,9 +98,79 @@ def test_the_commands(repository):
     assert listed[0]["id"] in output
     code, output = run("compare", "demo/mixture/uniform", "demo/mixture/natural", "--json")
     assert code == 0
-    assert {row["metric"] for row in json.loads(output)} >= {"mmlu.acc", "bits_per_byte.all"}
+    metrics = json.loads(output)["by_seed"]["metrics"]
+    assert {row["metric"] for row in metrics} >= {"mmlu.acc", "bits_per_byte.all"}
     assert run("list")[0] == run("show", "demo/mixture/natural")[0] == 0
     assert run("compare", "demo/mixture/uniform", "demo/mixture/natural")[0] == 0
+
+
+def test_a_list_has_one_line_a_result_and_a_place_lists_what_is_below_it(repository):
+    code, output = run("list")
+    assert (code, len(output.splitlines())) == (0, 21)
+    code, output = run("show", "demo/mixture")
+    assert code == 0
+    assert output.splitlines()[:2] == [
+        "demo/mixture/natural.tiny.harvest  seeds 1 2 3",
+        "demo/mixture/uniform.tiny.harvest  seeds 1 2 3",
+    ]
+    assert len(json.loads(run("show", "demo", "--json")[1])) == 21
+    code, message = run("show", "demo/nothing")
+    assert (code, "it has mixture, selection, weighting" in message) == (2, True)
+
+
+def test_a_result_is_not_compared_with_itself(repository):
+    for one, other in (("natural", "natural"), ("natural", "natural.tiny.harvest.seed2")):
+        code, message = run("compare", f"demo/mixture/{one}", f"demo/mixture/{other}")
+        assert (code, "hold the same result" in message) == (2, True)
+
+
+def test_two_models_are_compared_by_their_questions(repository):
+    """One seed against one: no word on the methods, and one on the two models."""
+    names = [f"demo/mixture/{method}.tiny.harvest.seed1" for method in ("uniform", "natural")]
+    code, output = run("compare", *names, "--json")
+    assert code == 0
+    content = json.loads(output)
+    assert {row["interval"] for row in content["by_seed"]["metrics"]} == {None}
+    (pairing,) = content["by_question"]
+    tables = []
+    for name in names:
+        lines = (repository / "results" / name / "questions.jsonl").read_text().splitlines()
+        tables.append([json.loads(line)["correct"] for line in lines])
+    only = [sum(a and not b for a, b in zip(*pair, strict=True)) for pair in (tables, tables[::-1])]
+    assert pairing["about"].startswith("these two models")
+    assert [pairing["mcnemar"][side] for side in ("only_first", "only_second")] == only
+    expected = scipy.stats.binomtest(only[0], sum(only)).pvalue
+    assert pairing["mcnemar"]["p_value"] == pytest.approx(expected)
+    assert pairing["contested"] == pytest.approx(sum(only) / 40)
+    assert pairing["difference"] == pytest.approx((only[0] - only[1]) / 40)
+    # Two subjects leave one degree of freedom, and an interval that is wide.
+    low, high = pairing["interval"]
+    assert low < pairing["difference"] < high
+
+
+def test_methods_are_compared_by_seeds_and_questions(repository):
+    code, output = run("compare", "demo/mixture/uniform", "demo/mixture/natural", "--json")
+    assert code == 0
+    by_question = json.loads(output)["by_question"]
+    assert [pairing["seed"] for pairing in by_question] == [1, 2, 3, None, None]
+    *_, together, methods = by_question
+    assert together["difference"] == methods["difference"]
+    assert methods["about"].startswith("the two methods")
+    assert together["mcnemar"] is None
+    code, output = run("compare", "demo/mixture/uniform", "demo/mixture/natural")
+    assert "McNemar p" in output
+    assert "3: about the two methods" in output
+
+
+def test_models_that_answer_alike_have_no_certainty(repository):
+    for seed in (1, 2, 3):
+        folder = repository / "results/demo/mixture"
+        shutil.copy(folder / f"natural.tiny.harvest.seed{seed}/questions.jsonl",
+                    folder / f"uniform.tiny.harvest.seed{seed}/questions.jsonl")  # fmt: skip
+    by_question = json.loads(run("compare", "demo/mixture/uniform", "demo/mixture/natural", "--json")[1])
+    for pairing in by_question["by_question"]:
+        assert pairing["contested"] == 0
+        assert pairing["interval"] is pairing["detectable"] is pairing["effective_questions"] is None
 
 
 def test_a_comparison_is_paired_by_seed(repository):
@@ -101,6 +194,11 @@ def test_what_was_measured_otherwise_is_not_ranked(repository):
     assert "mmlu" in output
     assert "shots" in output
     assert "interval" not in output
+    code, output = run("compare", "demo/mixture/uniform", "demo/mixture/natural", "--json")
+    content = json.loads(output)
+    assert (code, content["comparable"]) == (1, False)
+    assert content["differ"] == ["mmlu: {'shots': 5}, None"]
+    assert len(content["first"]) == 3
     with pytest.raises(UserError, match="not measured in the same way"):
         compare(*([e.result for e in find(f"demo/mixture/{name}")] for name in ("uniform", "natural")))
 
@@ -123,6 +221,41 @@ def test_a_file_of_another_form_is_told(tmp_path, file, change, place):
     (sentence,) = misfits(result)
     assert sentence.startswith(file)
     assert place in sentence
+
+
+SECOND = {
+    "schema": 2,
+    "tokenizer": "0" * 64,
+    "protocol": {
+        "mmlu": {"questions": {"validation": "1" * 64, "test": "2" * 64}},
+        "perplexity": {"documents": {"code": "3" * 64}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda m: None, None),
+        (lambda m: m["protocol"].update(perplexity=None), None),
+        (lambda m: m.pop("tokenizer"), "'tokenizer' is a required property"),
+        (lambda m: m["protocol"]["mmlu"]["questions"].pop("test"), "'test' is a required property"),
+        (lambda m: m["protocol"]["perplexity"].pop("documents"), "protocol/perplexity"),
+    ],
+)
+def test_new_results_name_their_tokenizer_and_what_was_asked(tmp_path, change, sentence):
+    folder = write_cell(tmp_path)
+    second = copy.deepcopy(SECOND)
+    change(second)
+    edit_json(folder / "metrics.json", lambda m: m.update(second))
+    found = list(misfits(read_results(tmp_path)[0]))
+    assert found == [] if sentence is None else sentence in found[0]
+
+
+def test_an_unknown_version_is_not_read(tmp_path):
+    edit_json(write_cell(tmp_path) / "metrics.json", lambda m: m.update(schema=3))
+    with pytest.raises(UserError, match="has schema 3, expected 1 or 2"):
+        read_results(tmp_path)
 
 
 def test_a_line_of_another_form_is_told(tmp_path):
@@ -163,7 +296,7 @@ def test_results_without_documents_are_taken(tmp_path):
         (
             "metrics.json",
             lambda m: m["perplexity"].update(book=m["perplexity"]["code"]),
-            "book has a perplexity",
+            "perplexity.book.* no outcome says anything of it",
         ),
         ("metrics.json", lambda m: m.update(protocol={"shots": 5}), "protocol does not have the hash"),
         ("run.json", lambda r: r["manifest"].update(commit="c" * 40 + "-dirty"), "checkout with changes"),
