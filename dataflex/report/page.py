@@ -29,6 +29,7 @@ from dataflex.report.rungs import GridFile, Rung
 from paper_figures.drawings import Drawing
 from paper_figures.drawings import build as draw
 from paper_figures.style import svg
+from paper_figures.table import Table
 from paper_figures.tables import build
 
 HERE = Path(__file__).parent
@@ -54,7 +55,9 @@ def render(
     known = cells.anchors(rungs)
     tell("tables")
     timed = benchmarks.read(timings)
-    tables = [(f"Rung {rung.name}", rung.name, build(rung.results)) for rung in rungs]
+    tables: list[tuple[str, str, Sequence[Table]]] = [
+        (f"Rung {rung.name}", rung.name, build(rung.results)) for rung in rungs
+    ]
     tables += [("Benchmarks", one.name, one.tables) for one in timed]
     tell("figures")
     figures = [(f"Rung {rung.name}", _figures(rung.name, draw(rung.results))) for rung in rungs]

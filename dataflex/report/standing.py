@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from dataflex.evidence.claims.judgement import MEANINGS, VERDICTS, Judgement
 
@@ -17,6 +18,7 @@ TOLD = {
     NOT_RUN: "nothing was run that speaks to it",
     NOT_COMPARABLE: "something was run, but not what the claim is about: see the reason",
 }
+MEANT: Mapping[str, str] = {str(name): words for name, words in MEANINGS.items()} | TOLD
 NAMES = re.compile(r"^[^:]+: (?=the )")
 """The two methods before a reason that is the same for other pairs."""
 
@@ -30,7 +32,7 @@ def standing(judgement: Judgement) -> str:
 
 def meaning(name: str) -> str:
     """What a standing means, in words."""
-    return TOLD[name] if name in TOLD else {**MEANINGS}[name]
+    return MEANT[name]
 
 
 def shared_reason(judgement: Judgement) -> str:

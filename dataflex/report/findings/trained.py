@@ -83,8 +83,8 @@ def _held_out(rung: str, results: Sequence[CellResult]) -> Iterator[Finding]:
         f"{name} on {domain_label(domain)} {_bits(single[name, domain])}" for name, domain in kept
     )
     yield Finding(
-        f"{clear or 'None'} of {plural(len(over_all), 'mixture')} can be told from the baseline by its loss on "
-        f"all held-out text; on single domains {len(kept)} of {plural(len(single), 'change')} remain clear.",
+        f"{clear or 'None'} of {plural(len(over_all), 'mixture')} can be told from the baseline by the loss "
+        f"on all held-out text; on single domains {len(kept)} of {plural(len(single), 'change')} are clear.",
         f"All text: {span} bits a byte, paired by seed, 95 % intervals."
         + (f" Clear by Holm over all domains at {LEVEL}: {named}." if kept else ""),
         table(rung, MIXTURE),
