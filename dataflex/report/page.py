@@ -76,6 +76,7 @@ def render(
     )
     environment.globals |= {name: getattr(quantities, name) for name in ("seconds", "count", "plural")}
     environment.filters["parted"] = numerals.parted
+    environment.tests["wordy"] = numerals.wordy
     parts = gaps.parts(rungs, grids)
     results = subjects.by_id(rungs)
     shown_as = {short(name): anchor for name, anchor in known.items()}

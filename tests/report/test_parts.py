@@ -15,7 +15,7 @@ from dataflex.report.claims import interval_drawing
 from dataflex.report.curves import HEIGHT, MARGIN, MOST_POINTS, WIDTH, drawing, thinned
 from dataflex.report.figures import inline
 from dataflex.report.forest import EDGE, Estimated, forest
-from dataflex.report.numerals import parted
+from dataflex.report.numerals import parted, wordy
 from dataflex.report.standing import standing
 
 MINUS, NONE = "\N{MINUS SIGN}", "\N{EN DASH}"
@@ -111,6 +111,11 @@ def test_the_error_of_a_cell_is_set_apart(cell, value, error):
 )
 def test_what_was_run_but_not_so_is_no_gap(reason, stands):
     assert standing(replace(judgements()[5], reason=reason)) == stands
+
+
+def test_words_may_be_broken_and_numbers_not():
+    assert wordy("relevant, duplicated")
+    assert not any(map(wordy, ("the control", "0.98 [0.93, 1.00] †", "yes (p < 0.001)", "")))
 
 
 def test_another_verdict_stands_as_it_is():
