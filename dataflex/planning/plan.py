@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from dataflex.grid import Cell, benchmarks, left_out, load, needed, reported
+from dataflex.planning.bounds import awaited, bounded, unbounded
 from dataflex.planning.budget import Candidate, propose
 from dataflex.planning.calibration import Device
 from dataflex.planning.comparisons import Comparison
@@ -90,6 +92,10 @@ def grid_plan(
     kinds = by_kind(jobs, local_jobs(grid, jobs))
     begun = starts(jobs, devices)
     path = critical_path(jobs)
+    # Of hours that nobody knows, no sum is one number: with the limits of such jobs each is a range.
+    most = bounded(jobs, {f"corpus {name}" for name, corpus in runs.corpora.items() if corpus.there})
+    begun_most, path_most = starts(most, devices), critical_path(most)
+    waited = awaited(most, starts(most))
     memory = memory_gb if memory_gb is not None else device.memory_gb
     content: dict[str, Any] = {
         "grid": str(file),
@@ -114,6 +120,8 @@ def grid_plan(
                 "devices": job.devices,
                 "nodes": job.nodes,
                 "start_hours": round(begun[job.name], 4),
+                "start_hours_most": round(begun_most[job.name], 4),
+                "waits_for": waited[job.name],
                 "hours": round(job.hours, 4),
                 "device_hours": round(job.device_hours, 4),
                 "limit_hours": job.limit_hours,
@@ -124,11 +132,16 @@ def grid_plan(
         "cells": [_cell(one, runs, memory) for one in runs.runs.values()],
         "corpora": {name: _corpus(corpus) for name, corpus in runs.corpora.items()},
         "device_hours": round(sum(job.device_hours for job in jobs), 3),
+        "device_hours_most": round(sum(job.device_hours for job in most), 3),
         "device_hours_by_experiment": _by_experiment(jobs),
         "critical_path": [job.name for job in path if job.hours],
         "critical_path_hours": round(sum(job.hours for job in path), 3),
+        "critical_path_most": [job.name for job in path_most if job.hours],
+        "critical_path_hours_most": round(sum(job.hours for job in path_most), 3),
         "devices_at_a_time": devices,
         "makespan_hours": round(makespan(jobs, begun), 3),
+        "makespan_hours_most": round(makespan(most, begun_most), 3),
+        "unbounded": dict(Counter(job.kind for job in unbounded(jobs))),
         "disk_bytes": runs.disk(),
         "download_bytes": runs.downloads(),
         "comparisons": [one.as_dict() for one in found],
@@ -181,7 +194,10 @@ def _assumed(runs: Runs, device: Device, kinds: Sequence[Mapping[str, Any]]) -> 
     found = [f"hours: {device.device}, {device.says()}"]
     unknown = [f"{row['jobs']} {row['kind']}" for row in kinds if not row["estimated"]]
     if unknown:
-        found.append(f"hours not estimated, and left out of all sums and chains: {', '.join(unknown)}")
+        found.append(
+            f"hours not estimated: {', '.join(unknown)}; upper ends take the time that each asks the cluster "
+            "for, where it asks for one"
+        )
     if any(row["kind"] == "preflight_score" and row["estimated"] for row in kinds):
         found.append("hours of preflight_score: each example in a prompt as long as a question")
     if runs.whole:

@@ -1,16 +1,23 @@
-"""The plan of a grid, printed for people."""
+"""The plan of a grid, printed for people, as wide as their terminal."""
 
 from __future__ import annotations
 
+import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
+from rich.text import Text
 
-FILE_WIDTH = 150
-"""Letters of a line where no terminal says how many it has."""
+from dataflex.planning.fitting import Fitted, fitted, put_together
+from dataflex.planning.names import Name, short_names
+from dataflex.planning.totals import totals
+from dataflex.planning.words import duration, span
+
+FILE_WIDTH = 100
+"""Letters of a line where neither a terminal nor COLUMNS says how many it has."""
 MARKS = "*†‡§"
 SHOWN_MIXTURES = 8
 """Columns of a table of domains; an experiment with more different mixtures gets none."""
@@ -21,25 +28,48 @@ SHOWN_CELLS = 60
 def print_grid_plan(plan: Mapping[str, Any]) -> None:
     """Print a plan made by ``dataflex.planning.plan.grid_plan``."""
     console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, FILE_WIDTH)
-    console.print(
-        f"[bold]{plan['grid']}[/bold], seeds {_listed(plan['seeds'])}: {sum(plan['counts'].values())} jobs"
-    )
-    console.print(_kinds(plan))
-    console.print(_jobs(plan))
-    for table in _domains(plan):
-        console.print(table)
-    console.print(_memory(plan))
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = FILE_WIDTH
+    width = console.width
+    seeds = ", ".join(map(str, plan["seeds"]))
+    console.print(f"[bold]{plan['grid']}[/bold], seeds {seeds}: {sum(plan['counts'].values())} jobs")
+    tables = [_kinds(plan, width), _jobs(plan, width), *_domains(plan, width), _memory(plan, width)]
     if plan["comparisons"]:
-        console.print(_comparisons(plan))
+        tables.append(_comparisons(plan, width))
     if "budget" in plan:
-        console.print(_budget(plan))
-    _print_totals(console, plan)
+        tables.append(_budget(plan, width))
+    for one in tables:
+        console.print()
+        _print_paragraph(console, one.title, "")
+        console.print(one.table)
+        for note in one.notes:
+            _print_wrapped(console, note)
+    console.print()
+    for heading, text in totals(plan):
+        _print_paragraph(console, heading, text)
+    console.print("What this rests on:")
+    for line in plan["assumed"]:
+        _print_wrapped(console, f"- {line}")
 
 
-def _listed(values: Sequence[Any]) -> str:
-    return ", ".join(map(str, values))
+def _print_paragraph(console: Console, heading: str, text: str) -> None:
+    lines = _wrapped(f"{heading}: {text}" if text else heading, console.width)
+    first = Text(lines[0])
+    first.stylize("bold", 0, len(heading))
+    console.print(first)
+    for line in lines[1:]:
+        console.print(Text(line))
+
+
+def _print_wrapped(console: Console, text: str) -> None:
+    for line in _wrapped(text, console.width):
+        console.print(Text(line))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, subsequent_indent="  ", break_long_words=True, break_on_hyphens=False
+    ) or [""]
 
 
 def _shown(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -50,71 +80,92 @@ def _shown(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [cell for cell in cells if cell["seed"] == plan["seeds"][0]]
 
 
-def _right(table: Table, *headings: str) -> None:
-    for heading in headings:
-        table.add_column(heading, justify="right")
-
-
-def _kinds(plan: Mapping[str, Any]) -> Table:
+def _kinds(plan: Mapping[str, Any], width: int) -> Fitted:
     """All jobs; of those that only copy or draw something the time is not worth counting."""
     unit = plan["device"]["kind"]
-    table = Table(title="jobs, as `snakemake -n` lists them where nothing is there yet")
-    table.add_column("kind", no_wrap=True)
-    _right(table, "jobs", f"{unit} time", "each at most")
+    rows: list[tuple[str, Sequence[str]]] = []
+    moments: list[Mapping[str, Any]] = []
     for row in plan["kinds"]:
-        time = duration(row["device_hours"]) if row["device_hours"] else "a moment"
+        if row["estimated"] and not row["device_hours"]:
+            moments.append(row)
+            continue
         limit = "-" if row["limit_hours"] is None else duration(row["limit_hours"])
-        table.add_row(row["kind"], str(row["jobs"]), time if row["estimated"] else "not estimated", limit)
-    return table
+        time = duration(row["device_hours"]) if row["estimated"] else "not estimated"
+        rows.append((row["kind"], (str(row["jobs"]), time, limit)))
+    title = "jobs, as `snakemake -n` lists them where nothing is there yet"
+    named = ", ".join(f"{row['jobs']} {row['kind']}" for row in moments)
+    return fitted(
+        title,
+        "kind",
+        rows,
+        ("jobs", f"{unit} time", "at most"),
+        width,
+        kept=("jobs",),
+        notes=[f"of a moment each: {named}"] if moments else (),
+    )
 
 
-def _jobs(plan: Mapping[str, Any]) -> Table:
-    cells, unit = {cell["cell"]: cell for cell in _shown(plan)}, plan["device"]["kind"]
+def _jobs(plan: Mapping[str, Any], width: int) -> Fitted:
+    shown = _shown(plan)
+    cells, unit = {cell["cell"]: cell for cell in shown}, plan["device"]["kind"]
+    names = short_names(shown)
     looks: dict[str, float] = {}
     for job in plan["jobs"]:
         if job["kind"] in ("evaluate", "evaluate_step", "measure", "mark"):
             path = "/".join(job["name"].partition(" ")[2].split("/")[:2])
             looks[path] = looks.get(path, 0.0) + job["hours"]
-    mark = "" if plan["device"]["measured"] else " (assumed)"
-    table = Table(
-        title=f"trainings in the order in which they can start; times on {plan['device']['name']}{mark}"
-    )
-    table.add_column("training", no_wrap=True)
-    _right(table, "starts", "steps", "tokens", f"{unit}s", "takes", f"{unit} time", "then evaluated")
+    rows: dict[Name, Sequence[str]] = {}
     for job in plan["jobs"]:
         path = job["name"].partition(" ")[2]
         if job["kind"] != "train" or path not in cells:
             continue
         cell = cells[path]
-        table.add_row(
-            path,
-            duration(job["start_hours"]),
+        rows[names[path]] = (
+            span(job["start_hours"], job["start_hours_most"]),
+            duration(job["hours"]),
+            str(job["devices"]),
+            duration(job["device_hours"]),
+            _awaited(job["waits_for"], cells),
             f"{cell['steps']:,}",
             f"{'' if cell['tokens_exact'] else '~'}{cell['tokens']:,}",
-            str(job["devices"]),
-            duration(job["hours"]),
-            duration(job["device_hours"]),
             duration(looks[path]) if path in looks else "-",
         )
     hidden = len(plan["cells"]) - len(cells)
-    notes = (
-        ["~ of rows of the mean length"] if any(not cell["tokens_exact"] for cell in cells.values()) else []
-    )
+    notes = _limits(plan)
+    if any(not cell["tokens_exact"] for cell in cells.values()):
+        notes.append("~ of rows of the mean length")
     notes += [f"and {hidden} cells of other seeds"] if hidden else []
-    table.caption = "; ".join(notes) or None
-    return table
+    mark = "" if plan["device"]["measured"] else " (assumed)"
+    return fitted(
+        f"trainings in the order in which they can start; times on {plan['device']['name']}{mark}",
+        "training",
+        put_together(rows),
+        ("starts at", "takes", f"{unit}s", f"{unit} time", "after", "steps", "tokens", "then evaluated"),
+        width,
+        kept=("starts at", "takes"),
+        notes=notes,
+    )
 
 
-def duration(hours: float) -> str:
-    """Say hours in the unit that suits them."""
-    if hours >= 10:
-        return f"{hours:,.0f} h"
-    if hours >= 1:
-        return f"{hours:.1f} h"
-    return f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"
+def _awaited(job: str | None, cells: Mapping[str, Mapping[str, Any]]) -> str:
+    """What a training waits for longest, in few words."""
+    if job is None:
+        return "-"
+    kind, _, name = job.partition(" ")
+    return str(cells[name]["method"]) if kind == "train" and name in cells else f"{kind} {name}"
 
 
-def _domains(plan: Mapping[str, Any]) -> list[Table]:
+def _limits(plan: Mapping[str, Any]) -> list[str]:
+    """How long what trainings wait for can take, where no rate is known."""
+    waited = {job["waits_for"] for job in plan["jobs"] if job["kind"] == "train"}
+    found: dict[float, list[str]] = {}
+    for job in plan["jobs"]:
+        if job["name"] in waited and not job["estimated"]:
+            found.setdefault(job["limit_hours"], []).append(job["name"])
+    return [f"{', '.join(sorted(names))}: at most {duration(limit)}" for limit, names in found.items()]
+
+
+def _domains(plan: Mapping[str, Any], width: int) -> list[Fitted]:
     """A table an experiment and scale; methods that take the same tokens share a column."""
     groups: dict[tuple[str, str], dict[tuple[Any, ...], list[tuple[str, str]]]] = {}
     for cell in plan["cells"]:
@@ -124,26 +175,35 @@ def _domains(plan: Mapping[str, Any]) -> list[Table]:
         columns = groups.setdefault((cell["experiment"], cell["scale"]), {})
         columns.setdefault(taken, []).append((cell["method"], cell["decided"]))
     return [
-        _domain_table(f"{experiment} {scale}", columns)
+        _domain_table(f"{experiment} {scale}", columns, width)
         for (experiment, scale), columns in groups.items()
         if len(columns) <= SHOWN_MIXTURES
     ]
 
 
-def _domain_table(name: str, columns: Mapping[tuple[Any, ...], Sequence[tuple[str, str]]]) -> Table:
-    table = Table(title=f"{name}: tokens to train, and passes over the domain")
-    table.add_column("domain", no_wrap=True)
+def _domain_table(
+    name: str, columns: Mapping[tuple[Any, ...], Sequence[tuple[str, str]]], width: int
+) -> Fitted:
     marks: dict[str, str] = {}
+    headings = []
     for methods in columns.values():
         heading = []
         for method, decided in methods:
             mark = "" if decided == "as given" else marks.setdefault(decided, MARKS[len(marks) % len(MARKS)])
             heading.append(method + mark)
-        table.add_column(", ".join(heading), justify="right")
-    for number, (domain, _, _) in enumerate(next(iter(columns))):
-        table.add_row(domain, *(_taken(taken[number]) for taken in columns))
-    table.caption = "; ".join(f"{mark} {decided}" for decided, mark in marks.items()) or None
-    return table
+        headings.append(", ".join(heading))
+    rows = [
+        (domain, [_taken(taken[number]) for taken in columns])
+        for number, (domain, _, _) in enumerate(next(iter(columns)))
+    ]
+    return fitted(
+        f"{name}: tokens to train, and passes over the domain",
+        "domain",
+        rows,
+        headings,
+        width,
+        notes=[f"{mark} {decided}" for decided, mark in marks.items()],
+    )
 
 
 def _taken(one: tuple[str, int, float | None]) -> str:
@@ -151,102 +211,71 @@ def _taken(one: tuple[str, int, float | None]) -> str:
     return f"{tokens:,}" + ("" if epochs is None else f" {epochs:.2f}x")
 
 
-def _memory(plan: Mapping[str, Any]) -> Table:
+def _memory(plan: Mapping[str, Any], width: int) -> Fitted:
     there = plan["device"]["memory_gb"]
     limit = f"; a device has {there:g} GB" if there else ""
-    table = Table(title=f"peak memory of a process, by arithmetic{limit}")
-    table.add_column("training", no_wrap=True)
-    _right(table, "weights", "gradients", "optimizer", "activations", "logits", "others", "peak", "on disk")
-    seen = set()
-    for cell in _shown(plan):
+    shown = _shown(plan)
+    names = short_names(shown)
+    rows: dict[Name, Sequence[str]] = {}
+    for cell in shown:
         parts = cell["memory_bytes"]
-        key = (cell["experiment"], cell["model"], cell["scale"], cell["disk_bytes"], *parts.values())
-        if key in seen:
-            continue
-        seen.add(key)
         peak = decimal(parts["peak"]) + (" !" if cell["fits"] is False else "")
-        sizes = [decimal(value) for name, value in parts.items() if name != "peak"]
-        table.add_row(cell["cell"], *sizes, peak, decimal(cell["disk_bytes"]))
-    table.caption = "cells with the same numbers are shown once; ! more than a device has"
-    return table
-
-
-def _comparisons(plan: Mapping[str, Any]) -> Table:
-    table = Table(
-        title="what each comparison could detect (80 % power, two-sided 5 %), in points of accuracy"
+        sizes = [decimal(value) if value else "-" for name, value in parts.items() if name != "peak"]
+        rows[names[cell["cell"]]] = (peak, decimal(cell["disk_bytes"]), *sizes)
+    too_much = any(cell["fits"] is False for cell in shown)
+    return fitted(
+        f"peak memory of a process, by arithmetic{limit}",
+        "training",
+        put_together(rows),
+        ("peak", "on disk", "weights", "gradients", "optimizer", "activations", "logits", "others"),
+        width,
+        kept=("peak",),
+        notes=["! more than a device has"] if too_much else (),
     )
-    table.add_column("comparison", no_wrap=True)
-    _right(table, "questions", "detectable", "published", "verdict")
-    for one in plan["comparisons"]:
+
+
+def _comparisons(plan: Mapping[str, Any], width: int) -> Fitted:
+    compared = [{"cell": number, "seed": 0, **one} for number, one in enumerate(plan["comparisons"])]
+    names = short_names(compared)
+    rows: dict[Name, Sequence[str]] = {}
+    for one in compared:
         seen, told = one["detectable_points"], one["published_points"]
         said = one["verdict"] or "-"
         if said == "depends":
             said = f"if answers differ on < {one['seen_up_to_disagreement']:.0%}"
-        table.add_row(
-            f"{one['experiment']}/{one['method']}.{one['model']}.{one['scale']}",
-            f"{one['questions']:,}" if one["questions"] else "unknown",
-            f"{seen[0]:.2f} to {seen[1]:.2f}" if seen else "-",
+        rows[names[str(one["cell"])]] = (
             f"{told:+.2f}" if told is not None else "-",
             said,
+            f"{seen[0]:.2f} to {seen[1]:.2f}" if seen else "-",
+            f"{one['questions']:,}" if one["questions"] else "unknown",
         )
     over = plan["comparisons"][0]["detectable_over_seeds_sd"]
     seeds = len(plan["comparisons"][0]["seeds"])
-    table.caption = (
+    note = (
         f"{seeds} seeds: also {over:.2f} standard deviations of the difference over seeds"
         if over is not None
         else "1 seed: question sampling alone; what another seed would give is not covered"
     )
-    return table
+    return fitted(
+        "what each comparison could detect (80 % power, two-sided 5 %), in points of accuracy",
+        "comparison",
+        put_together(rows),
+        ("published", "verdict", "detectable", "questions"),
+        width,
+        kept=("published", "verdict"),
+        notes=[note],
+    )
 
 
-def _budget(plan: Mapping[str, Any]) -> Table:
+def _budget(plan: Mapping[str, Any], width: int) -> Fitted:
     found, unit = plan["budget"], plan["device"]["kind"]
-    table = Table(
-        title=f"to drop, in this order, for {found['asked_device_hours']:g} {unit} hours; "
-        f"{found['device_hours']:,.1f} remain: {len(found['keep'])} cells, {len(found['train'])} trainings"
+    names = short_names(plan["cells"])
+    return fitted(
+        f"to drop, in this order, for {found['asked_device_hours']:g} {unit} hours; "
+        f"{found['device_hours']:,.1f} remain: {len(found['keep'])} cells, {len(found['train'])} trainings",
+        "cell",
+        [(str(names[one["cell"]]), (one["because"],)) for one in found["drop"]],
+        ("because",),
+        width,
+        kept=("because",),
     )
-    table.add_column("cell", no_wrap=True)
-    table.add_column("because")
-    for one in found["drop"]:
-        table.add_row(one["cell"], one["because"])
-    return table
-
-
-def _print_totals(console: Console, plan: Mapping[str, Any]) -> None:
-    unit = plan["device"]["kind"]
-    parts = ", ".join(
-        f"{name} {duration(hours)}" for name, hours in plan["device_hours_by_experiment"].items()
-    )
-    mark = "" if plan["device"]["measured"] else " [bold](assumed, not measured)[/bold]"
-    console.print(
-        f"[bold]{duration(plan['device_hours'])} of {unit} time[/bold]{mark}: {parts}", soft_wrap=True
-    )
-    console.print(
-        f"critical path {duration(plan['critical_path_hours'])}: {' > '.join(plan['critical_path'])}",
-        soft_wrap=True,
-    )
-    many = plan["devices_at_a_time"]
-    on = f"{many} {unit}s" if many else f"as many {unit}s as it wants"
-    console.print(f"on {on} all is done after {duration(plan['makespan_hours'])}")
-    late = [
-        job for job in plan["jobs"] if job["limit_hours"] is not None and job["hours"] > job["limit_hours"]
-    ]
-    if late:
-        said = ", ".join(f"{job['name']} ({duration(job['limit_hours'])})" for job in late)
-        console.print(f"[bold]longer than the runtime that they ask for[/bold]: {said}", soft_wrap=True)
-    large = [cell["cell"] for cell in plan["cells"] if cell["fits"] is False]
-    if large:
-        said = ", ".join(large)
-        console.print(
-            f"[bold]do not fit into {plan['device']['memory_gb']:g} GB[/bold]: {said}", soft_wrap=True
-        )
-    disk, downloads = plan["disk_bytes"], plan["download_bytes"]
-    said = ", ".join(f"{name} {decimal(size)}" for name, size in disk.items())
-    console.print(f"disk {decimal(sum(disk.values()))}: {said}", soft_wrap=True)
-    said = ", ".join(f"{name} {decimal(size)}" for name, size in downloads.items())
-    console.print(
-        f"to download {decimal(sum(downloads.values()))}" + (f": {said}" if said else ""), soft_wrap=True
-    )
-    console.print("What this rests on:")
-    for line in plan["assumed"]:
-        console.print(f"- {line}", soft_wrap=True, highlight=False, markup=False)

@@ -13,12 +13,12 @@ from markupsafe import Markup
 
 from dataflex.evidence import by_step, shares
 from dataflex.evidence.results import BY_STEP, SHARES, CellResult, read_curve, read_lines
+from dataflex.evidence.statistics.seeds import mean, of_mean
 from dataflex.evidence.store.identity import short
 from dataflex.report.curves import LINES, Line, drawing
-from dataflex.report.quantities import number
+from dataflex.report.quantities import number, plus_minus
 from dataflex.report.rungs import Rung
 from paper_figures.layout import EXPERIMENTS, METHODS, domain_label, label, ordered
-from paper_figures.models import spread
 
 PLAN_LOG = "plan_log.jsonl"
 MOST_DECISIONS = 40
@@ -108,7 +108,7 @@ def _group(
     results = [result for _, result in runs]
     numbers = [result.numbers() for result in results]
     headlines = tuple(
-        (name, spread([found[metric] for found in numbers], 3))
+        (name, _over_seeds([found[metric] for found in numbers]))
         for name, metric in HEADLINES[results[0].kind]
         if all(metric in found for found in numbers)
     )
@@ -120,6 +120,10 @@ def _group(
         drawing(losses, ""),
         tuple(_cell(name, result, taken) for name, result in runs),
     )
+
+
+def _over_seeds(values: Sequence[float]) -> str:
+    return plus_minus(mean(values), of_mean(values).interval())
 
 
 def _losses(result: CellResult) -> list[tuple[float, float]]:

@@ -1,26 +1,32 @@
-"""Judged claims as the page shows them: counted by verdict, a row each."""
+"""Judged claims as the page shows them: put together by verdict and reason, a row each."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from dataflex.evidence.claims.judgement import MEANINGS, VERDICTS, Judgement
+from dataflex.evidence.claims.judgement import Judgement
+from dataflex.evidence.results import CellResult
 from dataflex.evidence.store.identity import short
-from dataflex.report.quantities import decimals, interval, number
+from dataflex.report.quantities import decimals, decimals_of, half, interval, number, significant
+from dataflex.report.standing import NOT_RUN, OPEN, STANDINGS, meaning, shared_reason, standing
+from dataflex.report.subjects import ours
 
 WIDTH, HEIGHT, EDGE = 180.0, 26.0, 7.0
+MISSING = re.compile(r"^(.+) (?:was|were) not run$")
+"""The judge's words for methods without results."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many claims got a verdict, and what the verdict means."""
+    """How many claims stand so, and what it means."""
 
-    verdict: str
+    standing: str
     number: int
     meaning: str
 
@@ -29,54 +35,148 @@ class Count:
 class Row:
     """A judged claim in the words and forms of the page.
 
-    ``links`` are the short ids of its results with their anchors, None of those that are not on the page.
+    ``ours_is`` says what our number is of; ``links`` are the short ids of its results with their anchors,
+    None of those that are not on the page.
     """
 
     judgement: Judgement
+    standing: str
     published: str
     margin: str
     ours: str
+    ours_is: str
     interval: str
     detectable: str
-    basis: str
+    p_value: str
     drawing: Markup
     links: tuple[tuple[str, str | None], ...]
 
 
+@dataclass(frozen=True)
+class Group:
+    """Claims of one rung that stand alike for the same reason.
+
+    Attributes:
+        standing: see ``standing``.
+        rung: whose results they were judged by.
+        reason: that they share.
+        lacking: methods without results, with how many of the claims lack each.
+        rows: the claims.
+        opened: whether it is shown unfolded.
+    """
+
+    standing: str
+    rung: str
+    reason: str
+    lacking: tuple[tuple[str, int], ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def opened(self) -> bool:
+        """Verdicts that say something of the claim are read first."""
+        return self.standing in OPEN
+
+    @property
+    def bare(self) -> bool:
+        """Whether none of its rows has a number of ours."""
+        return all(row.judgement.ours is None for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the matrix: the claims about one model and scale of one of the paper's tables."""
+
+    rung: str
+    label: str
+    claims: tuple[tuple[str, str], ...]
+    counts: tuple[Count, ...]
+
+
 def counts(judgements: Sequence[Judgement]) -> list[Count]:
-    """The verdicts in their order, those without a claim too."""
-    found = Counter(judgement.verdict for judgement in judgements)
-    return [Count(verdict, found[verdict], MEANINGS[verdict]) for verdict in VERDICTS]
+    """The standings in their order, those without a claim too."""
+    found = Counter(map(standing, judgements))
+    return [Count(name, found[name], meaning(name)) for name in STANDINGS]
 
 
-def row(judgement: Judgement, anchors: Mapping[str, str]) -> Row:
-    """One claim.
+def groups(
+    judgements: Sequence[Judgement], anchors: Mapping[str, str], known: Mapping[str, CellResult]
+) -> list[Group]:
+    """The claims put together, in the order of the standings.
 
     Args:
-        judgement: of the claim.
+        judgements: of the claims.
         anchors: of the results on the page, by id.
+        known: the results on the page, by id.
     """
-    claim = judgement.claim
-    signed, digits = claim.kind == "difference", max(decimals(claim.published), decimals(claim.margin))
-    basis = []
-    if judgement.seeds:
-        basis.append(f"{len(judgement.seeds)} seed{'s' * (len(judgement.seeds) > 1)}")
-    if judgement.questions is not None:
-        basis.append(f"{judgement.questions:,} questions")
-    if judgement.p_value is not None:
-        basis.append(
-            f"p {'< 0.001' if judgement.p_value < 0.001 else f'= {judgement.p_value:.3f}'}, adjusted"
+    found: dict[tuple[str, str, str], list[Judgement]] = {}
+    for judgement in sorted(judgements, key=lambda one: STANDINGS.index(standing(one))):
+        place = (standing(judgement), judgement.rung, shared_reason(judgement))
+        found.setdefault(place, []).append(judgement)
+    return [
+        Group(
+            *place, _lacking(own) if place[0] == NOT_RUN else (), tuple(row(j, anchors, known) for j in own)
         )
+        for place, own in found.items()
+    ]
+
+
+def _lacking(judgements: Sequence[Judgement]) -> tuple[tuple[str, int], ...]:
+    found: Counter[str] = Counter()
+    for judgement in judgements:
+        if told := MISSING.match(judgement.reason):
+            found.update(told[1].split(", "))
+    return tuple(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def matrix(judgements: Sequence[Judgement]) -> list[Line]:
+    """All claims at a glance: a line for every model and scale of the paper, those without any run last."""
+    found: dict[tuple[str, str], list[Judgement]] = {}
+    for judgement in judgements:
+        claim = judgement.claim
+        words = (claim.table.replace("_", " ").removeprefix("data "), claim.model, claim.scale)
+        found.setdefault((judgement.rung, ", ".join(filter(None, words))), []).append(judgement)
+    return [
+        Line(
+            rung,
+            label,
+            tuple(
+                (standing(one), one.claim.statement)
+                for one in sorted(own, key=lambda one: STANDINGS.index(standing(one)))
+            ),
+            tuple(count for count in counts(own) if count.number),
+        )
+        for (rung, label), own in sorted(found.items(), key=lambda entry: _nothing_run(entry[1]))
+    ]
+
+
+def without_results(judgements: Sequence[Judgement], rungs: Sequence[str]) -> list[tuple[str, int]]:
+    """Rungs that claims are registered for and that have no results, with the number of claims."""
+    return list(Counter(one.rung for one in judgements if one.rung not in rungs).items())
+
+
+def _nothing_run(judgements: Sequence[Judgement]) -> bool:
+    return all(standing(one) == NOT_RUN for one in judgements)
+
+
+def row(judgement: Judgement, anchors: Mapping[str, str], known: Mapping[str, CellResult]) -> Row:
+    """One claim; see ``groups``."""
+    claim = judgement.claim
+    signed, digits = claim.kind == "difference", decimals(claim.published, claim.margin)
+    error = half(judgement.interval)
+    own = decimals_of(error) if error is not None else digits
+    p_value = ""
+    if judgement.p_value is not None:
+        p_value = "p < 0.001" if judgement.p_value < 0.001 else f"p = {judgement.p_value:.3f}"
     return Row(
         judgement,
-        published=" > ".join(claim.methods)
-        if claim.kind == "ordering"
-        else number(claim.published, digits, signed),
-        margin="" if claim.margin is None else f"± {number(claim.margin, digits)}",
-        ours=number(judgement.ours, digits, signed),
-        interval=interval(judgement.interval, digits, signed),
-        detectable=number(judgement.detectable, digits),
-        basis=", ".join(basis),
+        standing(judgement),
+        published="order" if claim.kind == "ordering" else number(claim.published, digits, signed),
+        margin="" if claim.margin is None else f"± {significant(claim.margin)}",
+        ours=number(judgement.ours, own, signed),
+        ours_is=ours(judgement, known),
+        interval=interval(judgement.interval, own, signed),
+        detectable=significant(judgement.detectable),
+        p_value=p_value,
         drawing=interval_drawing(judgement),
         links=tuple((short(name), anchors.get(name)) for name in judgement.results),
     )

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from dataflex.errors import UserError
-from dataflex.report.rungs import Rung, read_grids, read_rungs
+from dataflex.evidence.store.find import STORE, TIMINGS
+from dataflex.report.rungs import Rung, is_store, read_grids, read_rung, read_store
 
 if TYPE_CHECKING:
     from dataflex.evidence.claims.judgement import Judgement
@@ -20,7 +21,8 @@ def report(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[RESULTS]", help="A results folder. Without it: all reviewed results in results/."
+            metavar="[RESULTS]",
+            help="The results of a rung, or a store of several. Without it: the reviewed ones in results/.",
         ),
     ] = None,
     grid: Annotated[
@@ -29,7 +31,7 @@ def report(
     ] = None,
     output: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
 ) -> None:
-    """Write one HTML page that needs nothing else: verdicts, tables, figures, every cell, costs, assumptions.
+    """Write one HTML page that needs nothing else: findings, verdicts, tables, figures, cells, costs, gaps.
 
     The page asks for nothing from the network, and is the same bytes when it is made again from the same
     results.
@@ -37,10 +39,15 @@ def report(
     console = Console(stderr=True)
     with console.status("reading results") as status:
         grids = read_grids(grid)
-        rungs = read_rungs(folder, grids, named=grid is not None)
-        if folder is not None:
+        if folder is None or is_store(folder):
+            store = folder or STORE
+            rungs, timings = read_store(store), [store / TIMINGS]
+            judged = judgements(rungs, everywhere=True)
+        else:
+            rungs, timings = [read_rung(folder, grids, named=grid is not None)], []
             grids = [entry for entry in grids if entry.grid["rung"] == rungs[0].name]
-        judged = judgements(rungs, everywhere=folder is None)
+            judged = judgements(rungs, everywhere=False)
+        timings += [folder / TIMINGS for folder in folders(rungs)]
         try:
             from dataflex.report.page import render
         except ModuleNotFoundError as error:
@@ -49,26 +56,29 @@ def report(
             ) from None
         from dataflex.evidence.files import write_text
 
-        page = render(rungs, grids, judged, tell=lambda part: status.update(f"making the {part}"))
+        page = render(rungs, grids, judged, timings, tell=lambda part: status.update(f"making the {part}"))
         output.parent.mkdir(parents=True, exist_ok=True)
         write_text(output, page)
     cells = sum(len(rung.results) for rung in rungs)
     print(f"{output}: {cells} results, {len(judged)} claims, {output.stat().st_size / 1e6:.1f} MB")
 
 
+def folders(rungs: Sequence[Rung]) -> list[Path]:
+    """Where the rungs' results lie."""
+    return [rung.results[0].folder.parent.parent for rung in rungs]
+
+
 def judgements(rungs: Sequence[Rung], *, everywhere: bool) -> Sequence[Judgement]:
-    """What the results say of the registered claims, by verdict; nothing where no claims are registered.
+    """What the results say of the registered claims, in their order; nothing where none are registered.
 
     Args:
         rungs: with their results.
         everywhere: whether claims are listed as not run on the rungs that have no results, too.
     """
     from dataflex.evidence.claims.judge import judge
-    from dataflex.evidence.claims.judgement import VERDICTS
     from dataflex.evidence.claims.registry import FILE
 
     if not FILE.is_file():
         return ()
     results = {rung.name: rung.results for rung in rungs}
-    found = [judgement for judgement in judge(results) if everywhere or judgement.rung in results]
-    return sorted(found, key=lambda judgement: VERDICTS.index(judgement.verdict))
+    return [judgement for judgement in judge(results) if everywhere or judgement.rung in results]

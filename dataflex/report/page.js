@@ -8,6 +8,8 @@
     const rung = document.getElementById("by-rung");
     const shown = document.getElementById("shown");
     const rows = [...document.querySelectorAll("#claims tbody tr")];
+    const groups = [...document.querySelectorAll("#claims details.claim-group")];
+    const opened = new Map(groups.map((group) => [group, group.open]));
     const buttons = [...strip.children].map((item) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -26,6 +28,12 @@
           || (table.value !== "" && row.dataset.table !== table.value)
           || (rung.value !== "" && row.dataset.rung !== rung.value);
         left += row.hidden ? 0 : 1;
+      }
+      const filtering = left < rows.length;
+      for (const group of groups) {
+        const own = [...group.querySelectorAll("tbody tr")].filter((row) => !row.hidden);
+        group.hidden = own.length === 0;
+        group.open = filtering ? own.length > 0 : opened.get(group);
       }
       shown.value = left === rows.length ? `${left} claims` : `${left} of ${rows.length} claims`;
       strip.classList.toggle("filtering", wanted.length > 0);

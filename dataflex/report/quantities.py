@@ -1,29 +1,78 @@
-"""How numbers are written on the page: one form for each kind."""
+"""How numbers are written on the page: one form for each kind; an error decides the digits."""
 
 from __future__ import annotations
 
 import math
 
+from dataflex.evidence.statistics.estimate import Interval
+
 MISSING = "\N{EN DASH}"
+ERROR_DIGITS = 2
+"""Significant digits of an error; the number that it belongs to ends where it does."""
+MOST_DECIMALS = 6
 
 
-def decimals(value: float | None) -> int:
-    """Decimals that a number is published with: those of its first four significant digits, without zeros."""
-    return 2 if value is None else len(f"{value:.4g}".partition(".")[2])
+def decimals_of(error: float | None, digits: int = ERROR_DIGITS) -> int:
+    """Decimals that show so many significant digits of an error; those of a hundredth where there is none."""
+    if error is None or not math.isfinite(error) or error == 0:
+        return 2
+    # Rounding may carry into a place more: .0996 is .10.
+    return min(MOST_DECIMALS, max(0, digits - 1 - int(f"{abs(error):.{digits - 1}e}".partition("e")[2])))
+
+
+def decimals(value: float | None, margin: float | None = None) -> int:
+    """Decimals of a published number: its own, to four significant digits; its margin's, or one more."""
+    own = 2 if value is None else len(f"{value:.4g}".partition(".")[2])
+    if margin is None:
+        return own
+    least = decimals_of(margin)
+    return max(least, min(own, least + 1))
 
 
 def number(value: float | None, digits: int = 2, signed: bool = False) -> str:
-    """A number with ``digits`` decimals, two more where nothing would be left of it; a true minus sign."""
+    """A number with ``digits`` decimals and a true minus sign; none before what rounds to nothing."""
     if value is None or not math.isfinite(value):
         return MISSING
-    if 0 < abs(value) < 0.5 * 10**-digits:
-        digits += 2
-    return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    shown = f"{value:{'+' if signed else ''}.{digits}f}"
+    if not float(shown):
+        shown = shown.lstrip("+-")
+    return shown.replace("-", "\N{MINUS SIGN}")
 
 
-def interval(bounds: tuple[float, float] | None, digits: int, signed: bool = False) -> str:
+def significant(value: float | None) -> str:
+    """A number to two significant digits, as of an effect or a margin."""
+    return number(value, decimals_of(value))
+
+
+def interval(bounds: Interval | None, digits: int, signed: bool = False) -> str:
     """Both ends in brackets."""
     return MISSING if bounds is None else f"[{', '.join(number(end, digits, signed) for end in bounds)}]"
+
+
+def half(bounds: Interval | None) -> float | None:
+    """Half the width of an interval: the error that decides the digits."""
+    return None if bounds is None else (bounds[1] - bounds[0]) / 2
+
+
+def with_interval(value: float, bounds: Interval | None, signed: bool = False) -> str:
+    """A number and its interval, both to the digits of its error."""
+    digits = decimals_of(half(bounds))
+    shown = number(value, digits, signed)
+    return shown if bounds is None else f"{shown} {interval(bounds, digits, signed)}"
+
+
+def plus_minus(value: float, bounds: Interval | None) -> str:
+    """A number ± half of its interval, both to the digits of the latter; three decimals without one."""
+    error = half(bounds)
+    if error is None:
+        return number(value, 3)
+    digits = decimals_of(error)
+    return f"{number(value, digits)} ± {number(error, digits)}"
+
+
+def plural(count: int, word: str) -> str:
+    """A count with its word."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def seconds(value: float | None) -> str:

@@ -10,14 +10,12 @@ from typing import Any
 
 import yaml
 
-from dataflex.errors import UserError
 from dataflex.evidence.results import CellResult, read_results
+from dataflex.evidence.store.find import STORE
+from dataflex.evidence.store.find import rungs as folders_of
 from dataflex.evidence.store.identity import result_id
 from dataflex.grid import load
 
-REVIEWED = Path("results")
-TIMINGS = "efficiency"
-"""Folder in ``results/`` that holds seconds, not cells."""
 GRIDS = Path("reproductions")
 
 
@@ -58,29 +56,34 @@ class GridFile:
     preamble: str
 
 
-def read_rungs(folder: Path | None, grids: Sequence[GridFile], named: bool) -> list[Rung]:
-    """Read the results of one rung, or of all below ``results/``.
+def is_store(folder: Path) -> bool:
+    """Whether a folder holds rungs, not the results of one."""
+    return not any(folder.glob("*/*/run.json")) and any(folder.glob("*/*/*/run.json"))
+
+
+def read_store(store: Path = STORE) -> list[Rung]:
+    """Read the results of all rungs.
+
+    Raises:
+        UserError: there are no results, or a cell is malformed.
+    """
+    return [_rung(folder.name, folder) for folder in folders_of(store)]
+
+
+def read_rung(folder: Path, grids: Sequence[GridFile], named: bool) -> Rung:
+    """Read the results of one rung.
 
     Args:
-        folder: of one rung's results; None for all reviewed ones.
-        grids: that may say what a folder's rung is called.
+        folder: of its results.
+        grids: that may say what the folder's rung is called.
         named: whether the user named the grid.
 
     Raises:
         UserError: there are no results, or a cell is malformed.
     """
-    if folder is not None:
-        above = folder.resolve()
-        name = above.parent.name if above.name == REVIEWED.name else above.name
-        return [_rung(str(grids[0].grid["rung"]) if named else name, folder)]
-    if not REVIEWED.is_dir():
-        raise UserError(
-            "there is no folder results/ here: run this at the root of the repository, or name a folder"
-        )
-    folders = sorted(entry for entry in REVIEWED.iterdir() if entry.is_dir() and entry.name != TIMINGS)
-    if not folders:
-        raise UserError("results/ holds no reviewed results yet")
-    return [_rung(entry.name, entry) for entry in folders]
+    above = folder.resolve()
+    name = above.parent.name if above.name == STORE.name else above.name
+    return _rung(str(grids[0].grid["rung"]) if named else name, folder)
 
 
 def _rung(name: str, folder: Path) -> Rung:

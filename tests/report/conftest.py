@@ -21,10 +21,10 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="session")
 def parts(study):
     """Rungs and grids of the study."""
-    from dataflex.report.rungs import read_grids, read_rungs
+    from dataflex.report.rungs import read_grids, read_rung
 
     grids = read_grids(ROOT / "reproductions/demo.yaml")
-    return read_rungs(study, grids, named=True), grids + read_grids(ROOT / "reproductions/paper.yaml")
+    return [read_rung(study, grids, named=True)], grids + read_grids(ROOT / "reproductions/paper.yaml")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The drawings, the forms of numbers, and the colours."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +14,9 @@ from dataflex.report import quantities
 from dataflex.report.claims import interval_drawing
 from dataflex.report.curves import HEIGHT, MARGIN, MOST_POINTS, WIDTH, drawing, thinned
 from dataflex.report.figures import inline
+from dataflex.report.forest import EDGE, Estimated, forest
+from dataflex.report.numerals import parted, wordy
+from dataflex.report.standing import standing
 
 MINUS, NONE = "\N{MINUS SIGN}", "\N{EN DASH}"
 CSS = (Path(quantities.__file__).parent / "page.css").read_text()
@@ -23,7 +27,18 @@ CSS = (Path(quantities.__file__).parent / "page.css").read_text()
     [
         (quantities.number(-0.0831, 3), f"{MINUS}0.083"),
         (quantities.number(0.7, 2, signed=True), "+0.70"),
-        (quantities.number(0.0004, 2), "0.0004"),
+        (quantities.number(-0.0004, 2, signed=True), "0.00"),
+        (quantities.significant(0.0200000), "0.020"),
+        (quantities.significant(0.36247), "0.36"),
+        (quantities.significant(7.277), "7.3"),
+        (quantities.significant(43.2), "43"),
+        (quantities.with_interval(-0.004738, (-0.17786, 0.16838), signed=True), f"0.00 [{MINUS}0.18, +0.17]"),
+        (quantities.with_interval(1.7528, (1.6891, 1.8165)), "1.753 [1.689, 1.817]"),
+        (quantities.with_interval(2.5, None), "2.50"),
+        (quantities.plus_minus(3.4682, (3.4032, 3.5332)), "3.468 ± 0.065"),
+        (quantities.plus_minus(3.4682, None), "3.468"),
+        (quantities.plural(1, "claim"), "1 claim"),
+        (quantities.plural(1600, "claim"), "1,600 claims"),
         (quantities.number(0.0, 2), "0.00"),
         (quantities.number(None), NONE),
         (quantities.number(float("nan")), NONE),
@@ -45,9 +60,78 @@ def test_numbers_are_written_so(made, expected):
     assert made == expected
 
 
-@pytest.mark.parametrize(("value", "digits"), [(45.2, 1), (3.562, 3), (0.77, 2), (26.04 - 25.27, 2), (4.0, 0), (None, 2)])  # fmt: skip
-def test_decimals_are_those_of_what_was_published(value, digits):
-    assert quantities.decimals(value) == digits
+@pytest.mark.parametrize(
+    ("value", "margin", "digits"),
+    [
+        *((45.2, None, 1), (3.562, None, 3), (26.04 - 25.27, None, 2), (4.0, None, 0), (None, None, 2)),
+        # The margin's two digits, or one more: 11 points are 11.0 beside a margin of 1.5.
+        *((11.0, 1.5, 1), (0.77, 1.5, 2), (-0.02868, 0.02, 4), (-0.0088778, 0.02, 4), (3.562, 0.05, 3)),
+    ],
+)
+def test_decimals_are_those_of_what_was_published(value, margin, digits):
+    assert quantities.decimals(value, margin) == digits
+
+
+@pytest.mark.parametrize(("error", "digits"), [(0.0996, 2), (0.099, 3), (0.173, 2), (1.5, 1), (12.3, 0), (123.0, 0), (None, 2), (0.0, 2), (1e-9, 6)])  # fmt: skip
+def test_two_digits_of_the_error_decide(error, digits):
+    assert quantities.decimals_of(error) == digits
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "error"),
+    [
+        ("3.468 ± 0.065", "3.468", " ± 0.065"),
+        ("-1.8 [-6.7, +3.1]", "-1.8", " [-6.7, +3.1]"),
+        ("27.9 ± 1.8 ≈", "27.9", " ± 1.8 ≈"),
+        ("0.49 → 0.49", "0.49 → 0.49", None),
+        ("relevant, <b>", "relevant, <b>", None),
+    ],
+)
+def test_the_error_of_a_cell_is_set_apart(cell, value, error):
+    root = ElementTree.fromstring(f"<td>{parted(cell)}</td>")
+    assert "".join(root.itertext()) == cell
+    assert root.text == value
+    assert [part.text for part in root] == ([error] if error else [])
+
+
+@pytest.mark.parametrize(
+    ("reason", "stands"),
+    [
+        ("LESS was not run", "not-run"),
+        ("LESS, TSDS were not run", "not-run"),
+        ("no job of the workflow fills this cell", "not-run"),
+        ("DoReMi, Baseline: the results lack the number", "not-comparable"),
+        (
+            "A, B: the two started from models that different versions of the code had trained",
+            "not-comparable",
+        ),
+        ("A, B: the two have no seed in common", "not-comparable"),
+        ("the results have no PPL_CC", "not-comparable"),
+    ],
+)
+def test_what_was_run_but_not_so_is_no_gap(reason, stands):
+    assert standing(replace(judgements()[5], reason=reason)) == stands
+
+
+def test_words_may_be_broken_and_numbers_not():
+    assert wordy("relevant, duplicated")
+    assert not any(map(wordy, ("the control", "0.98 [0.93, 1.00] †", "yes (p < 0.001)", "")))
+
+
+def test_another_verdict_stands_as_it_is():
+    assert [standing(one) for one in judgements()[:5]] == [one.verdict for one in judgements()[:5]]
+
+
+def test_a_forest_lies_on_one_axis():
+    lines = [Estimated("a", 0.5, (0.25, 0.75), "0.50", 0.0), Estimated("b", 1.0, None, "1.00")]
+    (_, first), (_, second) = forest("t", "h", "x", lines).lines
+    ranges = [tuple(map(float, re.search(r'class="range" x1="([\d.]+)%" x2="([\d.]+)%"', str(line)).groups())) for line in (first, second)]  # fmt: skip
+    assert ranges == [
+        (EDGE + 0.25 * (100 - 2 * EDGE), EDGE + 0.75 * (100 - 2 * EDGE)),
+        (100 - EDGE, 100 - EDGE),
+    ]
+    assert float(re.search(r'class="beside" x1="([\d.]+)%"', str(first))[1]) == EDGE
+    assert "beside" not in str(second)
 
 
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=2000))
@@ -142,8 +226,8 @@ def test_contrast_is_enough_for_text_and_for_lines(scheme):
     blocks = CSS.split("@media")[:2]
     light, dark = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in blocks)
     colours = light if scheme == "light" else dark
-    assert len(colours) == 20
-    for name in ("ink", "quiet", "link", "reproduced", "consistent", "contradicted", "underpowered", "protocol-unknown", "not-run"):  # fmt: skip
+    assert len(colours) == 21
+    for name in ("ink", "quiet", "link", "reproduced", "consistent", "contradicted", "underpowered", "protocol-unknown", "not-comparable", "not-run"):  # fmt: skip
         for ground in ("page", "band"):
             assert contrast(colours[name], colours[ground]) >= 4.5, name
     for place in range(8):
