@@ -15,7 +15,6 @@ from seal import (
     planted,
     run,
 )
-from snakemake_logger_plugin_cells.board import Board
 
 
 def test_an_unchanged_run_is_kept_for_its_resume(tmp_path):
@@ -105,19 +104,6 @@ def test_the_fingerprint_is_of_the_texts():
             inner = inner[name]
         inner["sha256"] = "x"
         assert fingerprint(other) != fingerprint(card), part
-
-
-def test_board_counts_and_estimates():
-    board = Board()
-    board.expect({"train": 4, "evaluate": 2, "total": 6})
-    for jobid in (1, 2):
-        board.start(jobid, "train", f"cell{jobid}", 0.0)
-    assert board.finish(1, 30.0) == 30.0
-    # 3 trainings at the measured 30 s, 20 s of one being over, and 2 evaluations guessed at 40 s
-    assert board.left("train") == 3
-    board.running[2] = 10.0
-    assert board.seconds_left(30.0) == pytest.approx((3 * 30 + 2 * 40 - 20) / board.widest)
-    assert board.state(30.0).startswith("[1/4 trained, 0/2 evaluated, 1 running, about ")
 
 
 def test_a_planted_pool_is_sealed_by_family_and_rows(tmp_path):
