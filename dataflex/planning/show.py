@@ -72,7 +72,7 @@ def _jobs(plan: Mapping[str, Any]) -> Table:
     cells, unit = {cell["cell"]: cell for cell in _shown(plan)}, plan["device"]["kind"]
     looks: dict[str, float] = {}
     for job in plan["jobs"]:
-        if job["kind"] in ("evaluate", "evaluate_step", "measure", "mark"):
+        if job["kind"] in ("evaluate", "evaluate_steps", "measure", "mark"):
             path = "/".join(job["name"].partition(" ")[2].split("/")[:2])
             looks[path] = looks.get(path, 0.0) + job["hours"]
     mark = "" if plan["device"]["measured"] else " (assumed)"

@@ -14,8 +14,8 @@ from dataflex.watching.tails import number, read_object
 
 EVALUATIONS: Mapping[Kind, str] = {"model": "evaluate", "selection": "mark", "mixture": "measure"}
 """The workflow's rule that evaluates a cell, by what the cell is about."""
-OF_A_STEP = "evaluate_step"
-"""The rule that evaluates one of a cell's checkpoints."""
+OF_STEPS = "evaluate_steps"
+"""The rule that evaluates a cell's checkpoints."""
 EFFICIENCY = "efficiency"
 """Folder of the benchmarks' logs, records and results."""
 

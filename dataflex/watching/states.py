@@ -16,7 +16,7 @@ from dataflex.watching.attempts import (
     read_lock,
     read_submission,
 )
-from dataflex.watching.expected import EVALUATIONS, OF_A_STEP, ExpectedCell
+from dataflex.watching.expected import EVALUATIONS, OF_STEPS, ExpectedCell
 from dataflex.watching.progress import Progress, last_checkpoint, read_progress
 from dataflex.watching.tails import last_words, modified, number, read_object
 
@@ -251,14 +251,13 @@ def _steps(root: Path, cell: ExpectedCell, judging: JobFiles) -> tuple[State, st
     """
     summaries = {step: root / "steps" / cell.path / str(step) / FILES["model"][0] for step in cell.steps}
     missing = [step for step, summary in summaries.items() if not summary.is_file()]
-    jobs = {step: JobFiles(root, OF_A_STEP, f"{cell.path}/{step}", judging.now) for step in missing}
+    job = JobFiles(root, OF_STEPS, cell.path, judging.now)
     count = f"{len(cell.steps) - len(missing)} of {len(cell.steps)} checkpoints evaluated"
-    for job in jobs.values():
-        if job.lock is not None and job.lock.alive:
-            return "evaluating", count, job
-    found = {step: came_to for step, job in jobs.items() if (came_to := job.came_to())}
-    for step, (state, reason) in found.items():
-        if state != "queued":
-            return state, f"evaluation of step {step}: {reason}", jobs[step]
-    waiting = len(found) + judging.queued()
+    if job.lock is not None and job.lock.alive:
+        return "evaluating", count, job
+    state, reason = job.came_to() or ("trained", None)
+    if state not in ("trained", "queued"):
+        which = f"evaluation of step {missing[0]}" if missing else "evaluation of checkpoints"
+        return state, f"{which}: {reason}", job
+    waiting = (state == "queued") + judging.queued()
     return "trained", f"{count}, {waiting} queued" if waiting else count, judging

@@ -28,7 +28,8 @@ except grids.GridError as error:
 
 ASSETS = grids.assets(GRID)
 R = config["output"] or f"runs/{GRID['rung']}"
-SCRIPTS = str(Path(workflow.basedir) / "scripts")
+# For commands alone: as a parameter of a rule it would have everything made again where the checkout was moved.
+SCRIPTS = shlex.quote(str(Path(workflow.basedir) / "scripts"))
 REPORTED = [cell for cell in CELLS if grids.reported(GRID, cell)]
 # Cells by path; those that only serve others (a starting point outside of the chosen part) come last.
 BY_PATH = {}
@@ -65,7 +66,7 @@ WARM = bool(GRID.get("warm")) and sys.platform == "linux"
 CLI = f"{shlex.quote(sys.executable)} -S {shlex.quote(warm.__file__)}" if WARM else "dataflex-cli"
 
 
-def begin():
+def open_folder():
     """Be the only workflow on this folder, say what it is about, start the server that jobs are forked from."""
     try:
         alone.claim(Path(R) / "workflow.lock")
@@ -80,7 +81,6 @@ def begin():
 wildcard_constraints:
     experiment="|".join(GRID["experiments"]),
     cell=r"[^/]+",
-    step=r"\d+",
     corpus="(" + "|".join(GRID["corpora"]) + r")(/seed\d+)?",
     model="|".join(map(re.escape, GRID["models"])),
     scale="|".join({scale for spec in GRID["experiments"].values() for scale in spec["scales"]}),
@@ -125,17 +125,35 @@ def asked(job, key):
     return value
 
 
-def more_memory(job, rule=None, step=False):
-    """Memory of a train or evaluate job: half as much again for every time that it was too little."""
+def more_memory(asked_for, place):
+    """Memory of a job: half as much again for every time that it was too little.
+
+    asked_for and place are functions of the wildcards: MB, and the name of the job's log below logs, without
+    its ending; the executor keeps count in a record of that name.
+    """
 
     def value(wildcards, attempt):
-        asked_for = grids.resources(GRID, cell_of(wildcards), job)["mem_mb"]
-        place = Path(R) / "jobs" / (rule or job) / cell_of(wildcards).path
-        record = place / f"{wildcards.step}.json" if step else place.with_name(place.name + ".json")
+        record = Path(R) / "jobs" / f"{place(wildcards)}.json"
         short = json.loads(record.read_text()).get("out_of_memory", 0) if record.is_file() else 0
-        return asked_for * (2 + short) // 2
+        return asked_for(wildcards) * (2 + short) // 2
 
     return value
+
+
+def more_memory_of_cell(job, rule):
+    """The same of a job of a cell: what the grid asks for under train or evaluate, and the rule's records."""
+    return more_memory(asked(job, "mem_mb"), lambda wildcards: f"{rule}/{cell_of(wildcards).path}")
+
+
+def held(rule, name):
+    """Options for hold.py and make.py: lock and attempts of a job, where the executor and status look for them."""
+    place = shlex.quote(f"{R}/attempts/{rule}/{name}")
+    return f"--lock {place}.lock --attempts {place}.jsonl"
+
+
+def in_turn(commands):
+    """Commands as make.py takes them."""
+    return " ';' ".join(commands)
 
 
 def gres(job):

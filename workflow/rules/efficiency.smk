@@ -72,7 +72,7 @@ if BENCHMARKS:
             f"{R}/logs/upstream.log",
         params:
             folder=UPSTREAM,
-            makefile=REPRODUCTIONS.parent / "Makefile",
+            makefile=os.path.relpath(REPRODUCTIONS.parent / "Makefile"),
         localrule: True
         shell:
             "make -f {params.makefile:q} efficiency-upstream UPSTREAM={params.folder:q} > {log} 2>&1"
@@ -86,8 +86,7 @@ if BENCHMARKS:
             f"{R}/logs/efficiency/{{benchmark}}.log",
         params:
             command=benchmark_command,
-            held=f"{R}/attempts/efficiency/{{benchmark}}",
-            scripts=SCRIPTS,
+            held=lambda w: held("efficiency", w.benchmark),
         wildcard_constraints:
             benchmark="|".join(map(re.escape, BENCHMARKS)),
         # Nothing else may run beside what is timed: here it takes every processor, in Slurm every node that it gets.
@@ -96,11 +95,11 @@ if BENCHMARKS:
             gres=lambda w: f"gpu:{gpus}" if (gpus := benchmark_of(w).gpus) else "",
             nodes=1,
             runtime=benchmark_asks("runtime"),
-            mem_mb=benchmark_asks("mem_mb"),
+            mem_mb=more_memory(benchmark_asks("mem_mb"), lambda w: f"efficiency/{w.benchmark}"),
             slurm_extra="--exclusive",
         shell:
-            BENCHMARK_PATH + " python {params.scripts}/hold.py --lock {params.held}.lock "
-            "--attempts {params.held}.jsonl -- python -m efficiency {params.command} --output {output:q} > {log:q} 2>&1"
+            BENCHMARK_PATH + " python {SCRIPTS}/hold.py {params.held} -- "
+            "python -m efficiency {params.command} --output {output:q} > {log:q} 2>&1"
 
     rule efficiency_tables:
         input:

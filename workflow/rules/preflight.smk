@@ -56,8 +56,9 @@ rule preflight_score:
     output:
         f"{R}/preflight/models/{{model}}.json",
     log:
-        f"{R}/logs/preflight/{{model}}.log",
+        f"{R}/logs/preflight_score/{{model}}.log",
     params:
+        held=lambda w: held("preflight_score", w.model),
         asked=lambda w: json.dumps(PREFLIGHT["scores"][w.model], sort_keys=True),
         grid=config["grid"],
         root=R,
@@ -66,7 +67,8 @@ rule preflight_score:
     resources:
         gres=f"gpu:{scored_asked('gpus')}" if scored_asked("gpus") else "",
         runtime=scored_asked("runtime"),
-        mem_mb=scored_asked("mem_mb"),
+        mem_mb=more_memory(lambda w: scored_asked("mem_mb"), lambda w: f"preflight_score/{w.model}"),
     shell:
+        "python {SCRIPTS}/hold.py {params.held} -- "
         "dataflex-cli preflight {params.grid} --root {params.root} --model {wildcards.model} --output {output} "
         "> {log} 2>&1"

@@ -19,10 +19,9 @@ rule render:
         grid=config["grid"],
         seed=lambda w: cell_of(w).seed,
         root=R,
-        scripts=SCRIPTS,
     localrule: True
     shell:
-        "python {params.scripts}/render.py --grid {params.grid} --cell {wildcards.experiment}/{wildcards.cell} "
+        "python {SCRIPTS}/render.py --grid {params.grid} --cell {wildcards.experiment}/{wildcards.cell} "
         "--seed {params.seed} --root {params.root} --corpus {input} --output {output}"
 
 
@@ -49,7 +48,6 @@ rule train:
         extensions=f"{R}/cache/extensions",
         nodes=asked("train", "nodes"),
         processes=lambda w: max(1, grids.resources(GRID, cell_of(w), "train")["gpus"]),
-        scripts=SCRIPTS,
     # Others wait for some runs. Of the rest, short ones that end in a mark fill up what is left of the processors.
     priority: lambda w: 10 if cell_of(w).path in SERVES else grids.priority(GRID, cell_of(w))
     threads: asked("train", "threads")
@@ -57,10 +55,10 @@ rule train:
         gres=gres("train"),
         nodes=asked("train", "nodes"),
         runtime=asked("train", "runtime"),
-        mem_mb=more_memory("train"),
+        mem_mb=more_memory_of_cell("train", "train"),
         slurm_extra=notice,
     shell:
-        "trap '' TERM USR2; python {params.scripts}/train.py {params.folder} --config {input.config} "
+        "trap '' TERM USR2; python {SCRIPTS}/train.py {params.folder} --config {input.config} "
         "--inputs {input.corpus} {input.start} --output {output} --attempts {params.attempts} "
         "--extensions {params.extensions} --nodes {params.nodes} --processes {params.processes} -- {CLI} train "
         "> {log} 2>&1"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from dataflex.watching.duration import duration
 
-TIMED = ("corpus", "model", "train", "evaluate", "evaluate_step", "benchmark")
+TIMED = ("corpus", "model", "train", "evaluate", "evaluate_steps", "benchmark")
 """Rules whose jobs take long enough to be counted and to wait for; others take about a second."""
 SHORT = 1.0
 
@@ -58,7 +58,7 @@ class Board:
         return self.expected.get(rule, 0) - self.done[rule]
 
     def typical(self, rule: str) -> float | None:
-        """Mean seconds of the rule's jobs so far; None before the first of a rule that takes time has ended."""
+        """Mean seconds of the rule's jobs so far; None before one of a rule that takes time has ended."""
         if self.done[rule]:
             return self.spent[rule] / self.done[rule]
         return None if rule in TIMED else SHORT
