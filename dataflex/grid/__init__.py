@@ -42,7 +42,9 @@ from dataflex.grid.places import (
     model_ready,
     run_dir,
 )
+from dataflex.grid.release import release_file, releases, trainings
 from dataflex.grid.render import recipe, render
+from dataflex.grid.site import Site
 
 __all__ = [
     "AUTHORS",
@@ -52,6 +54,7 @@ __all__ = [
     "Benchmark",
     "Cell",
     "GridError",
+    "Site",
     "about",
     "asset_dir",
     "asset_ready",
@@ -80,6 +83,8 @@ __all__ = [
     "possible",
     "priority",
     "recipe",
+    "release_file",
+    "releases",
     "render",
     "reported",
     "resources",
@@ -89,5 +94,6 @@ __all__ = [
     "steps_to_evaluate",
     "target",
     "total_steps",
+    "trainings",
     "validate",
 ]

@@ -73,7 +73,7 @@ def test_every_job_comes_after_what_it_needs(file: str, methods: list[str] | Non
 
 def test_the_plan_of_the_paper(planned: Callable[..., dict[str, Any]]) -> None:
     plan = planned(PAPER)
-    assert (plan["counts"]["train"], sum(plan["counts"].values())) == (28, 184)
+    assert (plan["counts"]["train"], sum(plan["counts"].values())) == (28, 187)
     assert plan["device"]["name"] == "H20"
     assert not plan["device"]["measured"]
     assert plan["device_hours"] == pytest.approx(sum(job["device_hours"] for job in plan["jobs"]), abs=0.01)
@@ -99,7 +99,7 @@ def test_what_has_no_rate_is_not_estimated(planned: Callable[..., dict[str, Any]
     plan = planned(PAPER)
     rows = {row["kind"]: row for row in plan["kinds"]}
     unknown = {kind for kind, row in rows.items() if not row["estimated"]}
-    assert unknown == {"asset", "corpus", "preflight_checks", "upstream", "benchmark"}
+    assert unknown == {"asset", "corpus", "preflight_checks", "preflight_devices", "upstream", "benchmark"}
     assert all(rows[kind]["device_hours"] is None for kind in unknown)
     # LESS: 2 sides x 4 ratios on 1 and on 8 GPUs for at most 48 h; TSDS needs none.
     assert rows["benchmark"]["limit_device_hours"] == 2 * 4 * (1 + 8) * 48
@@ -203,7 +203,7 @@ def test_the_plan_of_the_demo(planned: Callable[..., dict[str, Any]]) -> None:
 
 def test_what_is_printed(cli: Call) -> None:
     text = cli(PAPER, "--budget", "1000")
-    assert ": 184 jobs\n" in text
+    assert ": 187 jobs\n" in text
     rows = {
         words[1]: words for line in text.splitlines() if len(words := line.split()) > 3 and words[0] == "│"
     }

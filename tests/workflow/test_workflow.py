@@ -79,12 +79,13 @@ def test_the_papers_grid_is_planned_by_the_slurm_profile():
     result = snakemake(ROOT, "--profile", "slurm", "-n")
     assert result.returncode == 0, result.stderr
     assert listed(result) == planned("reproductions/paper.yaml")
-    assert listed(result)["total"] == 184
+    assert listed(result)["total"] == 187
     counts = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
     # 9 methods x 2 models, and (3 methods + 2 helper runs of DoReMi) x 2 scales
     assert (counts["train"], counts["evaluate"], counts["corpus"]) == ("28", "24", "3")
     # Five models and four data sets, each once; checks of one scale of selection and two of mixtures.
     assert (counts["asset"], counts["preflight_checks"], counts["preflight_score"]) == ("9", "3", "2")
+    assert counts["preflight_devices"] == "3"
     for block in result.stdout.split("rule train:")[1:]:
         assert "/preflight/" in block.split("output:")[0]
     # Steps 200 to 1400 of the 18 cells of selection: what is evaluated at 1600 is the run's own model.

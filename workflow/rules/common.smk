@@ -102,6 +102,25 @@ def corpus_of(wildcards):
     return grids.corpus_dir(GRID, R, grids.corpus_name(GRID, cell_of(wildcards)))
 
 
+def of_profile(key):
+    """A default resource of the profile as it is written there; None where the profile has none."""
+    found = (workflow.resource_settings.default_resources or {}).get(key)
+    return None if found is None or found.raw in (None, "") else found.raw
+
+
+def whole_number(key):
+    """The same of one that is a number."""
+    value = of_profile(key)
+    if value is None or (str(value).isdigit() and int(value) > 0):
+        return None if value is None else int(value)
+    raise WorkflowError(f"default-resources: {key} is {value!r}: write a whole number, or remove the line")
+
+
+# The cluster as its profile describes it, beside partition and account. No config key: `--config` on the command line
+# would take the place of all that a profile gives under `config`.
+SITE = grids.Site(gpus_per_node=whole_number("gpus_per_node"), longest=whole_number("longest"))
+
+
 def about(cell):
     """What the cell's result is about: its model, its selection or its mixture."""
     return grids.about(grids.experiment_spec(GRID, cell))
@@ -120,7 +139,7 @@ def asked(job, key):
     """Resource function of a train or evaluate job, from the grid."""
 
     def value(wildcards):
-        return grids.resources(GRID, cell_of(wildcards), job)[key]
+        return grids.resources(GRID, cell_of(wildcards), job, SITE)[key]
 
     return value
 
@@ -156,14 +175,20 @@ def in_turn(commands):
     return " ';' ".join(commands)
 
 
-def gres(job):
-    """Slurm's generic resource string; empty for a job without GPUs."""
+def minutes(asked_for):
+    """Time limit of a job: what the grid asks for, no more than the cluster gives."""
+    return lambda wildcards: SITE.fitted({"runtime": asked_for(wildcards)})["runtime"]
 
-    def value(wildcards):
-        gpus = grids.resources(GRID, cell_of(wildcards), job)["gpus"]
-        return f"gpu:{gpus}" if gpus else ""
 
-    return value
+def gres(gpus):
+    """Slurm's generic resource string, by the GPUs a node; empty for a job without any."""
+    return lambda wildcards: f"gpu:{found}" if (found := gpus(wildcards)) else ""
+
+
+def partition(gpus=lambda wildcards: 0):
+    """Slurm's partition of a job: nodes without GPUs for one that uses none, where the cluster has such."""
+    own, other = of_profile("slurm_partition") or "", of_profile("cpu_partition")
+    return lambda wildcards: own if gpus(wildcards) or not other else other
 
 
 def as_options(options):

@@ -115,7 +115,8 @@ rule corpus:
     threads: corpus_asked("threads")
     resources:
         mem_mb=more_memory(corpus_asked("mem_mb"), lambda w: f"corpus/{w.corpus}"),
-        runtime=corpus_asked("runtime"),
+        runtime=minutes(corpus_asked("runtime")),
+        slurm_partition=partition(),
     shell:
         "python {SCRIPTS}/make.py {params.held} {params.cleared} --seal {params.kind} {params.folder:q} "
         "--output {output:q} --published {params.published} -- {params.commands} > {log:q} 2>&1"
@@ -160,7 +161,8 @@ rule model:
     threads: 1
     resources:
         mem_mb=more_memory(lambda w: 4000, lambda w: f"model/{w.model}"),
-        runtime=60,
+        runtime=minutes(lambda w: 60),
+        slurm_partition=partition(),
     shell:
         "python {SCRIPTS}/make.py {params.held} --clear {params.folder:q} --seal model {params.folder:q} "
         "--output {output:q} -- {params.command} > {log:q} 2>&1"

@@ -35,7 +35,8 @@ rule evaluate:
     priority: FINISH
     threads: asked("evaluate", "threads")
     resources:
-        gres=gres("evaluate"),
+        gres=gres(asked("evaluate", "gpus")),
+        slurm_partition=partition(asked("evaluate", "gpus")),
         nodes=asked("evaluate", "nodes"),
         runtime=asked("evaluate", "runtime"),
         mem_mb=more_memory_of_cell("evaluate", "evaluate"),
@@ -72,9 +73,13 @@ rule evaluate_steps:
     priority: FINISH
     threads: asked("evaluate", "threads")
     resources:
-        gres=gres("evaluate"),
+        gres=gres(asked("evaluate", "gpus")),
+        slurm_partition=partition(asked("evaluate", "gpus")),
         nodes=asked("evaluate", "nodes"),
-        runtime=lambda w: asked("evaluate", "runtime")(w) * len(grids.steps_to_evaluate(GRID, cell_of(w))),
+        runtime=minutes(
+            lambda w: grids.resources(GRID, cell_of(w), "evaluate")["runtime"]
+            * len(grids.steps_to_evaluate(GRID, cell_of(w)))
+        ),
         mem_mb=more_memory_of_cell("evaluate", "evaluate_steps"),
     shell:
         "python {SCRIPTS}/evaluate_steps.py {params.folder} --steps {params.steps} --inputs {input.run} {input.corpus} "
@@ -135,6 +140,7 @@ rule measure:
     threads: asked("evaluate", "threads")
     resources:
         runtime=asked("evaluate", "runtime"),
+        slurm_partition=partition(),
         mem_mb=more_memory_of_cell("evaluate", "measure"),
     shell:
         "python {SCRIPTS}/make.py {params.held} -- "

@@ -28,7 +28,7 @@ rule render:
 def notice(wildcards):
     """Slurm's notice before the time limit goes to a job's steps; one over several nodes goes by the clock, because
     its own srun answers a signal by killing what it has started."""
-    asked_for = grids.resources(GRID, cell_of(wildcards), "train")
+    asked_for = grids.resources(GRID, cell_of(wildcards), "train", SITE)
     return f"--signal=TERM@{min(300, 6 * asked_for['runtime'])}" if asked_for["nodes"] == 1 else ""
 
 
@@ -46,19 +46,20 @@ rule train:
         folder=lambda w: grids.run_dir(R, cell_of(w)),
         attempts=f"{R}/attempts/train/{{experiment}}/{{cell}}.jsonl",
         extensions=f"{R}/cache/extensions",
-        nodes=asked("train", "nodes"),
-        processes=lambda w: max(1, grids.resources(GRID, cell_of(w), "train")["gpus"]),
     # Others wait for some runs. Of the rest, short ones that end in a mark fill up what is left of the processors.
     priority: lambda w: 10 if cell_of(w).path in SERVES else grids.priority(GRID, cell_of(w))
     threads: asked("train", "threads")
     resources:
-        gres=gres("train"),
+        gres=gres(asked("train", "gpus")),
+        slurm_partition=partition(asked("train", "gpus")),
+        # Resources and no parameters: on other nodes nothing is trained again.
         nodes=asked("train", "nodes"),
+        processes=lambda w: max(1, asked("train", "gpus")(w)),
         runtime=asked("train", "runtime"),
         mem_mb=more_memory_of_cell("train", "train"),
         slurm_extra=notice,
     shell:
         "trap '' TERM USR2; python {SCRIPTS}/train.py {params.folder} --config {input.config} "
         "--inputs {input.corpus} {input.start} --output {output} --attempts {params.attempts} "
-        "--extensions {params.extensions} --nodes {params.nodes} --processes {params.processes} -- {CLI} train "
+        "--extensions {params.extensions} --nodes {resources.nodes} --processes {resources.processes} -- {CLI} train "
         "> {log} 2>&1"
