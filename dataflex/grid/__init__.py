@@ -42,7 +42,7 @@ from dataflex.grid.places import (
     model_ready,
     run_dir,
 )
-from dataflex.grid.release import release_file, releases, trainings
+from dataflex.grid.release import RELEASES, release_file, releases, trainings
 from dataflex.grid.render import recipe, render
 from dataflex.grid.site import Site
 
@@ -50,6 +50,7 @@ __all__ = [
     "AUTHORS",
     "DRAWN",
     "LAID_OUT",
+    "RELEASES",
     "Asset",
     "Benchmark",
     "Cell",

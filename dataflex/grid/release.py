@@ -11,6 +11,8 @@ from dataflex.grid.site import ANYWHERE, Site
 
 FOLDERS = {"preflight_checks": "", "preflight_devices": "devices/", "preflight_score": "models/"}
 """Folder of each rule's sentinels below ``preflight``."""
+RELEASES = tuple(FOLDERS)
+"""The rules."""
 
 
 def releases(grid: Mapping[str, Any], cell: Cell) -> list[tuple[str, str]]:

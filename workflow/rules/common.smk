@@ -73,6 +73,7 @@ def open_folder():
     except BlockingIOError as error:
         raise WorkflowError(str(error)) from None
     chosen = {key: config[key] for key in ("grid", "seeds", "experiments", "methods")}
+    chosen["own_files"] = [name for name in GRID["corpora"] if corpus_files("corpus_files", name)]
     (Path(R) / "grid.json").write_text(json.dumps(chosen, indent=2) + "\n")
     if WARM:
         warm.start(Path(R) / "logs" / "warm.log")
