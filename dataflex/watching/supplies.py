@@ -172,10 +172,11 @@ def supply_state(root: Path, supply: Supply, now: float) -> SupplyState:
     if job.lock is not None and job.lock.alive:
         return SupplyState(supply, "running", log=log)
     missing = any(not file.is_file() for _, file in supply.needs)
+    state: SupplyWord
     state, reason = job.came_to() or ("waiting" if missing else "ready", None)
     if supply.rule in LOCAL and log is not None and not missing:
         state, reason = _by_its_log(log, now)
-    return SupplyState(supply, next(word for word in SUPPLY_WORDS if word == state), reason, log)
+    return SupplyState(supply, state, reason, log)
 
 
 def _by_its_log(log: Path, now: float) -> tuple[SupplyWord, str | None]:

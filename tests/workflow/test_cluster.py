@@ -64,7 +64,7 @@ def elsewhere(tmp_path_factory):
     for before, after in (
         ("gpus_per_node: 8", "gpus_per_node: 4"),
         ("longest: 2880", "longest: 1440"),
-        ("# cpu_partition: cpu", "cpu_partition: batch"),
+        ("# cpu_partition: cpu", "cpu_partition: batch\n  constraint: h100"),
     ):
         assert text.count(before) == 1
         text = text.replace(before, after)
@@ -91,9 +91,11 @@ def test_the_paper_on_nodes_of_four(elsewhere):
 
 @pytest.mark.slow
 def test_jobs_without_gpus_leave_the_nodes_that_have_them(elsewhere):
-    assert {asked["slurm_partition"] for asked, _ in jobs(elsewhere, "corpus")} == {"batch"}
+    placed = {(asked["slurm_partition"], asked["constraint"]) for asked, _ in jobs(elsewhere, "corpus")}
+    assert placed == {("batch", "")}
     for rule in ("train", "evaluate", "evaluate_steps", "preflight_devices", "preflight_score"):
-        assert {asked["slurm_partition"] for asked, _ in jobs(elsewhere, rule)} == {"gpu"}
+        placed = {(asked["slurm_partition"], asked["constraint"]) for asked, _ in jobs(elsewhere, rule)}
+        assert placed == {("gpu", "h100")}
     for asked, _ in (
         jobs(elsewhere, "corpus") + jobs(elsewhere, "benchmark") + jobs(elsewhere, "evaluate_steps")
     ):

@@ -186,10 +186,21 @@ def gres(gpus):
     return lambda wildcards: f"gpu:{found}" if (found := gpus(wildcards)) else ""
 
 
-def partition(gpus=lambda wildcards: 0):
+def no_gpus(wildcards):
+    """GPUs of a job that never uses any."""
+    return 0
+
+
+def partition(gpus=no_gpus):
     """Slurm's partition of a job: nodes without GPUs for one that uses none, where the cluster has such."""
     own, other = of_profile("slurm_partition") or "", of_profile("cpu_partition")
     return lambda wildcards: own if gpus(wildcards) or not other else other
+
+
+def constraint(gpus=no_gpus):
+    """Slurm's constraint of a job; none on nodes without GPUs, since it is GPUs that a profile chooses by it."""
+    own, other = of_profile("constraint") or "", of_profile("cpu_partition")
+    return lambda wildcards: own if gpus(wildcards) or not other else ""
 
 
 def as_options(options):

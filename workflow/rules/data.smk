@@ -117,6 +117,7 @@ rule corpus:
         mem_mb=more_memory(corpus_asked("mem_mb"), lambda w: f"corpus/{w.corpus}"),
         runtime=minutes(corpus_asked("runtime")),
         slurm_partition=partition(),
+        constraint=constraint(),
     shell:
         "python {SCRIPTS}/make.py {params.held} {params.cleared} --seal {params.kind} {params.folder:q} "
         "--output {output:q} --published {params.published} -- {params.commands} > {log:q} 2>&1"
@@ -163,6 +164,7 @@ rule model:
         mem_mb=more_memory(lambda w: 4000, lambda w: f"model/{w.model}"),
         runtime=minutes(lambda w: 60),
         slurm_partition=partition(),
+        constraint=constraint(),
     shell:
         "python {SCRIPTS}/make.py {params.held} --clear {params.folder:q} --seal model {params.folder:q} "
         "--output {output:q} -- {params.command} > {log:q} 2>&1"

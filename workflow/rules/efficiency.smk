@@ -100,6 +100,7 @@ if BENCHMARKS:
         resources:
             gres=gres(lambda w: benchmark_of(w).gpus),
             slurm_partition=partition(lambda w: benchmark_of(w).gpus),
+            constraint=constraint(lambda w: benchmark_of(w).gpus),
             nodes=1,
             runtime=minutes(benchmark_asks("runtime")),
             mem_mb=more_memory(benchmark_asks("mem_mb"), lambda w: f"efficiency/{w.benchmark}"),

@@ -37,6 +37,7 @@ rule evaluate:
     resources:
         gres=gres(asked("evaluate", "gpus")),
         slurm_partition=partition(asked("evaluate", "gpus")),
+        constraint=constraint(asked("evaluate", "gpus")),
         nodes=asked("evaluate", "nodes"),
         runtime=asked("evaluate", "runtime"),
         mem_mb=more_memory_of_cell("evaluate", "evaluate"),
@@ -75,6 +76,7 @@ rule evaluate_steps:
     resources:
         gres=gres(asked("evaluate", "gpus")),
         slurm_partition=partition(asked("evaluate", "gpus")),
+        constraint=constraint(asked("evaluate", "gpus")),
         nodes=asked("evaluate", "nodes"),
         runtime=minutes(
             lambda w: grids.resources(GRID, cell_of(w), "evaluate")["runtime"]
@@ -141,6 +143,7 @@ rule measure:
     resources:
         runtime=asked("evaluate", "runtime"),
         slurm_partition=partition(),
+        constraint=constraint(),
         mem_mb=more_memory_of_cell("evaluate", "measure"),
     shell:
         "python {SCRIPTS}/make.py {params.held} -- "

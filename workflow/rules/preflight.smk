@@ -59,6 +59,7 @@ rule preflight_devices:
     resources:
         gres=gres(device_asks("gpus")),
         slurm_partition=partition(device_asks("gpus")),
+        constraint=constraint(device_asks("gpus")),
         nodes=1,
         runtime=minutes(lambda w: 15),
         mem_mb=more_memory(lambda w: 16000, lambda w: f"preflight_devices/{w.experiment}.{w.scale}"),
@@ -92,6 +93,7 @@ rule preflight_score:
     resources:
         gres=gres(lambda w: scored_asked("gpus")),
         slurm_partition=partition(lambda w: scored_asked("gpus")),
+        constraint=constraint(lambda w: scored_asked("gpus")),
         runtime=minutes(lambda w: scored_asked("runtime")),
         mem_mb=more_memory(lambda w: scored_asked("mem_mb"), lambda w: f"preflight_score/{w.model}"),
     shell:

@@ -52,6 +52,7 @@ rule train:
     resources:
         gres=gres(asked("train", "gpus")),
         slurm_partition=partition(asked("train", "gpus")),
+        constraint=constraint(asked("train", "gpus")),
         # Resources and no parameters: on other nodes nothing is trained again.
         nodes=asked("train", "nodes"),
         processes=lambda w: max(1, asked("train", "gpus")(w)),
