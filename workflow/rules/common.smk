@@ -198,9 +198,9 @@ def partition(gpus=no_gpus):
 
 
 def constraint(gpus=no_gpus):
-    """Slurm's constraint of a job; none on nodes without GPUs, since it is GPUs that a profile chooses by it."""
-    own, other = of_profile("constraint") or "", of_profile("cpu_partition")
-    return lambda wildcards: own if gpus(wildcards) or not other else ""
+    """Slurm's constraint of a job, if the profile has one: it chooses GPUs, and nodes without any have no such feature."""
+    own, other = of_profile("constraint"), of_profile("cpu_partition")
+    return lambda wildcards: own if gpus(wildcards) or not other else None
 
 
 def as_options(options):
