@@ -198,7 +198,7 @@ def partition(gpus=no_gpus):
 
 
 def constraint(gpus=no_gpus):
-    """Slurm's constraint of a job, if the profile has one: it chooses GPUs, and nodes without any have no such feature."""
+    """Slurm's constraint of a job, if the profile has one: it chooses among GPUs, which other nodes don't have."""
     own, other = of_profile("constraint"), of_profile("cpu_partition")
     return lambda wildcards: own if gpus(wildcards) or not other else None
 
