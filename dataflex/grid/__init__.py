@@ -42,16 +42,20 @@ from dataflex.grid.places import (
     model_ready,
     run_dir,
 )
+from dataflex.grid.release import RELEASES, release_file, releases, trainings
 from dataflex.grid.render import recipe, render
+from dataflex.grid.site import Site
 
 __all__ = [
     "AUTHORS",
     "DRAWN",
     "LAID_OUT",
+    "RELEASES",
     "Asset",
     "Benchmark",
     "Cell",
     "GridError",
+    "Site",
     "about",
     "asset_dir",
     "asset_ready",
@@ -80,6 +84,8 @@ __all__ = [
     "possible",
     "priority",
     "recipe",
+    "release_file",
+    "releases",
     "render",
     "reported",
     "resources",
@@ -89,5 +95,6 @@ __all__ = [
     "steps_to_evaluate",
     "target",
     "total_steps",
+    "trainings",
     "validate",
 ]

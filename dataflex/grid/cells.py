@@ -12,6 +12,7 @@ from typing import Any
 
 from dataflex.errors import UserError
 from dataflex.grid.layers import merge
+from dataflex.grid.site import ANYWHERE, Site
 
 
 class GridError(UserError):
@@ -163,15 +164,21 @@ def cell_from_path(grid: Mapping[str, Any], path: str, seeds: Iterable[int] | No
     raise GridError(f"the grid has no cell {path!r}")
 
 
-def resources(grid: Mapping[str, Any], cell: Cell, job: str) -> dict[str, Any]:
+def resources(grid: Mapping[str, Any], cell: Cell, job: str, site: Site = ANYWHERE) -> dict[str, Any]:
     """Resources of a ``train`` or ``evaluate`` job: the experiment's, overridden by scale, then by method.
 
     Keys: ``threads``, ``gpus`` (per node), ``nodes``, ``runtime`` (minutes), ``mem_mb``.
+
+    Args:
+        grid: see ``load``.
+        cell: of the grid.
+        job: ``train`` or ``evaluate``.
+        site: the cluster; it changes how a job is laid over nodes, not how many GPUs train together.
     """
     spec, method = experiment_spec(grid, cell), method_spec(grid, cell)
     layers = [spec, spec["scales"][cell.scale], method]
     asked = merge(*(layer.get("resources", {}).get(job, {}) for layer in layers))
-    return {"threads": 1, "gpus": 0, "nodes": 1, "runtime": 60, "mem_mb": 3000, **asked}
+    return site.fitted({"threads": 1, "gpus": 0, "nodes": 1, "runtime": 60, "mem_mb": 3000, **asked})
 
 
 def settings(grid: Mapping[str, Any], cell: Cell) -> dict[str, Any]:

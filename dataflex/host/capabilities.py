@@ -18,6 +18,31 @@ ADAM = ("adamw_torch", "adamw_torch_fused", "adamw_torch_xla")
 """Optimizers of the Trainer that keep Adam's moments at full precision."""
 
 
+FLASH_ATTENTION = (
+    "flash_attn: fa2 needs a CUDA device and the package flash-attn (pip install --no-build-isolation "
+    "-e '.[flash-attention]'); without it LLaMA-Factory would go on with another attention. Say "
+    "flash_attn: auto for that one"
+)
+
+
+def has_flash_attention() -> bool:
+    """Whether LLaMA-Factory would use FlashAttention-2 where it is asked for."""
+    from transformers import is_torch_npu_available
+    from transformers.utils import is_flash_attn_2_available
+
+    return bool(is_flash_attn_2_available() or is_torch_npu_available())
+
+
+def check_attention(args: HostArguments) -> None:
+    """Refuse an attention that is asked for and not there, for which another one would be taken in silence.
+
+    Raises:
+        UserError: says what to install, or what to ask for.
+    """
+    if args.training.do_train and args.model.flash_attn == "fa2" and not has_flash_attention():
+        raise UserError(FLASH_ATTENTION)
+
+
 def check_needs(name: str, component: Component, args: HostArguments) -> None:
     """Refuse a component whose needs can't be met. ``per_sample_loss`` always is: see ``check_host``.
 

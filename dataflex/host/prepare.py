@@ -21,7 +21,7 @@ from dataflex.engine.schedule import Kind, make_schedule, run_steps
 from dataflex.engine.selector import Selector
 from dataflex.errors import UserError, one_line
 from dataflex.host.arguments import HostArguments, dataset_files, local_files, parse
-from dataflex.host.capabilities import check_host, check_model, check_needs
+from dataflex.host.capabilities import check_attention, check_host, check_model, check_needs
 from dataflex.host.domains import Domains, load_domains
 from dataflex.host.packed import load_packed, packed_files, refuse_held_out_target
 from dataflex.host.reference import frozen_model
@@ -95,6 +95,7 @@ def check(config: dict[str, Any], *, planned_ranks: int | None = None) -> Checke
         host_config = {k: v for k, v in host_config.items() if k not in _DEVICE_KEYS} | {"use_cpu": True}
     components = components_of(own)
     args = parse(host_config)
+    check_attention(args)
     if own.packed_corpus is not None:
         files = packed_files(Path(own.packed_corpus), config, args)
     else:

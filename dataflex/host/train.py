@@ -63,6 +63,7 @@ def train(checked: Checked, interruption: Interruption | None = None) -> None:
     run_dir = checked.output_dir if training.should_save else None
     if run_dir is not None:
         manifest = Manifest.of(checked.config, checked.files, prepared.facts, prepared.decisions)
+        manifest.content["attention"] = getattr(model.config, "_attn_implementation", None)
         set_aside_later(run_dir, resume_from)
         manifest.start(run_dir, from_step=step_of(resume_from) if resume_from else 0)
     conductor = Conductor(prepared.facts, prepared.decisions, prepared.domains.row_tokens, run_dir)

@@ -26,8 +26,8 @@ from dataflex.planning.supply import Job, Supply
 
 EVALUATION = {"model": "evaluate", "selection": "mark", "mixture": "measure"}
 """Name of the job that looks at a trained cell, by what its experiment evaluates."""
-OF_A_STEP = "evaluate_step"
-"""Name of the job that evaluates a checkpoint."""
+OF_STEPS = "evaluate_steps"
+"""Name of the job that evaluates a cell's checkpoints."""
 MOMENTS = ("mark", "report")
 """Kinds of jobs that take no time that is worth counting."""
 
@@ -72,14 +72,14 @@ def jobs_of(grid: Mapping[str, Any], cells: Sequence[Cell], *, whole: bool = Tru
         kind = EVALUATION[about(experiment_spec(grid, cell))]
         waits = [f"train {cell.path}"]
         found[f"{kind} {cell.path}"] = _of_cell(grid, cell, kind, "evaluate", waits, gpus)
-        for step in steps_to_evaluate(grid, cell):
-            one = _of_cell(grid, cell, OF_A_STEP, "evaluate", waits, gpus)
-            one = replace(one, name=f"{one.name}/{step}")
-            found[one.name] = one
+        if steps := steps_to_evaluate(grid, cell):
+            one = _of_cell(grid, cell, OF_STEPS, "evaluate", waits, gpus)
+            limit = None if one.limit_hours is None else one.limit_hours * len(steps)
+            found[one.name] = replace(one, limit_hours=limit)
     if whole:
         for benchmark in possible(benchmarks(grid), {}):
             _add_benchmark(grid, benchmark, supply, found, gpus)
-    last = {*EVALUATION.values(), OF_A_STEP, "benchmark"}
+    last = {*EVALUATION.values(), OF_STEPS, "benchmark"}
     found["report"] = Job("report", "report", tuple(job.name for job in found.values() if job.kind in last))
     return list(found.values())
 
@@ -91,7 +91,7 @@ def local_jobs(grid: Mapping[str, Any], jobs: Sequence[Job]) -> dict[str, int]:
     found = {
         "render": kinds.count("train"),
         "collect": seen,
-        "by_step": len({job.cell for job in jobs if job.kind == OF_A_STEP}),
+        "by_step": kinds.count(OF_STEPS),
         "tables": int(seen > 0),
         "figures": int(seen > 0),
         "page": int(seen > 0),

@@ -26,7 +26,7 @@ from dataflex.planning.calibration import Device
 from dataflex.planning.comparisons import Comparison, comparisons
 from dataflex.planning.corpora import Corpus, read_corpus
 from dataflex.planning.disk import model_download, run_bytes, token_bytes
-from dataflex.planning.jobs import OF_A_STEP, jobs_of, uses_gpus, with_hours, with_needed
+from dataflex.planning.jobs import OF_STEPS, jobs_of, uses_gpus, with_hours, with_needed
 from dataflex.planning.looks import evaluation, score
 from dataflex.planning.memory import Memory, memory_of
 from dataflex.planning.shares import DomainTokens, domain_tokens
@@ -141,8 +141,8 @@ class Runs:
                 for kind in ("evaluate", "measure"):
                     seconds[f"{kind} {path}"] = device.seconds(evaluation(*sizes), processes)
                 questions = device.seconds(evaluation(*sizes, documents=False), processes)
-                for step in steps_to_evaluate(self.grid, one.cell):
-                    seconds[f"{OF_A_STEP} {path}/{step}"] = questions
+                steps = steps_to_evaluate(self.grid, one.cell)
+                seconds[f"{OF_STEPS} {path}"] = questions * len(steps)
         jobs = jobs_of(self.grid, self.asked, whole=self.whole)
         for job in jobs:
             if job.kind == "preflight_score" and (work := self._score(job.name.partition(" ")[2])):

@@ -111,7 +111,7 @@ def _jobs(plan: Mapping[str, Any], width: int) -> Fitted:
     names = short_names(shown)
     looks: dict[str, float] = {}
     for job in plan["jobs"]:
-        if job["kind"] in ("evaluate", "evaluate_step", "measure", "mark"):
+        if job["kind"] in ("evaluate", "evaluate_steps", "measure", "mark"):
             path = "/".join(job["name"].partition(" ")[2].split("/")[:2])
             looks[path] = looks.get(path, 0.0) + job["hours"]
     rows: dict[Name, Sequence[str]] = {}

@@ -6,10 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dataflex.grid import DRAWN, LAID_OUT, Cell, corpus_parts, corpus_spec, experiment_models, model_assets
+from dataflex.grid import (
+    DRAWN,
+    LAID_OUT,
+    Cell,
+    corpus_parts,
+    corpus_spec,
+    experiment_models,
+    model_assets,
+    releases,
+    trainings,
+)
 
 CORPUS_MINUTES = 240
 MODEL_MINUTES = 60
+DEVICE_MINUTES = 15
 SCORE = {"threads": 1, "gpus": 0, "runtime": 60}
 """What the workflow asks for these jobs where the grid says nothing."""
 
@@ -79,14 +90,24 @@ class Supply:
 
     def release(self, cell: Cell) -> list[str]:
         """Add the preflight that releases a cell's training; names of its jobs."""
-        preflight = self._grid.get("preflight")
-        if preflight is None:
-            return []
-        models = experiment_models(self._grid, cell.experiment)
-        scored = [name for name in models if name in preflight.get("scores", {})]
-        return [self._checks(cell, models), *(self._score(name, preflight) for name in scored)]
+        found = []
+        for rule, name in releases(self._grid, cell):
+            if rule == "preflight_checks":
+                found.append(self._checks(cell))
+            elif rule == "preflight_devices":
+                found.append(self._devices(cell))
+            else:
+                found.append(self._score(name, self._grid["preflight"]))
+        return found
 
-    def _checks(self, cell: Cell, models: list[str]) -> str:
+    def _devices(self, cell: Cell) -> str:
+        job = f"preflight_devices {cell.experiment}.{cell.scale}"
+        gpus = trainings(self._grid, cell.experiment, cell.scale)["gpus"]
+        self._add(Job(job, "preflight_devices", (), gpus, limit_hours=DEVICE_MINUTES / 60))
+        return job
+
+    def _checks(self, cell: Cell) -> str:
+        models = experiment_models(self._grid, cell.experiment)
         job = f"preflight_checks {cell.experiment}.{cell.scale}"
         if job not in self._found:
             waits = [need for name in models for need in self.model(name)]

@@ -18,12 +18,21 @@ def preflight(
     model: Annotated[
         str | None, typer.Option(help="Score this base model in place of the checks; needs what trains it.")
     ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Look at the node that this runs on in place of the checks: as many GPUs, and what the "
+            "trainings of --experiment at --scale are set to use.",
+        ),
+    ] = None,
     own_files: Annotated[
         list[str] | None, typer.Option(help="A corpus that is made from your files, not from the hub.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="JSON file; else below <root>/preflight.")] = None,
 ) -> None:
-    """Before training: check disk, versions, licences, data; or that a base model's score is in its band."""
+    """Before training: check disk, versions, licences, data; or a node's GPUs; or a base model's score."""
+    from dataflex.preflight.devices import check_devices
     from dataflex.preflight.run import check, score
 
     folder = root or Path("runs") / grids.load(grid)["rung"]
@@ -32,9 +41,13 @@ def preflight(
         typer.echo(score(grid, folder, model, target).line())
         return
     name = ".".join(part for part in (experiment, scale) if part) or "grid"
-    target = output or folder / "preflight" / f"{name}.json"
-    findings = check(
-        grid, folder, target, experiment=experiment, scale=scale, own_files=tuple(own_files or ())
-    )
+    if devices is not None:
+        target = output or folder / "preflight" / "devices" / f"{name}.json"
+        findings = check_devices(grid, target, devices, experiment=experiment, scale=scale)
+    else:
+        target = output or folder / "preflight" / f"{name}.json"
+        findings = check(
+            grid, folder, target, experiment=experiment, scale=scale, own_files=tuple(own_files or ())
+        )
     for finding in findings:
         typer.echo(finding.line())

@@ -75,7 +75,7 @@ def check(
     asked = max(
         (_gpus(grid, one) for one in ([experiment] if experiment else grid["experiments"])), default=0
     )
-    reason = "looked at by the jobs that score base models" if asked else "the grid's jobs ask for none"
+    reason = "looked at by a job on a node of theirs" if asked else "the grid's jobs ask for none"
     findings.append(Finding("GPUs", "skipped", reason))
     findings.append(versions(constraints))
     for asset in taken.values():

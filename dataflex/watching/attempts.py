@@ -137,11 +137,23 @@ class Submission:
         slurm_job: its id.
         submitted: Unix time.
         log: Slurm's log of it.
+        reason: why Slurm lets it wait, in its own word.
+        since: Unix time since when it gives this reason.
     """
 
     slurm_job: str | None
     submitted: float
     log: str | None
+    reason: str | None = None
+    since: float | None = None
+
+    def pending(self, now: float) -> str | None:
+        """Why it waits and for how long, if Slurm has said so."""
+        if self.reason is None:
+            return None
+        return self.reason + (
+            f" for {duration(max(0.0, now - self.since))}" if self.since is not None else ""
+        )
 
     def waits(self, attempts: list[Attempt]) -> bool:
         """Whether no attempt is known to be this job's."""
@@ -156,7 +168,15 @@ def read_submission(file: Path) -> Submission | None:
     content = read_object(file)
     if content is None:
         return None
-    return Submission(_job(content), number(content.get("submitted")) or 0.0, word(content.get("log")))
+    pending = content.get("pending_reason")
+    given = pending if isinstance(pending, dict) else {}
+    return Submission(
+        _job(content),
+        number(content.get("submitted")) or 0.0,
+        word(content.get("log")),
+        word(given.get("reason")),
+        number(given.get("since")),
+    )
 
 
 def _job(content: dict[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dataflex.watching.expected import EFFICIENCY
-from dataflex.watching.states import JobFiles
+from dataflex.watching.jobs import JobFiles
 
 BenchmarkWord = Literal["waiting", "queued", "running", "interrupted", "lost", "failed", "measured"]
 WORDS: tuple[BenchmarkWord, ...] = get_args(BenchmarkWord)

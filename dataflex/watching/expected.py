@@ -10,12 +10,13 @@ from typing import Any
 from dataflex import grid as grids
 from dataflex.errors import UserError
 from dataflex.evidence.results import BY_STEP, FILES, Kind
+from dataflex.watching.supplies import Supply, corpus_need, model_needs, release_needs, supplies
 from dataflex.watching.tails import number, read_object
 
 EVALUATIONS: Mapping[Kind, str] = {"model": "evaluate", "selection": "mark", "mixture": "measure"}
 """The workflow's rule that evaluates a cell, by what the cell is about."""
-OF_A_STEP = "evaluate_step"
-"""The rule that evaluates one of a cell's checkpoints."""
+OF_STEPS = "evaluate_steps"
+"""The rule that evaluates a cell's checkpoints."""
 EFFICIENCY = "efficiency"
 """Folder of the benchmarks' logs, records and results."""
 
@@ -29,7 +30,8 @@ class ExpectedCell:
         name: its name inside of that.
         kind: what it is evaluated by.
         reported: whether it is evaluated at all.
-        needs: what has to be there before it can be trained: corpora, models and cells, by sentinel.
+        needs: what has to be there before it can be trained: corpora, models, the preflight and cells, by
+            sentinel.
         steps: those whose checkpoints are evaluated too.
     """
 
@@ -62,6 +64,7 @@ class Expected:
         grid: the grid file that says so; None if all is as found.
         note: why the grid file was not followed.
         benchmarks: names of the efficiency experiments' jobs.
+        supplies: the jobs before the trainings; none where all is as found.
     """
 
     cells: tuple[ExpectedCell, ...]
@@ -70,6 +73,7 @@ class Expected:
     grid: Path | None = None
     note: str | None = None
     benchmarks: tuple[str, ...] = ()
+    supplies: tuple[Supply, ...] = ()
 
 
 def expected(root: Path, grid_file: Path | None = None) -> Expected:
@@ -92,7 +96,8 @@ def expected(root: Path, grid_file: Path | None = None) -> Expected:
         return _found(root, "no grid.json and no --grid: the cells are those that are found on the disk")
     file = _nearest(root, Path(str(asked.get("grid"))))
     try:
-        return of_grid(root, file, _seeds(asked), _names(asked, "experiments"), _names(asked, "methods"))
+        own = _names(asked, "own_files") or ()
+        return of_grid(root, file, _seeds(asked), _names(asked, "experiments"), _names(asked, "methods"), own)
     except UserError as error:
         return _found(root, f"the cells are those that are found on the disk: {error}")
 
@@ -103,8 +108,17 @@ def of_grid(
     seeds: Iterable[int] | None = None,
     experiments: Iterable[str] | None = None,
     methods: Iterable[str] | None = None,
+    own_files: Iterable[str] = (),
 ) -> Expected:
     """Tell what a part of a grid file asks for, with the cells that it builds on.
+
+    Args:
+        root: the rung's folder.
+        file: the grid file.
+        seeds: None: its own.
+        experiments: None: all.
+        methods: None: all.
+        own_files: corpora that are made from the user's files.
 
     Raises:
         UserError: the file can't be used, or has no such part.
@@ -130,14 +144,14 @@ def of_grid(
         {name: _model(root, name) for name in sorted(models)},
         grid=file,
         benchmarks=() if experiments or methods else _benchmarks(root, grid),
+        supplies=supplies(grid, root, listed, tuple(own_files)),
     )
 
 
 def _cell(grid: Mapping[str, Any], cell: grids.Cell, root: Path) -> ExpectedCell:
     corpus = grids.corpus_name(grid, cell)
-    needs = {corpus: _corpus(root, corpus)}
-    if "build" in grid["models"][cell.model]:
-        needs[cell.model] = _model(root, cell.model)
+    needs = dict([corpus_need(root, corpus), *model_needs(grid, root, grids.models_of(grid, cell))])
+    needs |= release_needs(grid, root, cell)
     for other in grids.needed(grid, cell).values():
         needs[other.path] = root / "train" / f"{other.path}.done.json"
     about = grids.about(grids.experiment_spec(grid, cell))

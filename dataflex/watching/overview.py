@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dataflex.watching.benchmarks import BenchmarkState, benchmark_state
+from dataflex.watching.blockers import Blockers
 from dataflex.watching.duration import duration
 from dataflex.watching.expected import Expected, expected
 from dataflex.watching.states import STATES, CellState, State, cell_state
+from dataflex.watching.supplies import SupplyState, supply_state
 
 STOPPED: tuple[State, ...] = ("interrupted", "lost", "failed")
 """States in which something has begun and does not go on by itself."""
@@ -31,6 +33,7 @@ class Overview:
         grid: the grid file, if there is one to follow.
         note: why it was not followed.
         benchmarks: of the efficiency experiments.
+        supplies: the jobs before the trainings.
     """
 
     root: Path
@@ -41,6 +44,11 @@ class Overview:
     grid: Path | None
     note: str | None
     benchmarks: tuple[BenchmarkState, ...] = ()
+    supplies: tuple[SupplyState, ...] = ()
+
+    def blocker(self, cells: Sequence[CellState]) -> str | None:
+        """What the waiting ones of some cells wait for in the end; None if none waits."""
+        return Blockers(self.root, self.cells, self.supplies).of(cells)
 
     @property
     def finished(self) -> bool:
@@ -96,6 +104,7 @@ class Overview:
             },
             "corpora": dict(self.corpora),
             "models": dict(self.models),
+            "supplies": [one.as_dict() for one in self.supplies],
             "cells": [cell.as_dict() for cell in self.cells],
             "benchmarks": [one.as_dict() for one in self.benchmarks],
         }
@@ -122,6 +131,7 @@ def look_for(root: Path, what: Expected) -> Overview:
         what.grid,
         what.note,
         tuple(benchmark_state(root, name, now) for name in what.benchmarks),
+        tuple(supply_state(root, one, now) for one in what.supplies),
     )
 
 

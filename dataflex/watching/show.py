@@ -15,6 +15,7 @@ from dataflex.watching.benchmarks import WORDS, BenchmarkState
 from dataflex.watching.duration import duration
 from dataflex.watching.overview import STOPPED, Overview
 from dataflex.watching.states import STATES, CellState
+from dataflex.watching.supplies import SUPPLY_WORDS, SupplyState
 
 STYLES = {
     "waiting": "dim",
@@ -29,6 +30,7 @@ STYLES = {
     "evaluated": "green",
     "running": "cyan",
     "measured": "green",
+    "done": "green",
 }
 LIVELY = ("queued", "training", "evaluating", *STOPPED)
 """States whose cells are listed where there is no room for all."""
@@ -119,6 +121,7 @@ def render(view: Overview, width: int, *, brief: bool = False) -> RenderableType
     """
     lines: list[RenderableType] = [Text(f"{view.root}: {summary(view)}", style="bold")]
     lines += [Text(line, style="dim") for line in _about_the_rest(view)]
+    lines += _supplies(view.supplies, brief=brief)
     listed = [cell for cell in view.cells if not brief or cell.state in LIVELY]
     columns = [
         name
@@ -145,6 +148,10 @@ def render(view: Overview, width: int, *, brief: bool = False) -> RenderableType
         lines.append(Text(" " * name_width + _aligned(tuple(columns), widths), style="dim", no_wrap=True))
     for heading, cells in zip(headings, blocks, strict=True):
         lines.append(Text(f"{heading}: {_tally(cells)}", style="bold"))
+        if blocker := view.blocker(cells):
+            lines.append(
+                Padding(Text(f"waits for {blocker}", style="dim"), (0, 0, 0, len(GAP)), expand=False)
+            )
         for cell in cells:
             if cell.cell.path in rows:
                 lines += _row(cell, names[cell.cell.path], rows[cell.cell.path], widths, name_width)
@@ -153,6 +160,20 @@ def render(view: Overview, width: int, *, brief: bool = False) -> RenderableType
     if any(cell.progress.tokens == "input" for cell in listed):
         lines.append(Text("* input tokens; elsewhere the tokens that are learned from", style="dim"))
     return Group(*lines)
+
+
+def _supplies(supplies: Sequence[SupplyState], *, brief: bool) -> Iterable[RenderableType]:
+    """What is taken, made and checked before the trainings, as long as some of it is to be done."""
+    states = [one.state for one in supplies]
+    if all(state == "done" for state in states):
+        return
+    tally = ", ".join(f"{states.count(state)} {state}" for state in SUPPLY_WORDS if state in states)
+    yield Text(f"before the trainings: {tally}", style="bold")
+    left = [one for one in supplies if one.state != "done" and not (brief and one.state == "waiting")]
+    width = max((len(f"{one.supply.rule} {one.supply.name}") for one in left), default=0)
+    for one in left:
+        name = f"{one.supply.rule} {one.supply.name}".ljust(width)
+        yield from _job_lines(name, one.state, one.reason, one.log)
 
 
 def _benchmarks(benchmarks: Sequence[BenchmarkState], *, brief: bool) -> Iterable[RenderableType]:
@@ -166,10 +187,14 @@ def _benchmarks(benchmarks: Sequence[BenchmarkState], *, brief: bool) -> Iterabl
     for one in benchmarks:
         if brief and one.state in ("waiting", "measured"):
             continue
-        state = (one.state, STYLES[one.state])
-        yield Text.assemble(GAP + one.name.ljust(width) + GAP, state, no_wrap=True)
-        for note in filter(None, (one.reason, f"log: {one.log}" if one.log and one.reason else None)):
-            yield Padding(Text(note, style="dim"), (0, 0, 0, 2 * len(GAP)), expand=False)
+        yield from _job_lines(one.name.ljust(width), one.state, one.reason, one.log)
+
+
+def _job_lines(name: str, state: str, reason: str | None, log: Path | None) -> Iterable[RenderableType]:
+    """A line for a job without a cell; below it why it is in its state, and the log where that is told."""
+    yield Text.assemble(GAP + name + GAP, (state, STYLES[state]), no_wrap=True)
+    for note in filter(None, (reason, f"log: {log}" if log and reason else None)):
+        yield Padding(Text(note, style="dim"), (0, 0, 0, 2 * len(GAP)), expand=False)
 
 
 def _room(width: int, widths: Sequence[int]) -> int:

@@ -7,18 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dataflex.evidence.results import FILES
-from dataflex.watching.attempts import (
-    INTERRUPTED,
-    STALE,
-    Attempt,
-    Lock,
-    read_attempts,
-    read_lock,
-    read_submission,
-)
-from dataflex.watching.expected import EVALUATIONS, OF_A_STEP, ExpectedCell
+from dataflex.watching.attempts import STALE, Attempt
+from dataflex.watching.expected import EVALUATIONS, OF_STEPS, ExpectedCell
+from dataflex.watching.jobs import JobFiles
 from dataflex.watching.progress import Progress, last_checkpoint, read_progress
-from dataflex.watching.tails import last_words, modified, number, read_object
+from dataflex.watching.tails import number, read_object
 
 State = Literal[
     "waiting",
@@ -153,69 +146,6 @@ def cell_state(root: Path, cell: ExpectedCell, now: float) -> CellState:
     )
 
 
-class JobFiles:
-    """What is known of a job from its files, of a cell's one for example.
-
-    Attributes:
-        rule: the workflow's.
-        now: Unix time.
-        attempts: earlier ones first.
-        lock: of whoever holds the cell for this job.
-        submission: to Slurm, if there was one.
-        logs: of the job; the rule's own comes first.
-    """
-
-    def __init__(self, root: Path, rule: str, path: str, now: float) -> None:
-        self.rule, self.now = rule, now
-        self.attempts = read_attempts(root / "attempts" / rule / f"{path}.jsonl")
-        self.lock = read_lock(root / "attempts" / rule / f"{path}.lock", now)
-        self.submission = read_submission(root / "jobs" / rule / f"{path}.json")
-        own = root / "logs" / rule / f"{path}.log"
-        slurm = self.submission.log if self.submission else None
-        self.logs = [own, Path(slurm)] if slurm else [own]
-        if self.lock is None and self._open(root / rule / path):
-            self.lock = self._guess(root / rule / path)
-
-    @property
-    def begun(self) -> float | None:
-        """Unix time of the last start, if it is known."""
-        return self.attempts[-1].started if self.attempts else None
-
-    def queued(self) -> bool:
-        """Whether a job was submitted that has not started."""
-        return self.submission is not None and self.submission.waits(self.attempts)
-
-    def _open(self, run_dir: Path) -> bool:
-        """Whether something has begun of which no end is known."""
-        return not self.attempts[-1].over if self.attempts else (run_dir / "manifest.json").is_file()
-
-    def _guess(self, run_dir: Path) -> Lock:
-        """Without a lock the files that a run writes are its heartbeat."""
-        written = modified(self.logs[0], run_dir / "trainer_log.jsonl", run_dir / "manifest.json")
-        last = self.attempts[-1] if self.attempts else Attempt(None, None, None)
-        return Lock(last.host, last.slurm_job, max(0.0, self.now - max(written or 0.0, last.last_heard)))
-
-    def with_last_words(self, outcome: str) -> str:
-        """An outcome, and what the job's log says last, or Slurm's if that says nothing."""
-        said = next((words for log in self.logs if (words := last_words(log))), None)
-        return f"{outcome}: {said}" if said else outcome
-
-    def came_to(self) -> tuple[State, str | None] | None:
-        """State that the last attempt left behind, and why; None where there is nothing to go on from."""
-        if self.lock is not None and self.lock.alive:
-            return None
-        if self.queued():
-            return "queued", None
-        last = self.attempts[-1] if self.attempts else None
-        if last is not None and last.over:
-            if last.status == INTERRUPTED:
-                return "interrupted", last.outcome()
-            if last.status != 0:
-                return "failed", last.outcome() if last.reason else self.with_last_words(last.outcome())
-            return None
-        return ("lost", self.lock.loss()) if self.lock is not None else None
-
-
 def _training(job: JobFiles, *, waiting: bool) -> tuple[State, str | None]:
     if job.lock is not None and job.lock.alive:
         return "training", None
@@ -240,7 +170,7 @@ def _evaluation(root: Path, cell: ExpectedCell, job: JobFiles) -> tuple[State, s
         return "evaluating", None
     state, reason = job.came_to() or ("trained", None)
     if state == "queued":
-        return "trained", "its evaluation is queued"
+        return "trained", "its evaluation is queued" + (f": {reason}" if reason else "")
     return state, f"evaluation: {reason}" if reason else None
 
 
@@ -251,14 +181,13 @@ def _steps(root: Path, cell: ExpectedCell, judging: JobFiles) -> tuple[State, st
     """
     summaries = {step: root / "steps" / cell.path / str(step) / FILES["model"][0] for step in cell.steps}
     missing = [step for step, summary in summaries.items() if not summary.is_file()]
-    jobs = {step: JobFiles(root, OF_A_STEP, f"{cell.path}/{step}", judging.now) for step in missing}
+    job = JobFiles(root, OF_STEPS, cell.path, judging.now)
     count = f"{len(cell.steps) - len(missing)} of {len(cell.steps)} checkpoints evaluated"
-    for job in jobs.values():
-        if job.lock is not None and job.lock.alive:
-            return "evaluating", count, job
-    found = {step: came_to for step, job in jobs.items() if (came_to := job.came_to())}
-    for step, (state, reason) in found.items():
-        if state != "queued":
-            return state, f"evaluation of step {step}: {reason}", jobs[step]
-    waiting = len(found) + judging.queued()
+    if job.lock is not None and job.lock.alive:
+        return "evaluating", count, job
+    state, reason = job.came_to() or ("trained", None)
+    if state not in ("trained", "queued"):
+        which = f"evaluation of step {missing[0]}" if missing else "evaluation of checkpoints"
+        return state, f"{which}: {reason}", job
+    waiting = (state == "queued") + judging.queued()
     return "trained", f"{count}, {waiting} queued" if waiting else count, judging

@@ -46,12 +46,19 @@ def read_objects(file: Path, last_bytes: int | None = None) -> tuple[list[dict[s
 
 def last_words(log: Path) -> str | None:
     """Return the last line of a log that says what is wrong, or else its last line that is not empty."""
+    return complaint(log) or next(reversed(_lines(log)), None)
+
+
+def complaint(log: Path) -> str | None:
+    """Return the last line of a log that says what is wrong; None if none does."""
+    return next((line for line in reversed(_lines(log)) if line.startswith(COMPLAINTS)), None)
+
+
+def _lines(log: Path) -> list[str]:
     text, _ = _end(log, TAIL)
     # A progress bar goes back to the start of its line instead of beginning another.
     lines = [line.strip() for line in text.replace("\r", "\n").split("\n")]
-    lines = ["".join(letter for letter in line if letter.isprintable()) for line in lines if line]
-    complaints = [line for line in lines if line.startswith(COMPLAINTS)]
-    return next(reversed(complaints or lines), None)
+    return ["".join(letter for letter in line if letter.isprintable()) for line in lines if line]
 
 
 def modified(*files: Path) -> float | None:

@@ -215,5 +215,7 @@ def test_the_command(tiny, tmp_path, monkeypatch):
         (("--model", "other"), "expects no score of 'other'"),
         (("--experiment", "two"), "no experiment is called 'two'"),
         (("--experiment", "one", "--scale", "no"), "no scale is called 'no'"),
+        (("--devices", "1"), "give --experiment and --scale"),
+        (("--devices", "1", "--experiment", "one", "--scale", "no"), "no scale is called 'no'"),
     ):
         assert message in call(*words)[1]

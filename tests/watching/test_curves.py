@@ -39,20 +39,18 @@ def natural(rung: Rung) -> CellState:
     return look(rung.root).cells[0]
 
 
-def events(rung: Rung, step: int, *given: dict) -> None:
+def events(rung: Rung, *given: dict) -> None:
     known = [{**event, "time": rung.now - event["time"]} for event in given]
-    rung.write(
-        f"attempts/evaluate_step/{CELL}/{step}.jsonl", "".join(json.dumps(event) + "\n" for event in known)
-    )
+    rung.write(f"attempts/evaluate_steps/{CELL}.jsonl", "".join(json.dumps(event) + "\n" for event in known))
 
 
-def scored(rung: Rung, step: int) -> None:
-    rung.write(f"steps/{CELL}/{step}/metrics.json", {})
-    events(rung, step, START | {"time": 300}, {"event": "end", "time": 200, "status": 0, "reason": None})
+def scored(rung: Rung, *steps: int) -> None:
+    for step in steps:
+        rung.write(f"steps/{CELL}/{step}/metrics.json", {})
 
 
-def locked(rung: Rung, step: int, silent: float) -> None:
-    file = rung.write(f"attempts/evaluate_step/{CELL}/{step}.lock", {"host": "node1", "slurm_job": "7"})
+def locked(rung: Rung, silent: float) -> None:
+    file = rung.write(f"attempts/evaluate_steps/{CELL}.lock", {"host": "node1", "slurm_job": "7"})
     os.utime(file, (rung.now - silent, rung.now - silent))
 
 
@@ -64,40 +62,32 @@ def one_scored(rung: Rung) -> None:
     scored(rung, 20)
 
 
-def one_running(rung: Rung) -> None:
+def running(rung: Rung) -> None:
     scored(rung, 20)
-    events(rung, 40, START | {"time": 30})
-    locked(rung, 40, silent=2)
+    events(rung, START | {"time": 30})
+    locked(rung, silent=2)
 
 
-def one_queued(rung: Rung) -> None:
-    scored(rung, 20)
+def queued(rung: Rung) -> None:
     content = {"slurm_job": "8", "submitted": rung.now - 10, "log": f"{rung.root}/slurm.log"}
-    rung.write(f"jobs/evaluate_step/{CELL}/40.json", content)
+    rung.write(f"jobs/evaluate_steps/{CELL}.json", content)
 
 
-def one_failed(rung: Rung) -> None:
+def failed(rung: Rung) -> None:
     scored(rung, 20)
-    events(rung, 40, START | {"time": 300}, {"event": "end", "time": 200, "status": 2, "reason": None})
-    rung.write(f"logs/evaluate_step/{CELL}/40.log", "error: no checkpoint of step 40\n")
+    events(rung, START | {"time": 300}, {"event": "end", "time": 200, "status": 2, "reason": None})
+    rung.write(f"logs/evaluate_steps/{CELL}.log", "error: no checkpoint of step 40\n")
 
 
-def one_lost(rung: Rung) -> None:
+def lost(rung: Rung) -> None:
     scored(rung, 20)
-    events(rung, 40, START | {"time": 4000})
-    locked(rung, 40, silent=3600)
-
-
-def one_failed_while_another_runs(rung: Rung) -> None:
-    one_failed(rung)
-    (rung.root / f"steps/{CELL}/20/metrics.json").unlink()
-    events(rung, 20, START | {"time": 30})
-    locked(rung, 20, silent=2)
+    events(rung, START | {"time": 4000})
+    locked(rung, silent=3600)
 
 
 def all_scored(rung: Rung) -> None:
-    scored(rung, 20)
-    scored(rung, 40)
+    scored(rung, 20, 40)
+    events(rung, START | {"time": 300}, {"event": "end", "time": 200, "status": 0, "reason": None})
 
 
 def gathered(rung: Rung) -> None:
@@ -110,15 +100,14 @@ def gathered(rung: Rung) -> None:
     [
         (none_begun, "trained", "0 of 2 checkpoints evaluated"),
         (one_scored, "trained", "1 of 2 checkpoints evaluated"),
-        (one_running, "evaluating", "1 of 2 checkpoints evaluated"),
-        (one_queued, "trained", "1 of 2 checkpoints evaluated, 1 queued"),
+        (running, "evaluating", "1 of 2 checkpoints evaluated"),
+        (queued, "trained", "0 of 2 checkpoints evaluated, 1 queued"),
         (
-            one_failed,
+            failed,
             "failed",
             "evaluation of step 40: exit status 2 on node1: error: no checkpoint of step 40",
         ),
-        (one_lost, "lost", "evaluation of step 40: no heartbeat for 1 h 00 min on node1 (job 7)"),
-        (one_failed_while_another_runs, "evaluating", "0 of 2 checkpoints evaluated"),
+        (lost, "lost", "evaluation of step 40: no heartbeat for 1 h 00 min on node1 (job 7)"),
         (all_scored, "trained", "2 of 2 checkpoints evaluated"),
         (gathered, "evaluated", None),
     ],
@@ -143,7 +132,7 @@ def test_the_evaluation_of_the_model_at_the_end_is_told_first(curved: Rung) -> N
         {"event": "end", "time": 200, "status": 1, "reason": "out of memory"},
         rule="evaluate",
     )
-    one_running(curved)
+    running(curved)
     assert (natural(curved).state, natural(curved).reason) == (
         "failed",
         "evaluation: exit status 1 on node1: out of memory",
@@ -155,19 +144,19 @@ def test_a_cell_that_only_serves_others_has_no_steps(curved: Rung) -> None:
     assert steps == {"natural": (20, 40), "uniform": (20, 40), "proxy": (), "doremi": (20, 40)}
 
 
-def test_the_log_is_that_of_the_step_that_failed(curved: Rung) -> None:
+def test_the_log_is_that_of_the_job_that_failed(curved: Rung) -> None:
     curved.log("natural", "all well\n", rule="evaluate")
     assert natural(curved).rule == "evaluate"
-    one_failed(curved)
-    assert natural(curved).rule == "evaluate_step"
+    failed(curved)
+    assert natural(curved).rule == "evaluate_steps"
     text = StringIO()
     Console(file=text, width=200).print(render(look(curved.root), 200), crop=False)
-    assert f"log: {curved.root}/logs/evaluate_step/{CELL}/40.log" in text.getvalue()
+    assert f"log: {curved.root}/logs/evaluate_steps/{CELL}.log" in text.getvalue()
 
 
 def test_checkpoints_are_told_while_the_model_at_the_end_waits_in_the_queue(curved: Rung) -> None:
     (curved.root / f"results/{CELL}/metrics.json").unlink()
     curved.job("natural", submitted=10, rule="evaluate")
     assert natural(curved).reason == "0 of 2 checkpoints evaluated, 1 queued"
-    one_running(curved)
-    assert (natural(curved).state, natural(curved).rule) == ("evaluating", "evaluate_step")
+    running(curved)
+    assert (natural(curved).state, natural(curved).rule) == ("evaluating", "evaluate_steps")

@@ -198,6 +198,20 @@ def test_a_state_and_its_reason(
     assert json.loads(json.dumps(cell.as_dict(), allow_nan=False))["state"] == state
 
 
+def test_why_slurm_lets_a_job_wait(rung: Rung) -> None:
+    content = {"slurm_job": "8", "submitted": rung.now - 30}
+    pending = {"reason": "QOSMaxJobsPerUserLimit", "since": rung.now - 3600}
+    rung.write(f"jobs/train/mixture/natural{SUFFIX}.json", content | {"pending_reason": pending})
+    assert of(rung).reason == "QOSMaxJobsPerUserLimit for 1 h 00 min"
+    rung.write(
+        f"jobs/train/mixture/natural{SUFFIX}.json", content | {"pending_reason": {"reason": "Priority"}}
+    )
+    assert of(rung).reason == "Priority"
+    trained(rung)
+    rung.write(f"jobs/evaluate/mixture/natural{SUFFIX}.json", content | {"pending_reason": pending})
+    assert of(rung).reason == "its evaluation is queued: QOSMaxJobsPerUserLimit for 1 h 00 min"
+
+
 def test_what_a_cell_waits_for(rung: Rung) -> None:
     assert of(rung, "doremi").waits_for == ("corpus", "tiny", f"mixture/proxy{SUFFIX}")
     rung.ready()

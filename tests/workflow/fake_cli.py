@@ -1,5 +1,6 @@
 """Stands in for dataflex-cli: makes in a moment what the real one makes in minutes, in the same layout."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,43 +17,48 @@ def option(name):
     return Path(sys.argv[sys.argv.index(f"--{name}") + 1])
 
 
+def written(file, text):
+    """Write a file; the entry of a card for it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return {"sha256": hashlib.sha256(text.encode()).hexdigest(), "bytes": len(text)}
+
+
 def corpus():
     folder = option("output")
     if folder.exists():
         sys.exit(f"{folder} exists and is not empty")
     words = sys.argv[3:]
     content = {"files": [Path(word).read_text() for word in words if Path(word).is_file()]}
-    card = {"domains": {}, "instructions": {"sha256": "i"}, "questions": {"test": {"sha256": "q"}}, **content}
+    questions = {"test": written(folder / "questions/test.jsonl", "")}
+    card = {"domains": {}, "instructions": written(folder / "instructions.jsonl", ""), "questions": questions}
     for domain in DOMAINS:
-        card["domains"][domain] = {}
-        for split in ("train", "validation", "test"):
-            card["domains"][domain][split] = {"sha256": f"{domain}{split}{content}", "bytes": 1}
-            (folder / split).mkdir(parents=True, exist_ok=True)
-            (folder / split / f"{domain}.jsonl").write_text("")
-    (folder / "questions").mkdir()
-    (folder / "questions/test.jsonl").write_text("")
+        card["domains"][domain] = {
+            split: written(folder / split / f"{domain}.jsonl", json.dumps([domain, split, content]))
+            for split in ("train", "validation", "test")
+        }
     (folder / "dataset_info.json").write_text("{}")
-    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "card.json").write_text(json.dumps(card | content))
 
 
 def planted():
     folder = option("output")
-    folder.mkdir(parents=True)
-    for name in ("dataset_info.json", "planted.jsonl", "target_validation.jsonl"):
-        (folder / name).write_text("{}")
+    seed = sys.argv[sys.argv.index("--seed") + 1]
+    data = {
+        name: written(folder / f"{name}.jsonl", json.dumps([name, seed]))
+        for name in ("planted", "target_validation")
+    }
+    (folder / "dataset_info.json").write_text("{}")
     (folder / "planted.json").write_text(
         json.dumps({"rows": ["learned", "relevant", "learned", "duplicated"]})
     )
-    seed = sys.argv[sys.argv.index("--seed") + 1]
-    data = {name: {"sha256": f"{name}{seed}"} for name in ("planted", "target_validation")}
     (folder / "card.json").write_text(json.dumps({"family": "f", "data": data}))
 
 
 def markov():
     folder = option("output")
     for name in ("train/noise.jsonl", "train/easy.jsonl", "test/noise.jsonl", "test/easy.jsonl"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("")
+        written(folder / name, "")
     for name in ("dataset_info.json", "chains.json"):
         (folder / name).write_text("{}")
     domains = {"noise": {"entropy": 3.0}, "easy": {"entropy": 1.0}}

@@ -108,7 +108,7 @@ def tiny(tmp_path):
     corpus = tmp_path / "corpus"
     (corpus / "questions").mkdir(parents=True)
     (corpus / "questions/test.jsonl").touch()
-    card = {"domains": {}, "instructions": {"sha256": "0"}, "questions": {}}
+    card = {"domains": {}, "instructions": {}, "questions": {}}
     (corpus / "card.json").write_text(json.dumps(card))
     entry = {"file_name": "rows.jsonl", "columns": {"prompt": "asked", "response": "answer"}}
     (corpus / "dataset_info.json").write_text(json.dumps({"instructions": entry}))

@@ -15,7 +15,9 @@ from seal import (
     planted,
     run,
 )
-from snakemake_logger_plugin_cells.board import Board
+
+from dataflex.corpus.packed.card import MADE_BY, SCHEMA
+from dataflex.corpus.packed.shards import file_of
 
 
 def test_an_unchanged_run_is_kept_for_its_resume(tmp_path):
@@ -48,6 +50,13 @@ def test_the_stamp_depends_on_config_and_inputs(tmp_path):
     assert stamp_of(config, others) == before
     (tmp_path / "start").write_text("4")
     assert stamp_of(config, others) != before
+
+
+def written(file: Path, text: str):
+    """Write a file; the entry of a card for it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return {"sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def finished_run(folder: Path, status="completed"):
@@ -107,74 +116,68 @@ def test_the_fingerprint_is_of_the_texts():
         assert fingerprint(other) != fingerprint(card), part
 
 
-def test_board_counts_and_estimates():
-    board = Board()
-    board.expect({"train": 4, "evaluate": 2, "total": 6})
-    for jobid in (1, 2):
-        board.start(jobid, "train", f"cell{jobid}", 0.0)
-    assert board.finish(1, 30.0) == 30.0
-    # 3 trainings at the measured 30 s, 20 s of one being over, and 2 evaluations guessed at 40 s
-    assert board.left("train") == 3
-    board.running[2] = 10.0
-    assert board.seconds_left(30.0) == pytest.approx((3 * 30 + 2 * 40 - 20) / board.widest)
-    assert board.state(30.0).startswith("[1/4 trained, 0/2 evaluated, 1 running, about ")
-
-
 def test_a_planted_pool_is_sealed_by_family_and_rows(tmp_path):
     folder = tmp_path / "pool"
     folder.mkdir()
-    card = {"family": "f", "data": {"planted": {"rows": 3, "sha256": "p"}}}
+    card = {"family": "f", "data": {"planted": written(folder / "planted.jsonl", "p")}}
     (folder / "card.json").write_text(json.dumps(card))
-    for name in ("planted.jsonl", "dataset_info.json"):
-        (folder / name).write_text("")
+    (folder / "dataset_info.json").write_text("")
     with pytest.raises(NotReadyError, match=r"planted\.json is missing"):
         planted(folder, [])
     (folder / "planted.json").write_text("{}")
     sealed = planted(folder, [])
     assert (sealed["fingerprint"], sealed["domains"]) == ("f", [])
-    card["data"]["planted"]["sha256"] = "q"
+    card["data"]["planted"] = written(folder / "planted.jsonl", "q")
     (folder / "card.json").write_text(json.dumps(card))
     assert planted(folder, [])["data"] != sealed["data"]
 
 
 def test_a_corpus_of_chains_is_sealed_by_family_and_text(tmp_path):
     folder = tmp_path / "chains"
-    card = {"family": "f", "domains": {"a": {split: {"sha256": split} for split in ("train", "test")}}}
-    for name in ("train/a.jsonl", "test/a.jsonl", "dataset_info.json"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("")
+    splits = {split: written(folder / split / "a.jsonl", split) for split in ("train", "test")}
+    card = {"family": "f", "domains": {"a": splits}}
+    (folder / "dataset_info.json").write_text("")
     (folder / "card.json").write_text(json.dumps(card))
     with pytest.raises(NotReadyError, match=r"chains\.json is missing"):
         markov(folder, [])
     (folder / "chains.json").write_text("{}")
     sealed = markov(folder, [])
     assert (sealed["fingerprint"], sealed["domains"]) == ("f", ["a"])
-    card["domains"]["a"]["train"]["sha256"] = "other"
+    card["domains"]["a"]["train"] = written(folder / "train/a.jsonl", "other")
     (folder / "card.json").write_text(json.dumps(card))
     assert markov(folder, [])["data"] != sealed["data"]
 
 
 def laid_out(folder: Path):
     """A packed corpus with the text and questions beside it; empty but for what identifies it."""
-    files = ("dataset_info.json", "test/a.jsonl", "instructions.jsonl")
-    for name in (*files, *(f"questions/{part}.jsonl" for part in ("validation", "validation_sft", "test"))):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("")
-    parts = {"instructions": {"sha256": "i"}, "questions": {"test": {"sha256": "q"}}}
-    (folder / "card.json").write_text(json.dumps({"domains": {"a": {"test": {"sha256": "t"}}}, **parts}))
+    questions = {
+        part: written(folder / f"questions/{part}.jsonl", part)
+        for part in ("validation", "validation_sft", "test")
+    }
+    parts = {"instructions": written(folder / "instructions.jsonl", "i"), "questions": questions}
+    (folder / "dataset_info.json").write_text("")
+    domains = {"a": {"test": written(folder / "test/a.jsonl", "t")}}
+    (folder / "card.json").write_text(json.dumps({"domains": domains, **parts}))
     for split in ("train", "held_out"):
-        (folder / "packed" / split / "a").mkdir(parents=True)
-        (folder / "packed" / split / "a" / "index.json").write_text(json.dumps({"sha256": split}))
-    statistics = {"train": {"a": {}}, "held_out": {"a": {}}}
-    (folder / "packed/card.json").write_text(json.dumps({"statistics": statistics}))
+        shard(folder / "packed", split, split)
+    card = {"made_by": MADE_BY, "schema": SCHEMA, "statistics": {"train": {"a": {}}, "held_out": {"a": {}}}}
+    (folder / "packed/card.json").write_text(json.dumps(card))
     return folder
+
+
+def shard(packed: Path, split: str, text: str):
+    """The one shard of a domain in a split, with its index."""
+    file = file_of(packed, split, "a", 0, "tokens")
+    index = {"shards": [{"unit": 0, "sha256": {"tokens": written(file, text)["sha256"]}}]}
+    (packed / split / "a" / "index.json").write_text(json.dumps(index))
+    return file
 
 
 def test_a_packed_corpus_is_sealed_by_its_shards_and_its_text(tmp_path):
     folder = laid_out(tmp_path / "corpus")
     before = packed(folder, [])
     assert before["domains"] == ["a"]
-    (folder / "packed/train/a/index.json").write_text('{"sha256": "other"}')
+    shard(folder / "packed", "train", "other")
     assert packed(folder, [])["fingerprint"] != before["fingerprint"]
     (folder / "test/a.jsonl").unlink()
     with pytest.raises(NotReadyError, match=r"test/a.jsonl is missing"):
@@ -190,3 +193,42 @@ def test_a_corpus_of_instructions_is_sealed(tmp_path):
     (folder / "questions/test.jsonl").unlink()
     with pytest.raises(NotReadyError, match=r"questions/test.jsonl is missing"):
         hub_instructions(folder, [])
+
+
+def harvested(folder: Path):
+    """A corpus of text."""
+    splits = ("train", "validation", "test")
+    card = {
+        "domains": {"a": {split: written(folder / f"{split}/a.jsonl", split) for split in splits}},
+        "instructions": written(folder / "instructions.jsonl", "i"),
+        "questions": {"source": "packaged", "test": written(folder / "questions/test.jsonl", "q")},
+    }
+    (folder / "dataset_info.json").write_text("{}")
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "file"),
+    [
+        (harvested, corpus, "train/a.jsonl"),
+        (harvested, corpus, "instructions.jsonl"),
+        (harvested, corpus, "questions/test.jsonl"),
+        (laid_out, hub_instructions, "instructions.jsonl"),
+        (laid_out, packed, "test/a.jsonl"),
+    ],
+)
+def test_a_file_that_its_card_was_not_written_for_is_not_sealed(tmp_path, make, kind, file):
+    folder = make(tmp_path / "corpus")
+    assert kind(folder, [])
+    # Cut off, as by a full disk or a second job that was removing it.
+    (folder / file).write_text("")
+    with pytest.raises(NotReadyError, match=f"{file} is not the file that card.json.*make the corpus again"):
+        kind(folder, [])
+
+
+def test_a_shard_that_its_index_was_not_written_for_is_not_sealed(tmp_path):
+    folder = laid_out(tmp_path / "corpus")
+    file_of(folder / "packed", "train", "a", 0, "tokens").write_text("cut")
+    with pytest.raises(NotReadyError, match="another content than when it was built"):
+        packed(folder, [])

@@ -59,7 +59,7 @@ def test_the_demo_grid_is_planned():
     # A run that only serves others is trained, not evaluated.
     reported = [cell for cell in cells if grids.reported(grid, cell)]
     mixtures = sum(cell.experiment == "planted_mixture" for cell in reported)
-    assert "evaluate_step" not in counts
+    assert "evaluate_steps" not in counts
     models = len(reported) - selections - mixtures
     assert counts["train"] == str(len(cells))
     assert (counts["evaluate"], counts["mark"]) == (str(models), str(selections))
@@ -79,16 +79,17 @@ def test_the_papers_grid_is_planned_by_the_slurm_profile():
     result = snakemake(ROOT, "--profile", "slurm", "-n")
     assert result.returncode == 0, result.stderr
     assert listed(result) == planned("reproductions/paper.yaml")
-    assert listed(result)["total"] == 292
+    assert listed(result)["total"] == 187
     counts = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
     # 9 methods x 2 models, and (3 methods + 2 helper runs of DoReMi) x 2 scales
     assert (counts["train"], counts["evaluate"], counts["corpus"]) == ("28", "24", "3")
     # Five models and four data sets, each once; checks of one scale of selection and two of mixtures.
     assert (counts["asset"], counts["preflight_checks"], counts["preflight_score"]) == ("9", "3", "2")
+    assert counts["preflight_devices"] == "3"
     for block in result.stdout.split("rule train:")[1:]:
         assert "/preflight/" in block.split("output:")[0]
     # Steps 200 to 1400 of the 18 cells of selection: what is evaluated at 1600 is the run's own model.
-    assert (counts["evaluate_step"], counts["by_step"]) == ("126", "18")
+    assert (counts["evaluate_steps"], counts["by_step"]) == ("18", "18")
     figures = result.stdout.split("rule figures:")[1]
     assert figures.split("output:")[0].count("/by_step.csv") == 18
     assert "figures/accuracy_by_step.svg" in figures
@@ -148,7 +149,7 @@ def repository(tmp_path_factory):
 
 def demo(folder, *arguments, **environment):
     python = str(folder / "environment/bin/python")
-    return snakemake(folder, "--logger", "cells", *arguments, python=python, **environment)
+    return snakemake(folder, "--logger", "cells", "--retries", "0", *arguments, python=python, **environment)
 
 
 def starts(folder, cell):
@@ -181,18 +182,23 @@ def test_the_workflow_from_end_to_end(repository):
     assert "out of memory" in stuck.stderr
     assert "4/4" not in stuck.stderr.splitlines()[0]
     assert "trained" in stuck.stderr
-    assert "left]" in stuck.stderr
+    held = (repository / "runs/demo/attempts/corpus/corpus.jsonl").read_text().splitlines()
+    assert json.loads(held[-1])["status"] == 0
     assert not (repository / f"runs/demo/results/{FULL}/by_step.csv").exists()
     assert (repository / f"runs/demo/results/{FULL}/metrics.json").exists()
-    held = (repository / f"runs/demo/attempts/evaluate_step/{FULL}/64.jsonl").read_text().splitlines()
+    held = (repository / f"runs/demo/attempts/evaluate_steps/{FULL}.jsonl").read_text().splitlines()
     assert json.loads(held[-1])["status"] == 1
+    scored = repository / f"runs/demo/steps/{FULL}/32/metrics.json"
+    written = scored.stat().st_mtime_ns
 
     # 4. The rest runs through; what is done is not done again; the interrupted run was kept for its resume.
     done = demo(repository, "--config", "check=false")
     assert done.returncode == 0, done.stderr
     assert starts(repository, NATURAL) == 3
     assert starts(repository, "mixture/uniform.tiny.harvest.seed1") == 1
-    assert "evaluate_step " in done.stderr
+    assert "evaluate_steps " in done.stderr
+    # The checkpoint before the one that could not be evaluated is not evaluated again.
+    assert scored.stat().st_mtime_ns == written
     assert "train " not in done.stderr
     assert (repository / "runs/demo/tables/mixture.md").is_file()
     assert (repository / "runs/demo/tables/mixture_moe.md").is_file()
@@ -224,6 +230,12 @@ def test_the_workflow_from_end_to_end(repository):
     assert again.returncode == 0
     assert "nothing to do" in again.stderr
 
+    # Nor where the checkout was moved.
+    moved = repository.rename(repository.with_name("moved"))
+    again = demo(moved, "--config", "check=false")
+    moved.rename(repository)
+    assert "nothing to do" in again.stderr
+
     # 6. A changed setting of one method trains that cell from scratch and no other.
     file = repository / "reproductions/demo.yaml"
     grid = yaml.safe_load(file.read_text())
@@ -234,6 +246,7 @@ def test_the_workflow_from_end_to_end(repository):
     assert starts(repository, FULL) == 1
     assert "seed1: started" in changed.stderr
     assert "loss.tiny" not in changed.stderr
+    assert scored.stat().st_mtime_ns != written
     assert starts(repository, NATURAL) == 3
 
     # 7. Another target marks the selection anew, without training.

@@ -11,7 +11,7 @@ rule asset:
     output:
         f"{R}/assets/{{asset}}.ready.json",
     log:
-        f"{R}/logs/assets/{{asset}}.log",
+        f"{R}/logs/asset/{{asset}}.log",
     params:
         spec=lambda w: json.dumps(dataclasses.asdict(ASSETS[w.asset]), sort_keys=True),
         grid=config["grid"],

@@ -28,7 +28,8 @@ except grids.GridError as error:
 
 ASSETS = grids.assets(GRID)
 R = config["output"] or f"runs/{GRID['rung']}"
-SCRIPTS = str(Path(workflow.basedir) / "scripts")
+# For commands alone: as a parameter of a rule it would have everything made again where the checkout was moved.
+SCRIPTS = shlex.quote(str(Path(workflow.basedir) / "scripts"))
 REPORTED = [cell for cell in CELLS if grids.reported(GRID, cell)]
 # Cells by path; those that only serve others (a starting point outside of the chosen part) come last.
 BY_PATH = {}
@@ -65,13 +66,14 @@ WARM = bool(GRID.get("warm")) and sys.platform == "linux"
 CLI = f"{shlex.quote(sys.executable)} -S {shlex.quote(warm.__file__)}" if WARM else "dataflex-cli"
 
 
-def begin():
+def open_folder():
     """Be the only workflow on this folder, say what it is about, start the server that jobs are forked from."""
     try:
         alone.claim(Path(R) / "workflow.lock")
     except BlockingIOError as error:
         raise WorkflowError(str(error)) from None
     chosen = {key: config[key] for key in ("grid", "seeds", "experiments", "methods")}
+    chosen["own_files"] = [name for name in GRID["corpora"] if corpus_files("corpus_files", name)]
     (Path(R) / "grid.json").write_text(json.dumps(chosen, indent=2) + "\n")
     if WARM:
         warm.start(Path(R) / "logs" / "warm.log")
@@ -80,7 +82,6 @@ def begin():
 wildcard_constraints:
     experiment="|".join(GRID["experiments"]),
     cell=r"[^/]+",
-    step=r"\d+",
     corpus="(" + "|".join(GRID["corpora"]) + r")(/seed\d+)?",
     model="|".join(map(re.escape, GRID["models"])),
     scale="|".join({scale for spec in GRID["experiments"].values() for scale in spec["scales"]}),
@@ -102,6 +103,25 @@ def corpus_of(wildcards):
     return grids.corpus_dir(GRID, R, grids.corpus_name(GRID, cell_of(wildcards)))
 
 
+def of_profile(key):
+    """A default resource of the profile as it is written there; None where the profile has none."""
+    found = (workflow.resource_settings.default_resources or {}).get(key)
+    return None if found is None or found.raw in (None, "") else found.raw
+
+
+def whole_number(key):
+    """The same of one that is a number."""
+    value = of_profile(key)
+    if value is None or (str(value).isdigit() and int(value) > 0):
+        return None if value is None else int(value)
+    raise WorkflowError(f"default-resources: {key} is {value!r}: write a whole number, or remove the line")
+
+
+# The cluster as its profile describes it, beside partition and account. No config key: `--config` on the command line
+# would take the place of all that a profile gives under `config`.
+SITE = grids.Site(gpus_per_node=whole_number("gpus_per_node"), longest=whole_number("longest"))
+
+
 def about(cell):
     """What the cell's result is about: its model, its selection or its mixture."""
     return grids.about(grids.experiment_spec(GRID, cell))
@@ -120,32 +140,67 @@ def asked(job, key):
     """Resource function of a train or evaluate job, from the grid."""
 
     def value(wildcards):
-        return grids.resources(GRID, cell_of(wildcards), job)[key]
+        return grids.resources(GRID, cell_of(wildcards), job, SITE)[key]
 
     return value
 
 
-def more_memory(job, rule=None, step=False):
-    """Memory of a train or evaluate job: half as much again for every time that it was too little."""
+def more_memory(asked_for, place):
+    """Memory of a job: half as much again for every time that it was too little.
+
+    asked_for and place are functions of the wildcards: MB, and the name of the job's log below logs, without
+    its ending; the executor keeps count in a record of that name.
+    """
 
     def value(wildcards, attempt):
-        asked_for = grids.resources(GRID, cell_of(wildcards), job)["mem_mb"]
-        place = Path(R) / "jobs" / (rule or job) / cell_of(wildcards).path
-        record = place / f"{wildcards.step}.json" if step else place.with_name(place.name + ".json")
+        record = Path(R) / "jobs" / f"{place(wildcards)}.json"
         short = json.loads(record.read_text()).get("out_of_memory", 0) if record.is_file() else 0
-        return asked_for * (2 + short) // 2
+        return asked_for(wildcards) * (2 + short) // 2
 
     return value
 
 
-def gres(job):
-    """Slurm's generic resource string; empty for a job without GPUs."""
+def more_memory_of_cell(job, rule):
+    """The same of a job of a cell: what the grid asks for under train or evaluate, and the rule's records."""
+    return more_memory(asked(job, "mem_mb"), lambda wildcards: f"{rule}/{cell_of(wildcards).path}")
 
-    def value(wildcards):
-        gpus = grids.resources(GRID, cell_of(wildcards), job)["gpus"]
-        return f"gpu:{gpus}" if gpus else ""
 
-    return value
+def held(rule, name):
+    """Options for hold.py and make.py: lock and attempts of a job, where the executor and status look for them."""
+    place = shlex.quote(f"{R}/attempts/{rule}/{name}")
+    return f"--lock {place}.lock --attempts {place}.jsonl"
+
+
+def in_turn(commands):
+    """Commands as make.py takes them."""
+    return " ';' ".join(commands)
+
+
+def minutes(asked_for):
+    """Time limit of a job: what the grid asks for, no more than the cluster gives."""
+    return lambda wildcards: SITE.fitted({"runtime": asked_for(wildcards)})["runtime"]
+
+
+def gres(gpus):
+    """Slurm's generic resource string, by the GPUs a node; empty for a job without any."""
+    return lambda wildcards: f"gpu:{found}" if (found := gpus(wildcards)) else ""
+
+
+def no_gpus(wildcards):
+    """GPUs of a job that never uses any."""
+    return 0
+
+
+def partition(gpus=no_gpus):
+    """Slurm's partition of a job: nodes without GPUs for one that uses none, where the cluster has such."""
+    own, other = of_profile("slurm_partition") or "", of_profile("cpu_partition")
+    return lambda wildcards: own if gpus(wildcards) or not other else other
+
+
+def constraint(gpus=no_gpus):
+    """Slurm's constraint of a job, if the profile has one: it chooses among GPUs, which other nodes don't have."""
+    own, other = of_profile("constraint"), of_profile("cpu_partition")
+    return lambda wildcards: own if gpus(wildcards) or not other else None
 
 
 def as_options(options):

@@ -9,16 +9,16 @@ def corpus_files(key, corpus):
     return list(files or [])
 
 
-def corpus_command(wildcards):
-    """How a corpus is made: from the user's files when there are any, else as the grid says."""
+def corpus_commands(wildcards):
+    """Commands that make a corpus: from the user's files when there are any, else as the grid says."""
     spec = grids.corpus_spec(GRID, wildcards.corpus)
     drawn = spec["source"] in grids.DRAWN
     train = [] if drawn else corpus_files("corpus_files", wildcards.corpus)
     if spec["source"] in grids.LAID_OUT:
-        return laid_out_command(wildcards.corpus, spec, train)
+        return laid_out_commands(wildcards.corpus, spec, train)
     words = ["dataflex-cli", "corpus"]
     if spec["source"] == "directory" or (spec["source"] == "files" and not train):
-        return "true"
+        return []
     if drawn:
         words += [spec["source"], "--seed", str(spec["seed"])]
         words += ["--corpus", grids.corpus_dir(GRID, R, spec["corpus"])] if "corpus" in spec else []
@@ -28,31 +28,39 @@ def corpus_command(wildcards):
         for split in ("validation", "test"):
             for file in corpus_files(f"corpus_{split}_files", wildcards.corpus):
                 words += [f"--{split}", file]
-    folder = grids.corpus_dir(GRID, R, wildcards.corpus)
-    words += ["--output", folder]
-    # The command refuses a folder that is not empty; what an interrupted or outdated job left is ours to remove.
-    return f"rm -rf {shlex.quote(folder)}; {shlex.join(words)} {as_options(spec.get('options', {}))}"
+    words += ["--output", grids.corpus_dir(GRID, R, wildcards.corpus)]
+    return [f"{shlex.join(words)} {as_options(spec.get('options', {}))}"]
 
 
-def laid_out_command(corpus, spec, own):
-    """How a corpus is made from data sets of the hub, or from the user's files in place of its text."""
+def cleared(wildcards):
+    """What is removed before a corpus is made: commands refuse a folder that an interrupted or outdated job left.
+
+    A packed one goes on where it was, and a folder that was made elsewhere is not ours.
+    """
+    spec = grids.corpus_spec(GRID, wildcards.corpus)
+    if spec["source"] == "packed" or not corpus_commands(wildcards):
+        return ""
+    return f"--clear {shlex.quote(grids.corpus_dir(GRID, R, wildcards.corpus))}"
+
+
+def laid_out_commands(corpus, spec, own):
+    """Commands that make a corpus from data sets of the hub, or from the user's files in place of its text."""
     folder = grids.corpus_dir(GRID, R, corpus)
     parts = {part: grids.asset_dir(R, asset) for part, asset in grids.corpus_parts(GRID, corpus).items()}
     questions = ["--questions", parts.get("questions", "packaged")]
     if spec["source"] == "hub_instructions":
         words = ["--train", parts["train"], *questions, "--output", folder]
         words += ["--validation", parts["validation"]] if "validation" in parts else []
-        return f"rm -rf {shlex.quote(folder)}; dataflex-cli corpus instructions {shlex.join(words)}"
+        return [f"dataflex-cli corpus instructions {shlex.join(words)}"]
     words = [*(own or [parts["text"]]), "--output", f"{folder}/packed"]
     words += ["--tokenizer", grids.model_path(GRID, R, spec["tokenizer"])]
     words += ["--workers", str(spec.get("resources", {}).get("threads", 1))]
     test = [f"{folder}/packed", *questions, "--output", folder]
     test += ["--documents", str(spec["documents"])] if "documents" in spec else []
-    # A build that was interrupted goes on where it was.
-    return (
-        f"dataflex-cli corpus build {shlex.join(words)} {as_options(spec.get('options', {}))}; "
-        f"dataflex-cli corpus held-out {shlex.join(test)}"
-    )
+    return [
+        f"dataflex-cli corpus build {shlex.join(words)} {as_options(spec.get('options', {}))}",
+        f"dataflex-cli corpus held-out {shlex.join(test)}",
+    ]
 
 
 def laid_out_inputs(corpus, spec):
@@ -98,19 +106,21 @@ rule corpus:
     log:
         f"{R}/logs/corpus/{{corpus}}.log",
     params:
-        command=corpus_command,
+        held=lambda w: held("corpus", w.corpus),
+        cleared=cleared,
+        commands=lambda w: in_turn(corpus_commands(w)),
         folder=lambda w: grids.corpus_dir(GRID, R, w.corpus),
         published=lambda w: shlex.join(grids.corpus_spec(GRID, w.corpus).get("from", [])),
         kind=corpus_kind,
-        scripts=SCRIPTS,
     threads: corpus_asked("threads")
     resources:
-        mem_mb=corpus_asked("mem_mb"),
-        runtime=corpus_asked("runtime"),
+        mem_mb=more_memory(corpus_asked("mem_mb"), lambda w: f"corpus/{w.corpus}"),
+        runtime=minutes(corpus_asked("runtime")),
+        slurm_partition=partition(),
+        constraint=constraint(),
     shell:
-        "( {params.command}; "
-        "python {params.scripts}/seal.py {params.kind} {params.folder} --output {output} --published {params.published} ) "
-        "> {log} 2>&1"
+        "python {SCRIPTS}/make.py {params.held} {params.cleared} --seal {params.kind} {params.folder:q} "
+        "--output {output:q} --published {params.published} -- {params.commands} > {log:q} 2>&1"
 
 
 def learned_from(wildcards):
@@ -123,9 +133,19 @@ def model_maker(wildcards):
     build = GRID["models"][wildcards.model]["build"]
     if "package" not in build:
         return "dataflex-cli corpus model"
-    script = Path(workflow.basedir).parent / "reproductions" / "laptop" / "model.py"
+    # From where Snakemake runs: a checkout that was moved makes nothing again.
+    script = os.path.relpath(Path(workflow.basedir).parent / "reproductions" / "laptop" / "model.py")
     # -P: modules beside the script must not stand in for those that a library looks for.
-    return shlex.join(["python", "-P", str(script), build["package"], "--sha256", build["sha256"]])
+    return shlex.join(["python", "-P", script, build["package"], "--sha256", build["sha256"]])
+
+
+def model_command(wildcards):
+    """The same with the corpus that a tokenizer is learned from, the folder and the options."""
+    corpus = learned_from(wildcards)
+    words = ["--corpus", grids.corpus_dir(GRID, R, corpus)] if corpus else []
+    words += ["--output", grids.model_path(GRID, R, wildcards.model)]
+    options = as_options(GRID["models"][wildcards.model]["build"].get("options", {}))
+    return f"{model_maker(wildcards)} {shlex.join(words)} {options}"
 
 
 rule model:
@@ -136,15 +156,15 @@ rule model:
     log:
         f"{R}/logs/model/{{model}}.log",
     params:
-        maker=model_maker,
-        corpus=lambda w: f"--corpus {grids.corpus_dir(GRID, R, corpus)}" if (corpus := learned_from(w)) else "",
+        held=lambda w: held("model", w.model),
+        command=model_command,
         folder=lambda w: grids.model_path(GRID, R, w.model),
-        options=lambda w: as_options(GRID["models"][w.model]["build"].get("options", {})),
-        scripts=SCRIPTS,
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=more_memory(lambda w: 4000, lambda w: f"model/{w.model}"),
+        runtime=minutes(lambda w: 60),
+        slurm_partition=partition(),
+        constraint=constraint(),
     shell:
-        "( rm -rf {params.folder}; {params.maker} {params.corpus} --output {params.folder} {params.options}; "
-        "python {params.scripts}/seal.py model {params.folder} --output {output} ) > {log} 2>&1"
+        "python {SCRIPTS}/make.py {params.held} --clear {params.folder:q} --seal model {params.folder:q} "
+        "--output {output:q} -- {params.command} > {log:q} 2>&1"

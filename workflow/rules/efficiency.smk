@@ -2,8 +2,14 @@
 
 AUTHORS = config.get("authors") or {}
 _asked = grids.benchmarks(GRID)
-BENCHMARKS = {job.name: job for job in grids.possible(_asked, AUTHORS)}
-LEFT_OUT = grids.left_out(_asked, AUTHORS)
+# A benchmark runs on one node.
+_fit = [job for job in _asked if SITE.gpus_per_node is None or job.gpus <= SITE.gpus_per_node]
+BENCHMARKS = {job.name: job for job in grids.possible(_fit, AUTHORS)}
+LEFT_OUT = grids.left_out(_fit, AUTHORS) + (
+    [f"left out: {len(_asked) - len(_fit)} benchmarks on more GPUs than a node has (gpus_per_node in the profile)"]
+    if len(_fit) < len(_asked)
+    else []
+)
 UPSTREAM = config["upstream"]
 REPRODUCTIONS = Path(workflow.basedir).parent / "reproductions"
 _path = [str(REPRODUCTIONS), str(REPRODUCTIONS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -72,7 +78,7 @@ if BENCHMARKS:
             f"{R}/logs/upstream.log",
         params:
             folder=UPSTREAM,
-            makefile=REPRODUCTIONS.parent / "Makefile",
+            makefile=os.path.relpath(REPRODUCTIONS.parent / "Makefile"),
         localrule: True
         shell:
             "make -f {params.makefile:q} efficiency-upstream UPSTREAM={params.folder:q} > {log} 2>&1"
@@ -86,21 +92,22 @@ if BENCHMARKS:
             f"{R}/logs/efficiency/{{benchmark}}.log",
         params:
             command=benchmark_command,
-            held=f"{R}/attempts/efficiency/{{benchmark}}",
-            scripts=SCRIPTS,
+            held=lambda w: held("efficiency", w.benchmark),
         wildcard_constraints:
             benchmark="|".join(map(re.escape, BENCHMARKS)),
         # Nothing else may run beside what is timed: here it takes every processor, in Slurm every node that it gets.
         threads: lambda w: max(workflow.resource_settings.cores or 1, benchmark_asks("threads")(w))
         resources:
-            gres=lambda w: f"gpu:{gpus}" if (gpus := benchmark_of(w).gpus) else "",
+            gres=gres(lambda w: benchmark_of(w).gpus),
+            slurm_partition=partition(lambda w: benchmark_of(w).gpus),
+            constraint=constraint(lambda w: benchmark_of(w).gpus),
             nodes=1,
-            runtime=benchmark_asks("runtime"),
-            mem_mb=benchmark_asks("mem_mb"),
+            runtime=minutes(benchmark_asks("runtime")),
+            mem_mb=more_memory(benchmark_asks("mem_mb"), lambda w: f"efficiency/{w.benchmark}"),
             slurm_extra="--exclusive",
         shell:
-            BENCHMARK_PATH + " python {params.scripts}/hold.py --lock {params.held}.lock "
-            "--attempts {params.held}.jsonl -- python -m efficiency {params.command} --output {output:q} > {log:q} 2>&1"
+            BENCHMARK_PATH + " python {SCRIPTS}/hold.py {params.held} -- "
+            "python -m efficiency {params.command} --output {output:q} > {log:q} 2>&1"
 
     rule efficiency_tables:
         input:

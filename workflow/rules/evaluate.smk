@@ -7,8 +7,8 @@ def base_model(wildcards):
     spec = grids.experiment_spec(GRID, cell)
     if spec.get("config", {}).get("finetuning_type") != "lora":
         return ""
-    begin = grids.start(GRID, cell)
-    return f"--base-model {grids.run_dir(R, begin) if begin else grids.model_path(GRID, R, cell.model)}"
+    other = grids.start(GRID, cell)
+    return f"--base-model {grids.run_dir(R, other) if other else grids.model_path(GRID, R, cell.model)}"
 
 
 # A grid that runs over days shows what is done; elsewhere training goes first, so that nothing waits for it.
@@ -31,64 +31,67 @@ rule evaluate:
         folder=f"{R}/results/{{experiment}}/{{cell}}",
         base=base_model,
         options=lambda w: as_options(grids.experiment_spec(GRID, cell_of(w)).get("evaluate", {})),
-        held=f"{R}/attempts/evaluate/{{experiment}}/{{cell}}",
-        scripts=SCRIPTS,
+        held=lambda w: held("evaluate", cell_of(w).path),
     priority: FINISH
     threads: asked("evaluate", "threads")
     resources:
-        gres=gres("evaluate"),
+        gres=gres(asked("evaluate", "gpus")),
+        slurm_partition=partition(asked("evaluate", "gpus")),
+        constraint=constraint(asked("evaluate", "gpus")),
         nodes=asked("evaluate", "nodes"),
         runtime=asked("evaluate", "runtime"),
-        mem_mb=more_memory("evaluate"),
+        mem_mb=more_memory_of_cell("evaluate", "evaluate"),
     shell:
-        "python {params.scripts}/hold.py --lock {params.held}.lock --attempts {params.held}.jsonl -- "
+        "python {SCRIPTS}/hold.py {params.held} -- "
         "{CLI} evaluate {params.run} --corpus {params.corpus} --output {params.folder} "
         "{params.base} {params.options} > {log} 2>&1"
 
 
-# The questions alone: documents are for the model at the end.
-rule evaluate_step:
+def protocol_of_steps(wildcards):
+    """How checkpoints are evaluated: as the model at the end is, by the questions alone."""
+    asked_for = grids.experiment_spec(GRID, cell_of(wildcards)).get("evaluate", {})
+    return as_options({name: value for name, value in asked_for.items() if name != "documents-per-domain"})
+
+
+# One job for all checkpoints of a cell, which have a base model and a node in common. Its folders are no outputs:
+# Snakemake deletes outputs before a job starts over, and this one goes on with what is left.
+rule evaluate_steps:
     input:
         run=f"{R}/train/{{experiment}}/{{cell}}.done.json",
         corpus=corpus_ready,
     output:
-        f"{R}/steps/{{experiment}}/{{cell}}/{{step}}/metrics.json",
-        f"{R}/steps/{{experiment}}/{{cell}}/{{step}}/questions.jsonl",
+        f"{R}/steps/{{experiment}}/{{cell}}.done.json",
     log:
-        f"{R}/logs/evaluate_step/{{experiment}}/{{cell}}/{{step}}.log",
+        f"{R}/logs/evaluate_steps/{{experiment}}/{{cell}}.log",
     params:
+        held=lambda w: held("evaluate_steps", cell_of(w).path),
         run=lambda w: grids.run_dir(R, cell_of(w)),
         corpus=corpus_of,
-        folder=f"{R}/steps/{{experiment}}/{{cell}}/{{step}}",
+        folder=f"{R}/steps/{{experiment}}/{{cell}}",
+        steps=lambda w: grids.steps_to_evaluate(GRID, cell_of(w)),
         base=base_model,
-        options=lambda w: as_options(
-            {
-                name: value
-                for name, value in grids.experiment_spec(GRID, cell_of(w)).get("evaluate", {}).items()
-                if name != "documents-per-domain"
-            }
-        ),
-        held=f"{R}/attempts/evaluate_step/{{experiment}}/{{cell}}/{{step}}",
-        scripts=SCRIPTS,
+        options=protocol_of_steps,
     priority: FINISH
     threads: asked("evaluate", "threads")
     resources:
-        gres=gres("evaluate"),
+        gres=gres(asked("evaluate", "gpus")),
+        slurm_partition=partition(asked("evaluate", "gpus")),
+        constraint=constraint(asked("evaluate", "gpus")),
         nodes=asked("evaluate", "nodes"),
-        runtime=asked("evaluate", "runtime"),
-        mem_mb=more_memory("evaluate", "evaluate_step", step=True),
+        runtime=minutes(
+            lambda w: grids.resources(GRID, cell_of(w), "evaluate")["runtime"]
+            * len(grids.steps_to_evaluate(GRID, cell_of(w)))
+        ),
+        mem_mb=more_memory_of_cell("evaluate", "evaluate_steps"),
     shell:
-        "python {params.scripts}/hold.py --lock {params.held}.lock --attempts {params.held}.jsonl -- "
-        "{CLI} evaluate {params.run} --step {wildcards.step} --corpus {params.corpus} "
-        "--output {params.folder} {params.base} {params.options} > {log} 2>&1"
+        "python {SCRIPTS}/evaluate_steps.py {params.folder} --steps {params.steps} --inputs {input.run} {input.corpus} "
+        "--output {output} {params.held} -- "
+        "{CLI} evaluate {params.run} --corpus {params.corpus} {params.base} {params.options} > {log} 2>&1"
 
 
 rule by_step:
     input:
-        lambda w: [
-            f"{R}/steps/{w.experiment}/{w.cell}/{step}/metrics.json"
-            for step in grids.steps_to_evaluate(GRID, cell_of(w))
-        ],
+        f"{R}/steps/{{experiment}}/{{cell}}.done.json",
         f"{R}/results/{{experiment}}/{{cell}}/metrics.json",
     output:
         f"{R}/results/{{experiment}}/{{cell}}/by_step.csv",
@@ -97,10 +100,9 @@ rule by_step:
         steps=lambda w: grids.steps_to_evaluate(GRID, cell_of(w)),
         end=lambda w: grids.total_steps(GRID, cell_of(w)),
         folder=f"{R}/results/{{experiment}}/{{cell}}",
-        scripts=SCRIPTS,
     localrule: True
     shell:
-        "python {params.scripts}/by_step.py {params.evaluated} --steps {params.steps} --end {params.end} "
+        "python {SCRIPTS}/by_step.py {params.evaluated} --steps {params.steps} --end {params.end} "
         "--output {params.folder}"
 
 
@@ -116,10 +118,9 @@ rule mark:
         corpus=corpus_of,
         folder=f"{R}/results/{{experiment}}/{{cell}}",
         target=lambda w: json.dumps(grids.target(GRID, cell_of(w))),
-        scripts=SCRIPTS,
     localrule: True
     shell:
-        "python {params.scripts}/mark.py {params.run} --corpus {params.corpus} --target {params.target:q} "
+        "python {SCRIPTS}/mark.py {params.run} --corpus {params.corpus} --target {params.target:q} "
         "--output {params.folder}"
 
 
@@ -133,19 +134,22 @@ rule measure:
     log:
         f"{R}/logs/measure/{{experiment}}/{{cell}}.log",
     params:
+        held=lambda w: held("measure", cell_of(w).path),
         run=lambda w: grids.run_dir(R, cell_of(w)),
         corpus=corpus_of,
         folder=f"{R}/results/{{experiment}}/{{cell}}",
         yardstick=lambda w: "--yardstick" if grids.is_yardstick(GRID, cell_of(w)) else "",
-        scripts=SCRIPTS,
     threads: asked("evaluate", "threads")
     resources:
         runtime=asked("evaluate", "runtime"),
-        mem_mb=more_memory("evaluate", "measure"),
+        slurm_partition=partition(),
+        constraint=constraint(),
+        mem_mb=more_memory_of_cell("evaluate", "measure"),
     shell:
-        "( {CLI} held-out {params.run} --corpus {params.corpus} --output {params.folder}; "
-        "python {params.scripts}/account.py {params.run} --corpus {params.corpus} --output {params.folder} "
-        "{params.yardstick} ) > {log} 2>&1"
+        "python {SCRIPTS}/make.py {params.held} -- "
+        "{CLI} held-out {params.run} --corpus {params.corpus} --output {params.folder} ';' "
+        "python {SCRIPTS}/account.py {params.run} --corpus {params.corpus} --output {params.folder} "
+        "{params.yardstick} > {log} 2>&1"
 
 
 rule collect:
@@ -160,11 +164,10 @@ rule collect:
         run=lambda w: grids.run_dir(R, cell_of(w)),
         folder=f"{R}/results/{{experiment}}/{{cell}}",
         cell=lambda w: json.dumps(cell_of(w).as_dict()),
-        start=lambda w: json.dumps(begin.as_dict()) if (begin := grids.start(GRID, cell_of(w))) else "null",
-        scripts=SCRIPTS,
+        start=lambda w: json.dumps(other.as_dict()) if (other := grids.start(GRID, cell_of(w))) else "null",
     # Behind the evaluation: what was interrupted leaves no half of a cell among the results.
     priority: FINISH // 2
     localrule: True
     shell:
-        "python {params.scripts}/collect.py {params.run} --cell {params.cell:q} --start {params.start:q} "
+        "python {SCRIPTS}/collect.py {params.run} --cell {params.cell:q} --start {params.start:q} "
         "--corpus {input.corpus} --output {params.folder}"

@@ -5,13 +5,7 @@ PREFLIGHT = GRID.get("preflight")
 
 def preflight_of(wildcards):
     """What releases a cell's training; ancient, since a check that is made again trains nothing anew."""
-    if PREFLIGHT is None:
-        return []
-    cell = cell_of(wildcards)
-    scored = [name for name in grids.experiment_models(GRID, cell.experiment) if name in PREFLIGHT.get("scores", {})]
-    return [ancient(f"{R}/preflight/{cell.experiment}.{cell.scale}.json")] + [
-        ancient(f"{R}/preflight/models/{name}.json") for name in scored
-    ]
+    return [ancient(grids.release_file(R, *job)) for job in grids.releases(GRID, cell_of(wildcards))]
 
 
 def checked(wildcards):
@@ -30,7 +24,7 @@ rule preflight_checks:
     output:
         f"{R}/preflight/{{experiment}}.{{scale}}.json",
     log:
-        f"{R}/logs/preflight/{{experiment}}.{{scale}}.log",
+        f"{R}/logs/preflight_checks/{{experiment}}.{{scale}}.log",
     params:
         asked=json.dumps(PREFLIGHT, sort_keys=True),
         grid=config["grid"],
@@ -41,6 +35,38 @@ rule preflight_checks:
     shell:
         "dataflex-cli preflight {params.grid} --root {params.root} --experiment {wildcards.experiment} "
         "--scale {wildcards.scale} {params.own} --output {output} > {log} 2>&1"
+
+
+def device_asks(key):
+    """Resource function of the job that looks at the devices of an experiment's trainings: those of one node."""
+    return lambda wildcards: grids.trainings(GRID, wildcards.experiment, wildcards.scale, SITE)[key]
+
+
+# On a node as the trainings get one, in minutes: what is missing there is found before days of GPUs are asked for.
+rule preflight_devices:
+    output:
+        f"{R}/preflight/devices/{{experiment}}.{{scale}}.json",
+    log:
+        f"{R}/logs/preflight_devices/{{experiment}}.{{scale}}.log",
+    params:
+        held=lambda w: held("preflight_devices", f"{w.experiment}.{w.scale}"),
+        grid=config["grid"],
+        root=R,
+        asked=json.dumps((PREFLIGHT or {}).get("gpu_memory_gb")),
+        gpus=device_asks("gpus"),
+    threads: lambda w: min(8, device_asks("threads")(w))
+    retries: 0
+    resources:
+        gres=gres(device_asks("gpus")),
+        slurm_partition=partition(device_asks("gpus")),
+        constraint=constraint(device_asks("gpus")),
+        nodes=1,
+        runtime=minutes(lambda w: 15),
+        mem_mb=more_memory(lambda w: 16000, lambda w: f"preflight_devices/{w.experiment}.{w.scale}"),
+    shell:
+        "python {SCRIPTS}/hold.py {params.held} -- "
+        "dataflex-cli preflight {params.grid} --root {params.root} --experiment {wildcards.experiment} "
+        "--scale {wildcards.scale} --devices {params.gpus} --output {output} > {log} 2>&1"
 
 
 def scored_asked(key):
@@ -56,17 +82,21 @@ rule preflight_score:
     output:
         f"{R}/preflight/models/{{model}}.json",
     log:
-        f"{R}/logs/preflight/{{model}}.log",
+        f"{R}/logs/preflight_score/{{model}}.log",
     params:
+        held=lambda w: held("preflight_score", w.model),
         asked=lambda w: json.dumps(PREFLIGHT["scores"][w.model], sort_keys=True),
         grid=config["grid"],
         root=R,
     threads: scored_asked("threads")
     retries: 0
     resources:
-        gres=f"gpu:{scored_asked('gpus')}" if scored_asked("gpus") else "",
-        runtime=scored_asked("runtime"),
-        mem_mb=scored_asked("mem_mb"),
+        gres=gres(lambda w: scored_asked("gpus")),
+        slurm_partition=partition(lambda w: scored_asked("gpus")),
+        constraint=constraint(lambda w: scored_asked("gpus")),
+        runtime=minutes(lambda w: scored_asked("runtime")),
+        mem_mb=more_memory(lambda w: scored_asked("mem_mb"), lambda w: f"preflight_score/{w.model}"),
     shell:
+        "python {SCRIPTS}/hold.py {params.held} -- "
         "dataflex-cli preflight {params.grid} --root {params.root} --model {wildcards.model} --output {output} "
         "> {log} 2>&1"

@@ -19,17 +19,16 @@ rule render:
         grid=config["grid"],
         seed=lambda w: cell_of(w).seed,
         root=R,
-        scripts=SCRIPTS,
     localrule: True
     shell:
-        "python {params.scripts}/render.py --grid {params.grid} --cell {wildcards.experiment}/{wildcards.cell} "
+        "python {SCRIPTS}/render.py --grid {params.grid} --cell {wildcards.experiment}/{wildcards.cell} "
         "--seed {params.seed} --root {params.root} --corpus {input} --output {output}"
 
 
 def notice(wildcards):
     """Slurm's notice before the time limit goes to a job's steps; one over several nodes goes by the clock, because
     its own srun answers a signal by killing what it has started."""
-    asked_for = grids.resources(GRID, cell_of(wildcards), "train")
+    asked_for = grids.resources(GRID, cell_of(wildcards), "train", SITE)
     return f"--signal=TERM@{min(300, 6 * asked_for['runtime'])}" if asked_for["nodes"] == 1 else ""
 
 
@@ -47,20 +46,21 @@ rule train:
         folder=lambda w: grids.run_dir(R, cell_of(w)),
         attempts=f"{R}/attempts/train/{{experiment}}/{{cell}}.jsonl",
         extensions=f"{R}/cache/extensions",
-        nodes=asked("train", "nodes"),
-        processes=lambda w: max(1, grids.resources(GRID, cell_of(w), "train")["gpus"]),
-        scripts=SCRIPTS,
     # Others wait for some runs. Of the rest, short ones that end in a mark fill up what is left of the processors.
     priority: lambda w: 10 if cell_of(w).path in SERVES else grids.priority(GRID, cell_of(w))
     threads: asked("train", "threads")
     resources:
-        gres=gres("train"),
+        gres=gres(asked("train", "gpus")),
+        slurm_partition=partition(asked("train", "gpus")),
+        constraint=constraint(asked("train", "gpus")),
+        # Resources and no parameters: on other nodes nothing is trained again.
         nodes=asked("train", "nodes"),
+        processes=lambda w: max(1, asked("train", "gpus")(w)),
         runtime=asked("train", "runtime"),
-        mem_mb=more_memory("train"),
+        mem_mb=more_memory_of_cell("train", "train"),
         slurm_extra=notice,
     shell:
-        "trap '' TERM USR2; python {params.scripts}/train.py {params.folder} --config {input.config} "
+        "trap '' TERM USR2; python {SCRIPTS}/train.py {params.folder} --config {input.config} "
         "--inputs {input.corpus} {input.start} --output {output} --attempts {params.attempts} "
-        "--extensions {params.extensions} --nodes {params.nodes} --processes {params.processes} -- {CLI} train "
+        "--extensions {params.extensions} --nodes {resources.nodes} --processes {resources.processes} -- {CLI} train "
         "> {log} 2>&1"

@@ -1,12 +1,10 @@
-"""Validate what a job made and write its sentinel, last. Exits 1 with one line when something is missing."""
+"""Validate what a job made and write its sentinel, last."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,13 +39,10 @@ def corpus(folder: Path, published: Sequence[str]) -> dict[str, Any]:
             "put the data there in the layout that `dataflex-cli corpus read` writes"
         )
     card = _json(folder / "card.json")
-    for domain in card["domains"]:
-        for split in ("train", "validation", "test"):
-            if not (folder / split / f"{domain}.jsonl").is_file():
-                raise NotReadyError(f"{folder / split / domain}.jsonl is missing")
-    for name in ("dataset_info.json", "questions/test.jsonl"):
-        if not (folder / name).is_file():
-            raise NotReadyError(f"{folder / name} is missing")
+    splits = ("train", "validation", "test")
+    _require(folder, [f"{split}/{domain}.jsonl" for domain in card["domains"] for split in splits])
+    _require(folder, ("dataset_info.json", "questions/test.jsonl"))
+    _verify(folder, card)
     return {"domains": list(card["domains"]), "fingerprint": fingerprint(card)}
 
 
@@ -55,6 +50,7 @@ def hub_instructions(folder: Path, _: Sequence[str]) -> dict[str, Any]:
     """Fingerprint of a corpus of instructions, which has no domain of text."""
     card = _json(folder / "card.json")
     _require(folder, ("dataset_info.json", "instructions.jsonl", *QUESTIONS))
+    _verify(folder, card)
     hashes = {part: _hashes(card[part]) for part in ("instructions", "questions")}
     return {"domains": [], "fingerprint": _canonical(hashes)}
 
@@ -64,6 +60,8 @@ def packed(folder: Path, _: Sequence[str]) -> dict[str, Any]:
     card, built = _json(folder / "card.json"), _json(folder / "packed" / "card.json")
     _require(folder, ("dataset_info.json", *QUESTIONS))
     _require(folder, [f"test/{domain}.jsonl" for domain in card["domains"]])
+    _verify(folder, card)
+    _verify_shards(folder / "packed")
     hashes = {part: _hashes(card[part]) for part in ("domains", "questions")}
     for split, domains in built["statistics"].items():
         for domain in domains:
@@ -79,12 +77,47 @@ def _require(folder: Path, names: Sequence[str]) -> None:
             raise NotReadyError(f"{folder / name} is missing")
 
 
+def _verify(folder: Path, card: Any) -> None:
+    """Hold every file that a card has a digest of against it: a file may be cut off, or another job's."""
+    entries = {
+        f"{split}/{domain}.jsonl": entry
+        for domain, splits in card.get("domains", {}).items()
+        for split, entry in splits.items()
+    }
+    entries |= {f"questions/{name}.jsonl": entry for name, entry in card.get("questions", {}).items()}
+    entries |= {f"{name}.jsonl": entry for name, entry in card.get("data", {}).items()}
+    entries |= {"instructions.jsonl": card.get("instructions")}
+    digests = {
+        name: entry["sha256"]
+        for name, entry in entries.items()
+        if isinstance(entry, dict) and "sha256" in entry
+    }
+    _require(folder, list(digests))
+    for name, digest in digests.items():
+        with (folder / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise NotReadyError(
+                    f"{folder / name} is not the file that card.json beside it was written for: remove "
+                    f"{folder} and make the corpus again"
+                )
+
+
+def _verify_shards(folder: Path) -> None:
+    # Only here: what seals a run has nothing to do with corpora.
+    from dataflex.corpus.packed.card import verify_digests
+    from dataflex.errors import UserError
+
+    try:
+        verify_digests(folder)
+    except UserError as error:
+        raise NotReadyError(str(error)) from None
+
+
 def planted(folder: Path, _: Sequence[str]) -> dict[str, Any]:
     """What identifies a planted pool: its family, which all seeds share, and its own rows."""
     card = _json(folder / "card.json")
-    for name in ("planted.json", "dataset_info.json", *(f"{name}.jsonl" for name in card["data"])):
-        if not (folder / name).is_file():
-            raise NotReadyError(f"{folder / name} is missing")
+    _require(folder, ("planted.json", "dataset_info.json", *(f"{name}.jsonl" for name in card["data"])))
+    _verify(folder, card)
     return {"domains": [], "fingerprint": card["family"], "data": _hashes(card["data"])}
 
 
@@ -92,9 +125,8 @@ def markov(folder: Path, _: Sequence[str]) -> dict[str, Any]:
     """Domains of a corpus of Markov chains, its family, which all seeds share, and its own text."""
     card = _json(folder / "card.json")
     files = [f"{split}/{domain}.jsonl" for domain in card["domains"] for split in ("train", "test")]
-    for name in ("chains.json", "dataset_info.json", *files):
-        if not (folder / name).is_file():
-            raise NotReadyError(f"{folder / name} is missing")
+    _require(folder, ("chains.json", "dataset_info.json", *files))
+    _verify(folder, card)
     hashes = _hashes(card["domains"])
     return {"domains": list(card["domains"]), "fingerprint": card["family"], "data": hashes}
 
@@ -153,23 +185,3 @@ def write(content: dict[str, Any], folder: Path, output: Path) -> None:
     temporary = output.with_name(output.name + ".tmp")
     temporary.write_text(json.dumps({"folder": str(folder), **content}, indent=2, sort_keys=True) + "\n")
     os.replace(temporary, output)
-
-
-def main() -> None:
-    """Command line: ``seal.py KIND FOLDER --output SENTINEL``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=sorted(KINDS))
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--published", nargs="*", default=[])
-    arguments = parser.parse_args()
-    try:
-        content = KINDS[arguments.kind](arguments.folder, arguments.published)
-    except NotReadyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    write(content, arguments.folder, arguments.output)
-
-
-if __name__ == "__main__":
-    main()

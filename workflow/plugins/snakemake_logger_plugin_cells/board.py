@@ -1,77 +1,94 @@
-"""The state of a run: jobs by rule, and an estimate of the time left."""
+"""The state of a run: jobs by rule, and, where jobs run on this machine, an estimate of the time left."""
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Mapping
 
 from dataflex.watching.duration import duration
 
-GUESS = {
-    "corpus": 40.0,
-    "model": 15.0,
-    "train": 60.0,
-    "evaluate": 40.0,
-    "evaluate_step": 30.0,
-    "benchmark": 60.0,
-}
-"""Seconds that a job takes as long as none of its rule has ended; other rules take about one."""
+TIMED = ("corpus", "model", "train", "evaluate", "evaluate_steps", "benchmark")
+"""Rules whose jobs take long enough to be counted and to wait for; others take about a second."""
+SHORT = 1.0
 
 
 class Board:
-    """Counts what is done, running and left, and measures how long each rule's jobs take."""
+    """Counts what is done, under way and left, and measures how long each rule's jobs take.
+
+    Attributes:
+        remote: whether jobs are handed to a cluster: then they wait in its queue for nobody knows how long,
+            and neither their times nor what is left of them can be told.
+        cores: that the jobs of this machine share.
+    """
 
     def __init__(self) -> None:
+        self.remote = False
+        self.cores = 1
         self.jobs: dict[int, tuple[str, str]] = {}
         self.expected: dict[str, int] = {}
         self.done: dict[str, int] = defaultdict(int)
-        self.running: dict[int, float] = {}
+        self.under_way: dict[int, float] = {}
         self.spent: dict[str, float] = defaultdict(float)
-        self.widest = min(2, os.cpu_count() or 1)
+        self.widest = 1
 
     def expect(self, stats: Mapping[str, int]) -> None:
         """Take the number of jobs of each rule."""
         self.expected = {rule: count for rule, count in stats.items() if rule != "total"}
 
     def start(self, jobid: int, rule: str, name: str, now: float) -> None:
-        """A job begins to run."""
+        """A job begins to run here, or is handed to the cluster."""
         self.jobs[jobid] = (rule, name)
-        self.running[jobid] = now
-        self.widest = max(self.widest, min(len(self.running), os.cpu_count() or 1))
+        self.under_way[jobid] = now
+        self.widest = max(self.widest, min(len(self.under_way), self.cores))
 
     def finish(self, jobid: int, now: float) -> float:
         """A job has ended; returns its seconds."""
-        seconds = now - self.running.pop(jobid, now)
+        seconds = now - self.under_way.pop(jobid, now)
         rule = self.jobs.get(jobid, ("", ""))[0]
         self.done[rule] += 1
         self.spent[rule] += seconds
         return seconds
 
+    def fail(self, jobid: int) -> None:
+        """A job has failed: it is under way no more, and still to be done."""
+        self.under_way.pop(jobid, None)
+
     def left(self, rule: str) -> int:
         """Jobs of a rule that have not ended."""
         return self.expected.get(rule, 0) - self.done[rule]
 
-    def typical(self, rule: str) -> float:
-        """Mean seconds of the rule's jobs so far, or a guess."""
-        return self.spent[rule] / self.done[rule] if self.done[rule] else GUESS.get(rule, 1.0)
+    def typical(self, rule: str) -> float | None:
+        """Mean seconds of the rule's jobs so far; None before one of a rule that takes time has ended."""
+        if self.done[rule]:
+            return self.spent[rule] / self.done[rule]
+        return None if rule in TIMED else SHORT
 
-    def seconds_left(self, now: float) -> float:
-        """Work of the jobs that have not ended, over the number of jobs that were seen side by side."""
-        work = sum(self.typical(rule) * self.left(rule) for rule in self.expected)
-        under_way = sum(
-            min(now - begun, self.typical(self.jobs.get(jobid, ("", ""))[0]))
-            for jobid, begun in self.running.items()
+    def seconds_left(self, now: float) -> float | None:
+        """Work of the jobs that have not ended, over the number of jobs that were seen side by side.
+
+        None in a cluster, and before every rule that takes time has shown its pace.
+        """
+        paces = {rule: self.typical(rule) for rule in self.expected if self.left(rule) > 0}
+        known = {rule: pace for rule, pace in paces.items() if pace is not None}
+        if self.remote or len(known) < len(paces):
+            return None
+        work = sum(pace * self.left(rule) for rule, pace in known.items())
+        over = sum(
+            min(now - begun, known.get(self.jobs.get(jobid, ("", ""))[0], 0.0))
+            for jobid, begun in self.under_way.items()
         )
-        return max(work - under_way, 0.0) / self.widest
+        return max(work - over, 0.0) / self.widest
 
     def state(self, now: float) -> str:
-        """One sentence on the grid: cells trained and evaluated, jobs running, time left."""
-        running = sum(self.jobs.get(jobid, ("", ""))[0] in GUESS for jobid in self.running)
+        """One sentence on the grid: cells trained and evaluated, jobs under way, time left if it is known."""
+        count = sum(self.jobs.get(jobid, ("", ""))[0] in TIMED for jobid in self.under_way)
         parts = [
             f"{self.done[rule]}/{self.expected[rule]} {verb}"
             for rule, verb in (("train", "trained"), ("evaluate", "evaluated"))
             if self.expected.get(rule)
         ]
-        parts.append(f"{running} running")
-        return f"[{', '.join(parts)}, about {duration(self.seconds_left(now))} left]"
+        parts.append(f"{count} {'submitted' if self.remote else 'running'}")
+        seconds = self.seconds_left(now)
+        if seconds is not None:
+            parts.append(f"about {duration(seconds)} left")
+        return f"[{', '.join(parts)}]"
