@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,11 +10,13 @@ import time
 from pathlib import Path
 
 import attempts
+import hold as hold_script
 import psutil
 import pytest
 import writers
 from alone import claim
 from lock import Lock, identity
+from snakemake_executor_plugin_slurm_cells_jobstep import relay
 
 SCRIPTS = Path(__file__).resolve().parent.parent.parent / "workflow/scripts"
 
@@ -323,18 +326,16 @@ def test_a_second_interrupt_kills(tmp_path):
 
 
 def test_a_signal_that_comes_while_the_command_is_started_is_not_lost(tmp_path, monkeypatch):
-    import hold as module
-
     real = subprocess.Popen
 
     def slow(*words, **options):
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*words, **options)
 
-    before = {name: signal.getsignal(name) for name in module.HEARD}
+    before = {name: signal.getsignal(name) for name in hold_script.HEARD}
     try:
-        with module.Hold(tmp_path / "x.lock", tmp_path / "x.jsonl") as held:
-            monkeypatch.setattr(module.subprocess, "Popen", slow)
+        with hold_script.Hold(tmp_path / "x.lock", tmp_path / "x.jsonl") as held:
+            monkeypatch.setattr(hold_script.subprocess, "Popen", slow)
             assert held.run([sys.executable, "-c", "import time; time.sleep(60)"]) == -signal.SIGTERM
     finally:
         for name, handler in before.items():
@@ -344,6 +345,42 @@ def test_a_signal_that_comes_while_the_command_is_started_is_not_lost(tmp_path, 
 def test_a_command_that_is_not_there_is_named(tmp_path):
     assert hold(tmp_path, "no-such-command").wait() == 127
     assert writers.of("no such token") == []
+
+
+@pytest.mark.parametrize("when", ["early", "later"])
+def test_a_signal_for_the_steps_first_process_alone_reaches_what_is_held(tmp_path, when):
+    """As where Slurm tracks processes by control groups: between the two are Snakemake and its shell."""
+    code = "import signal, sys, time; signal.signal(signal.SIGUSR2, lambda *_: sys.exit(75)); "
+    code += "open(sys.argv[1], 'w').write('ready'); time.sleep(60)"
+    (tmp_path / "trains.py").write_text(code)
+    held = [sys.executable, str(SCRIPTS / "hold.py"), "--lock", f"{tmp_path}/x.lock"]
+    held += [
+        "--attempts",
+        f"{tmp_path}/x.jsonl",
+        "--",
+        sys.executable,
+        f"{tmp_path}/trains.py",
+        f"{tmp_path}/said",
+    ]
+    between = (
+        "import subprocess, sys, time; time.sleep(1); sys.exit(subprocess.call(['sh', '-c', sys.argv[1]]))"
+    )
+    shell = f"trap '' TERM USR2; {shlex.join(held)}; exit $?"
+    relayed = subprocess.Popen(
+        [sys.executable, "-S", "-E", relay.__file__, shlex.join([sys.executable, "-c", between, shell])]
+    )
+    if when == "later":
+        while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+            time.sleep(0.05)
+    else:
+        time.sleep(0.5)
+    relayed.send_signal(signal.SIGUSR2)
+    status = relayed.wait(60)
+    (end,) = [event for event in attempts.read(tmp_path / "x.jsonl") if event["event"] == "end"]
+    # Early: before the command was there, or before it could answer.
+    assert status == end["status"] if end["status"] >= 0 else status == 128 - end["status"]
+    assert end["status"] == 75 if when == "later" else end["status"] in (75, -signal.SIGUSR2)
+    assert hold_script.RELAY == relay.FOLDER
 
 
 def test_a_line_after_a_torn_one_is_whole(tmp_path):

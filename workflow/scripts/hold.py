@@ -24,6 +24,8 @@ INTERRUPTED = 75
 LOST = 76
 """Exit status of a writer whose lock was taken by another."""
 HEARD = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+RELAY = "DATAFLEX_RELAY"
+"""Names the folder in which a Slurm job's relay looks for who wants to be told of Slurm's notices."""
 IMPATIENCE = 2.0
 """Seconds after which a further SIGINT is one from the keyboard again, and not the first one twice."""
 
@@ -44,6 +46,7 @@ class Hold:
         self._lock, self._events, self._checkpoints = Lock(lock), events, checkpoints
         self._asks = asks
         self._child: subprocess.Popen[bytes] | None = None
+        self._listens: Path | None = None
         self._taken_away = False
         self._told: tuple[int, float] | None = None
         self.status, self.reason = 1, ""
@@ -54,6 +57,9 @@ class Hold:
         # First of all: what the shell ignores, because it is not to die of it, would go unheard.
         for name in HEARD:
             signal.signal(name, self._hear)
+        if RELAY in os.environ:
+            self._listens = Path(os.environ[RELAY]) / str(os.getpid())
+            self._listens.touch()
         waited = self._lock.acquire(self._lost, _say, lambda: self._told is not None)
         if waited is None:
             _say("told to stop while waiting for another writer")
@@ -72,6 +78,8 @@ class Hold:
         if not self._taken_away:
             attempts.ended(self._events, self.status, reason or None, step)
         self._lock.release()
+        if self._listens is not None:
+            self._listens.unlink(missing_ok=True)
 
     def run(self, command: Sequence[str], environment: dict[str, str] | None = None) -> int:
         """Run a command to its end; its exit status, negative for a signal."""

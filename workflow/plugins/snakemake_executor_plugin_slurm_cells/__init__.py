@@ -71,6 +71,12 @@ class Executor(slurm_plugin.Executor):
         # Of two comments sbatch takes the last one, and this comes behind Snakemake's own.
         yield account + (f" --comment {shlex.quote(comment_of(job, mark))}" if mark else "")
 
+    def additional_general_args(self) -> str:
+        """What Snakemake is told within the job: to run it behind the relay of notices."""
+        asked = str(super().additional_general_args())
+        # What the tasks of an array are to do is handed to Snakemake's own.
+        return asked if self.array_jobs else asked.replace("slurm-jobstep", "slurm-cells-jobstep")
+
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit a job, or wait for the one that was submitted for it already."""
         try:
