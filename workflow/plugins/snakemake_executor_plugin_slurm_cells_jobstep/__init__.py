@@ -1,4 +1,4 @@
-"""Snakemake executor ``slurm-cells-jobstep``: Snakemake's own within a Slurm job, behind a relay of notices."""
+"""Snakemake executor ``slurm-cells-jobstep``: Snakemake's own within a Slurm job, behind a relay."""
 
 import shlex
 import sys

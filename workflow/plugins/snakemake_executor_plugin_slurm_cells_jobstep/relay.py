@@ -1,8 +1,8 @@
 """``relay.py COMMAND``: run a step's command, and hand Slurm's notices on to the process that holds the cell.
 
 Where Slurm tracks processes by control groups, a signal for a job, before its time limit or in the grace of a
-preemption, reaches only what the step's daemon has started itself. That would be Snakemake, which waits for its
-job and says nothing to it. A process that wants to be told leaves its number in the relay's folder.
+preemption, reaches only what the step's daemon has started itself. That would be Snakemake, which waits for
+its job and says nothing to it. A process that wants to be told leaves its number in the relay's folder.
 """
 
 import contextlib
