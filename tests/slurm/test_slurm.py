@@ -125,7 +125,9 @@ def test_the_grid_completes_whatever_happens(
         assert {
             folder: sealed for folder, sealed in before.items() if after.get(folder) == sealed
         } == before, name
-    for name in struck.keys() - {"controller_lost", "forgotten", "orphaned"} | set(unstruck) - {"evaluation_cancelled"}:
+    for name in struck.keys() - {"controller_lost", "forgotten", "orphaned"} | set(unstruck) - {
+        "evaluation_cancelled"
+    }:
         assert name == "disk_full" or sum(event["event"] == "start" for event in cells[name].events) > 1, name
     assert "next try in" in workflow.said()
     # Nobody submitted these again. Slurm may have started them anew: the node that was lost is Slurm's to replace.

@@ -165,7 +165,7 @@ def test_an_end_with_a_further_checkpoint_is_no_failure(site, start, monkeypatch
         until(lambda: run.numbers)
         assert run.numbers == [str(number + 1)]
     assert not run.workflow.failed
-    assert job.record["out_of_memory"] == (5 if state == "OUT_OF_MEMORY" else 0)
+    assert job.record["out_of_memory"] == job.asked_anew == (5 if state == "OUT_OF_MEMORY" else 0)
     # The last one makes none.
     attempt(job, {"event": "start"})
     site.say("105", "FAILED")
