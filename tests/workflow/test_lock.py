@@ -342,6 +342,22 @@ def test_a_signal_that_comes_while_the_command_is_started_is_not_lost(tmp_path, 
             signal.signal(name, handler)
 
 
+def test_an_end_that_can_not_be_noted_keeps_no_lock(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    before = {name: signal.getsignal(name) for name in hold_script.HEARD}
+    try:
+        monkeypatch.setattr(attempts, "ended", full)
+        held = hold_script.Hold(tmp_path / "x.lock", tmp_path / "x.jsonl")
+        with pytest.raises(OSError, match="no space"), held:
+            held.run(["true"])
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+    assert not (tmp_path / "x.lock").exists()
+
+
 def test_a_command_that_is_not_there_is_named(tmp_path):
     assert hold(tmp_path, "no-such-command").wait() == 127
     assert writers.of("no such token") == []

@@ -75,11 +75,14 @@ class Hold:
             self._child.wait()
         reason = self.reason or (f"{type(error).__name__}: {error}".splitlines()[0] if error else "")
         step = last_checkpoint(self._checkpoints) if self._checkpoints else None
-        if not self._taken_away:
-            attempts.ended(self._events, self.status, reason or None, step)
-        self._lock.release()
-        if self._listens is not None:
-            self._listens.unlink(missing_ok=True)
+        try:
+            if not self._taken_away:
+                attempts.ended(self._events, self.status, reason or None, step)
+        finally:
+            # Also where the disk is full: nothing writes any more.
+            self._lock.release()
+            if self._listens is not None:
+                self._listens.unlink(missing_ok=True)
 
     def run(self, command: Sequence[str], environment: dict[str, str] | None = None) -> int:
         """Run a command to its end; its exit status, negative for a signal."""

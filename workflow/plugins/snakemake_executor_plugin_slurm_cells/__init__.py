@@ -289,7 +289,7 @@ class Executor(slurm_plugin.Executor):
         """Note what a job waits for; return why it can't start and what to change, None for one that may."""
         job, now = str(info.external_jobid), time.monotonic()
         reason = said.reason if said is not None and said.word == "PENDING" else ""
-        known, since = self._waits.get(job, ("", now))
+        known, since = self._waits.get(job, (None, now))
         if reason != known:
             since = now
             if (file := cells.place(info.job, "jobs", ".json")) is not None:

@@ -44,7 +44,7 @@ def write(file: Path, job: str, name: str, log: str, digest: str, begins: tuple[
 
 def waits(file: Path, reason: str | None) -> None:
     """Record why the job waits in the queue, and since when for that; None: it waits no longer."""
-    if (before := read(file)) is None:
+    if (before := read(file)) is None or before.get("pending_reason") == reason:
         return
     submitted = file.stat()
     since = round(time.time()) if reason else None
