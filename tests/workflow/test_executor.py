@@ -229,6 +229,7 @@ def test_a_time_limit_without_a_checkpoint_is_a_failure(site, start):
     run.check()
     assert run.workflow.failed == [job]
     assert "TIMEOUT" in job.errors[0]
+    assert job.record["out_of_time"] == 1
 
 
 def test_the_resubmission_of_an_interrupted_job_may_be_refused_for_a_while(site, start, at_once):

@@ -240,16 +240,16 @@ def test_a_record_is_read_back_and_half_of_one_is_none(tmp_path):
     assert records.read(file) is None
 
 
-def test_want_of_memory_is_remembered_for_the_same_work(tmp_path):
+def test_want_of_memory_and_time_is_remembered_for_the_same_work(tmp_path):
     file = tmp_path / "x.json"
     records.write(file, "1", "workflow", "log", "digest")
-    records.ended(file, out_of_memory=True)
+    records.ended(file, out_of_memory=True, out_of_time=True)
     assert (records.read(file)["slurm_job"], records.read(file)["out_of_memory"]) == (None, 1)
     records.write(file, "2", "workflow", "log", "digest")
-    records.ended(file, out_of_memory=False)
-    assert records.read(file)["out_of_memory"] == 1
+    records.ended(file, out_of_memory=False, out_of_time=True)
+    assert (records.read(file)["out_of_memory"], records.read(file)["out_of_time"]) == (1, 2)
     records.write(file, "3", "workflow", "log", "another digest")
-    assert records.read(file)["out_of_memory"] == 0
+    assert (records.read(file)["out_of_memory"], records.read(file)["out_of_time"]) == (0, 0)
 
 
 START = '{"event": "start"}\n'

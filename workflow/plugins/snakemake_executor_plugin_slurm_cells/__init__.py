@@ -324,7 +324,8 @@ class Executor(slurm_plugin.Executor):
         # An interruption counts once: a job that is cancelled before it begins ends with no new one.
         interrupted = records.goes_on(ended) and len(ended) > self._went_on.get(info.job, 0)
         if file is not None:
-            records.ended(file, out_of_memory=short)
+            late = said is not None and said.word == "TIMEOUT"
+            records.ended(file, out_of_memory=short, out_of_time=late)
         if progressed or interrupted:
             self._went_on[info.job] = len(ended)
             how = f"with a checkpoint of step {reached[1]}" if progressed else "as it was told to"

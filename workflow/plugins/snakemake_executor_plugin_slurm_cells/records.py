@@ -37,9 +37,10 @@ def write(file: Path, job: str, name: str, log: str, digest: str, begins: tuple[
         begins: how far its run had come before, see ``reached``.
     """
     before = read(file) or {}
-    memory = before.get("out_of_memory", 0) if before.get("digest") == digest else 0
+    same = before if before.get("digest") == digest else {}
+    wanted = {name: same.get(name, 0) for name in ("out_of_memory", "out_of_time")}
     submitted = {"slurm_job": job, "name": name, "submitted": round(time.time()), "log": log}
-    _replace(file, {**submitted, "digest": digest, "out_of_memory": memory, "begins": begins})
+    _replace(file, {**submitted, "digest": digest, **wanted, "begins": begins})
 
 
 def waits(file: Path, reason: str | None) -> None:
@@ -53,11 +54,12 @@ def waits(file: Path, reason: str | None) -> None:
     os.utime(file, ns=(submitted.st_atime_ns, submitted.st_mtime_ns))
 
 
-def ended(file: Path, *, out_of_memory: bool) -> None:
-    """Record that the job is no more, and whether it wanted more memory than it had."""
+def ended(file: Path, *, out_of_memory: bool, out_of_time: bool) -> None:
+    """Record that the job is no more, and whether it wanted more memory or time than it had."""
     before = read(file) or {}
-    times = before.get("out_of_memory", 0) + out_of_memory
-    _replace(file, {**before, "slurm_job": None, "out_of_memory": times})
+    wanted = {"out_of_memory": out_of_memory, "out_of_time": out_of_time}
+    times = {name: before.get(name, 0) + more for name, more in wanted.items()}
+    _replace(file, {**before, "slurm_job": None, **times})
 
 
 def _replace(file: Path, content: dict[str, Any]) -> None:
