@@ -104,7 +104,10 @@ class Hold:
             self._lost()
         self.status = self._child.wait()
         self._child = None
-        if not self.lost and self.status:
+        if self._told and -self.status in HEARD:
+            # It had not begun to listen, or had stopped in order already and did no more.
+            self.status, self.reason = INTERRUPTED, f"told to stop, it ended at once ({-self.status})"
+        elif not self.lost and self.status:
             self.reason = f"{' '.join(command[:2])}: " + (
                 f"signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
             )
