@@ -53,6 +53,8 @@ class Cluster:
     folder: Path
     kill_wait: int = 5
     preempt: str = "REQUEUE"
+    node_timeout: int = 60
+    """Seconds after which a silent node is lost: more than the drill's patience, as on most clusters."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -117,12 +119,17 @@ class Cluster:
 
     def kill_steps(self, jobs: list[str]) -> None:
         """Kill the daemons of jobs' steps, and what they look after."""
-        steps = tuple(f"slurmstepd: [{job}." for job in jobs)
+        for daemon in self.daemons_of(*(f"{job}." for job in jobs)):
+            kill_with_children(daemon)
+
+    def daemons_of(self, *steps: str) -> list[psutil.Process]:
+        """The daemons of steps that begin so (``12.`` all of job 12, ``12.0]`` its first)."""
+        found = []
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if " ".join(process.cmdline()).startswith(steps):
-                    for one in [*process.children(recursive=True), process]:
-                        one.kill()
+            with contextlib.suppress(psutil.Error):
+                if " ".join(process.cmdline()).startswith(tuple(f"slurmstepd: [{step}" for step in steps)):
+                    found.append(process)
+        return found
 
     def stop(self, name: str, how: int = signal.SIGTERM) -> None:
         """Signal a daemon (``slurmctld``, ``slurmd-n1`` ...) and wait for its end."""
@@ -253,7 +260,7 @@ GresTypes=gpu
 PreemptType=preempt/partition_prio
 PreemptMode={self.preempt}
 ReturnToService=2
-SlurmdTimeout=20
+SlurmdTimeout={self.node_timeout}
 KillWait={self.kill_wait}
 MinJobAge=300
 SlurmdParameters=config_overrides
@@ -261,6 +268,14 @@ SlurmdParameters=config_overrides
 PartitionName=debug Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes=n1,n2 MaxTime=INFINITE State=UP PriorityTier=9 PreemptMode=OFF
 """
+
+
+def kill_with_children(process: psutil.Process) -> None:
+    """kill -9 a process and all below it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for one in [*process.children(recursive=True), process]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
 
 
 def _user() -> str:

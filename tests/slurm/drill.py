@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,13 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from .cluster import NODES, Cluster
+from .cluster import NODES, Cluster, kill_with_children
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CHECKPOINTS = 2
@@ -28,17 +29,21 @@ class Workflow:
     Args:
         root: folder that it writes to.
         log: its own output.
+        methods: part of the grid; none: all of it.
     """
 
-    def __init__(self, cluster: Cluster, grid: str, root: Path, log: Path, *words: str) -> None:
+    def __init__(
+        self, cluster: Cluster, grid: str, root: Path, log: Path, *words: str, methods: Collection[str] = ()
+    ) -> None:
         self.root, self._log = root, log
+        chosen = [f"methods=[{','.join(methods)}]"] if methods else []
         # This checkout's code and plugins, whichever the environment has installed.
         code = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "workflow/plugins")])
         own = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": code}
         self._environment = {**os.environ, **cluster.environment, **own}
         self._words = [
             *(sys.executable, "-m", "snakemake", "--profile", "slurm"),
-            *("--config", f"grid={grid}", f"output={root}"),
+            *("--config", f"grid={grid}", f"output={root}", *chosen),
             *("--default-resources", "slurm_partition=debug", "runtime=30", "mem_mb=3000"),
             *("--slurm-cells-no-account", "--slurm-cells-patience", "40"),
             *("--slurm-cells-seconds-between-checks", "2", "--latency-wait", "20", *words),
@@ -75,7 +80,8 @@ class CellUnderFire:
     """A training cell as its files show it."""
 
     def __init__(self, root: Path, experiment: str, cell: str) -> None:
-        self.folder = root / "train" / experiment / cell
+        self.name, self.folder = cell, root / "train" / experiment / cell
+        self.evaluation = root / "jobs/measure" / experiment / f"{cell}.json"
         self._attempts = root / "attempts/train" / experiment / f"{cell}.jsonl"
         self._job = root / "jobs/train" / experiment / f"{cell}.json"
 
@@ -105,6 +111,10 @@ class CellUnderFire:
         """What its success says."""
         file = self.folder.with_name(self.folder.name + ".done.json")
         return dict(json.loads(file.read_text()))
+
+    def evaluated_by(self) -> str | None:
+        """Number of the job that was submitted last for its evaluation."""
+        return json.loads(self.evaluation.read_text())["slurm_job"] if self.evaluation.is_file() else None
 
     def processes(self) -> list[psutil.Process]:
         """The process that holds the cell, and all below it."""
@@ -146,12 +156,24 @@ def told_to_stop(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> N
     cluster.run("scancel", "--signal=TERM", cell.slurm_job)
 
 
+def noticed(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
+    """Notice reaches what the step's daemon has started and nothing below it: Slurm with control groups."""
+    for daemon in cluster.daemons_of(f"{cell.slurm_job}.0]"):
+        for process in daemon.children():
+            process.send_signal(signal.SIGTERM)
+
+
+def one_of_two_nodes_killed(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
+    """Of a cell on two nodes what runs on one is killed."""
+    kill_with_children(cluster.daemons_of(f"{cell.slurm_job}.1]")[-1])
+
+
 def node_lost(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
     """The node goes away with all that runs on it, and comes back later."""
     node = cluster.run("squeue", "--noheader", "--jobs", cell.slurm_job, "--format=%N").strip()
     assert node in NODES
     cluster.kill_node(node)
-    later(60, lambda: cluster.start_node(node))
+    later(90, lambda: cluster.start_node(node))
 
 
 def controller_lost(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
@@ -197,6 +219,8 @@ FAULTS: dict[str, Fault] = {
         cancelled,
         preempted,
         told_to_stop,
+        noticed,
+        one_of_two_nodes_killed,
         node_lost,
         controller_lost,
         disk_full,
@@ -204,6 +228,29 @@ FAULTS: dict[str, Fault] = {
         orphaned,
     )
 }
+
+
+def writers_of(cells: Collection[CellUnderFire]) -> dict[str, set[str]]:
+    """Cell -> the tokens of the locks that processes of this host, which are all, write it for."""
+    found: dict[str, set[str]] = {cell.name: set() for cell in cells}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            token, words = process.environ().get("DATAFLEX_WRITER"), " ".join(process.cmdline())
+            if token and process.status() != psutil.STATUS_ZOMBIE:
+                for cell in cells:
+                    if f"/{cell.name}.yaml" in words:
+                        found[cell.name].add(token)
+    return found
+
+
+def interleaved(events: Sequence[dict[str, Any]]) -> bool:
+    """Whether an attempt ended after another had begun, or before it began itself."""
+    last: dict[str, Any] = {}
+    for event in events:
+        if event["event"] == "end" and (event["pid"] != last.get("pid") or event["time"] < last["time"]):
+            return True
+        last = event if event["event"] == "start" else last
+    return False
 
 
 def later(seconds: float, do: Callable[[], object]) -> None:

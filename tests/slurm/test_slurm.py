@@ -5,30 +5,40 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from .cluster import Cluster, missing
-from .drill import CHECKPOINTS, FAULTS, REPOSITORY, CellUnderFire, Workflow, later
+from .conftest import skip
+from .drill import CHECKPOINTS, FAULTS, REPOSITORY, CellUnderFire, Workflow, interleaved, later, writers_of
 
 pytestmark = pytest.mark.slurm
 HOURS = 3600
 
 
+CHOSEN = os.environ.get("DATAFLEX_FAULTS", "").split(",") if os.environ.get("DATAFLEX_FAULTS") else []
+"""Part of the drill: ``DATAFLEX_FAULTS=killed,noticed make test-slurm``."""
+UNSTRUCK = ("out_of_memory", "time_limit", "evaluation_cancelled")
+"""Cells whose fault is no strike at their training."""
+OTHERS = ("one_of_two_nodes_killed", "time_limit")
+"""Cells of another recipe, whose weights are others."""
+
+
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, that can be filled."""
+def small_disk(tmp_path: Path) -> Iterator[Path | None]:
+    """A file system of its own, that can be filled; None where none can be mounted."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512m", "none", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("a file system can't be mounted here: the full disk needs one (run as root)")
+    words = ["mount", "-t", "tmpfs", "-o", "size=768m", "none", str(folder)]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        yield None
+        return
     try:
         yield folder
     finally:
@@ -64,56 +74,84 @@ def test_every_kind_of_job(cluster: Cluster, tmp_path: Path) -> None:
 
 
 @pytest.mark.drill
-def test_the_grid_completes_whatever_happens(cluster: Cluster, small_disk: Path, tmp_path: Path) -> None:
-    """Ten faults, and two that need no strike: every cell ends in the weights of the undisturbed one."""
-    root = small_disk / "drill"
-    workflow = Workflow(cluster, "tests/slurm/drill.yaml", root, tmp_path / "log", "--jobs", "4", "drill")
-    cells = {name: CellUnderFire(root, "drill", f"{name}.chain.chains.seed1") for name in FAULTS}
+def test_the_grid_completes_whatever_happens(
+    cluster: Cluster, small_disk: Path | None, tmp_path: Path
+) -> None:
+    """Faults that are struck, and some that need no strike: every cell ends as the undisturbed one."""
+    struck = {name: fault for name, fault in FAULTS.items() if not CHOSEN or name in CHOSEN}
+    unstruck = [name for name in UNSTRUCK if not CHOSEN or name in CHOSEN]
+    if small_disk is None and struck.pop("disk_full", None):
+        told = "no file system can be mounted here: the drill does without the full disk (run it as root)"
+        if os.environ.get("DATAFLEX_NO_SKIPS"):
+            pytest.fail(told)
+        warnings.warn(told, stacklevel=1)
+    root = (small_disk or tmp_path) / "drill"
+    methods = ["undisturbed", *struck, *unstruck] if CHOSEN else []
+    words = ("--jobs", "4", "drill")
+    workflow = Workflow(cluster, "tests/slurm/drill.yaml", root, tmp_path / "log", *words, methods=methods)
+    cells = {
+        name: CellUnderFire(root, "drill", f"{name}.chain.chains.seed1") for name in (*struck, *unstruck)
+    }
     sealed_before: dict[str, dict[str, int]] = {}
+    cancelled: list[str] = []
     cluster.spoil("sbatch", 'echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1')
     later(12, lambda: cluster.spoil("sbatch", None))
     workflow.start()
 
     def strike() -> None:
+        for name, tokens in writers_of(cells.values()).items():
+            assert len(tokens) <= 1, f"{name} has two writers"
         for name, cell in cells.items():
-            if name in sealed_before or cell.running is None:
+            if name in sealed_before or name not in struck or cell.running is None:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 seals = cell.seals()
                 if len(seals) >= CHECKPOINTS:
-                    FAULTS[name](cluster, cell, workflow)
+                    struck[name](cluster, cell, workflow)
                     sealed_before[name] = seals
+        number = cells["evaluation_cancelled"].evaluated_by() if "evaluation_cancelled" in cells else None
+        if number and not cancelled and cluster.jobs().get(number, ("",))[0] == "RUNNING":
+            cluster.run("scancel", number)
+            cancelled.append(number)
 
     finish(workflow, HOURS, strike)
-    assert set(sealed_before) == set(FAULTS)
+    assert set(sealed_before) == set(struck)
     undisturbed = CellUnderFire(root, "drill", "undisturbed.chain.chains.seed1").sentinel()["weights"]
     for name, cell in cells.items():
-        assert cell.sentinel()["weights"] == undisturbed, name
+        assert not interleaved(cell.events), name
+        assert (cell.sentinel()["weights"] == undisturbed) is (name not in OTHERS), name
         # What was sealed when the fault struck was not trained again.
-        after = cell.seals()
-        kept = {
-            folder: sealed for folder, sealed in sealed_before[name].items() if after.get(folder) == sealed
-        }
-        assert kept == sealed_before[name], name
-    for name in ("killed", "daemon_killed", "cancelled", "preempted", "node_lost", "told_to_stop"):
-        assert sum(event["event"] == "start" for event in cells[name].events) > 1, name
-    memory = CellUnderFire(root, "drill", "out_of_memory.chain.chains.seed1")
-    assert memory.sentinel()["weights"] == undisturbed
-    assert sum(event["event"] == "start" for event in memory.events) > 1
+        before, after = sealed_before.get(name, {}), cell.seals()
+        assert {
+            folder: sealed for folder, sealed in before.items() if after.get(folder) == sealed
+        } == before, name
+    for name in struck.keys() - {"controller_lost", "forgotten", "orphaned"} | set(unstruck) - {
+        "evaluation_cancelled"
+    }:
+        assert name == "disk_full" or sum(event["event"] == "start" for event in cells[name].events) > 1, name
     assert "next try in" in workflow.said()
-    # Nobody submitted these again: a fault beside them may have had Slurm itself start them anew.
-    for name in ("forgotten", "orphaned"):
-        assert len({event["slurm_job"] for event in cells[name].events if event["event"] == "start"}) == 1, (
-            name
-        )
-    ends = [event for event in cells["told_to_stop"].events if event["event"] == "end"]
-    assert [event["status"] for event in ends][-2:] == [75, 0]
+    # Nobody submitted these again. Slurm may have started them anew: the node that was lost is Slurm's to replace.
+    for name in struck.keys() & {"forgotten", "orphaned", "node_lost"}:
+        starts = [event for event in cells[name].events if event["event"] == "start"]
+        assert len({event["slurm_job"] for event in starts}) == 1, name
+    for name in struck.keys() & {"told_to_stop", "noticed"}:
+        ends = [event for event in cells[name].events if event["event"] == "end"]
+        assert [event["status"] for event in ends][-2:] == [75, 0], name
+    if "time_limit" in cells:
+        *stopped, last = [event for event in cells["time_limit"].events if event["event"] == "end"]
+        assert stopped
+        assert {event["status"] for event in stopped} == {75}
+        reached = [event["checkpoint"] for event in (*stopped, last)]
+        assert reached == sorted(set(reached))
+    if "evaluation_cancelled" in cells:
+        assert cancelled
+        assert cells["evaluation_cancelled"].evaluated_by() != cancelled[0]
 
 
 def test_the_daemons_leave_nothing(tmp_path: Path) -> None:
     """Up and down, twice, in one folder."""
     if missing():
-        pytest.skip("Slurm is not installed")
+        skip("Slurm is not installed")
     made = Cluster(tmp_path)
     for _ in range(2):
         made.up()

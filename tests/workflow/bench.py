@@ -19,7 +19,7 @@ class Job:
     """Snakemake's side of a job, as far as an executor looks at it."""
 
     def __init__(self, cell="less.seed1", rule="train", **params):
-        self.name, self.jobid, self.threads, self.attempt = rule, 7, 1, 1
+        self.name, self.jobid, self.threads, self.asked_anew = rule, 7, 1, 0
         self.rule, self.rules, self.wildcards = SimpleNamespace(name=rule), [rule], ["selection", cell]
         self.is_updated = False
         self.config, self.made = Path(f"configs/{cell}.yaml"), Path(f"train/{cell}.done.json")
@@ -31,6 +31,14 @@ class Job:
             file.parent.mkdir(parents=True, exist_ok=True)
         if not self.config.exists():
             self.config.write_text("learning_rate: 1\n")
+
+    @property
+    def attempt(self):
+        return 1
+
+    @attempt.setter
+    def attempt(self, number):
+        self.asked_anew += 1  # as Snakemake has the resources computed
 
     @property
     def record(self):

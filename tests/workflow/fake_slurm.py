@@ -63,8 +63,8 @@ class Site:
         """What a command does the next times.
 
         Args:
-            answers: of ``said`` (an error), ``printed``, ``taken`` (a job is submitted all the same), ``late``
-                (it is submitted, and nobody sees it before it is told to ``appear``).
+            answers: of ``said`` (an error), ``printed``, ``taken`` (a job is submitted all the same), ``hangs``
+                (seconds before anything happens).
         """
         (self.folder / f"{command}.answers").write_text(json.dumps(list(answers)))
 
@@ -118,6 +118,7 @@ def option(words, *names):
 def sbatch(site, words):
     answer = site.next_answer("sbatch")
     number = None
+    time.sleep(answer.get("hangs", 0))
     if not answer.get("said") or answer.get("taken"):
         name, comment = option(words, "--job-name"), option(words, "--comment")
         asked = {"memory": int(option(words, "--mem") or 0), "log": option(words, "--output")}
@@ -167,7 +168,9 @@ def main():
         at = next(at for at, word in enumerate(words) if not word.startswith("-"))
         os.execvp(words[at], words[at:])
     if command == "scontrol":
-        print("MaxArraySize = 1001\nMinJobAge = 300 sec")
+        timeout = site.folder / "node_timeout"
+        print("MaxArraySize            = 1001\nMinJobAge               = 300 sec")
+        print(f"SlurmdTimeout           = {timeout.read_text()} sec" if timeout.is_file() else "")
         return
     if command == "ended":
         ended(site, words)

@@ -2,11 +2,15 @@
 
 import json
 import os
+import shutil
 import time
+from pathlib import Path
 
 import pytest
+import snakemake_executor_plugin_slurm_cells as plugin
 from snakemake_executor_plugin_slurm_cells.marks import comment_of, mark_of
 
+from dataflex.engine.checkpoints import seal
 from tests.workflow.bench import Job, later, until
 from tests.workflow.test_submission import TRANSIENT
 
@@ -141,6 +145,82 @@ def test_an_interruption_with_a_checkpoint_is_no_failure(site, start, monkeypatc
     assert run.workflow.failed == [job]
 
 
+def checkpoint(job, step):
+    folder = Path(f"train/less.seed1/checkpoint-{step}")
+    (folder / "dataflex").mkdir(parents=True)
+    seal(folder, resumable=True)
+
+
+@pytest.mark.parametrize("state", ["TIMEOUT", "FAILED", "NODE_FAIL", "CANCELLED by 0", "OUT_OF_MEMORY"])
+def test_an_end_with_a_further_checkpoint_is_no_failure(site, start, monkeypatch, state):
+    """However often: a long cell that is killed between its checkpoints ends all the same."""
+    run, job = start(), Job()
+    run.submit(job)
+    for number, step in enumerate((20, 40, 60, 80, 100), 100):
+        attempt(job, {"event": "start"})
+        checkpoint(job, step)
+        site.say(str(number), state)
+        run.check()
+        later(run, monkeypatch, 110)
+        until(lambda: run.numbers)
+        assert run.numbers == [str(number + 1)]
+    assert not run.workflow.failed
+    assert job.record["out_of_memory"] == job.asked_anew == (5 if state == "OUT_OF_MEMORY" else 0)
+    # The last one makes none.
+    attempt(job, {"event": "start"})
+    site.say("105", "FAILED")
+    run.check()
+    assert run.workflow.failed == [job]
+
+
+def test_a_run_that_was_cleared_away_makes_progress_from_its_beginning(site, start):
+    run, job = start(), Job()
+    checkpoint(job, 500)
+    run.submit(job)
+    attempt(job, {"event": "start"}, {"event": "anew"}, {"event": "start"})
+    shutil.rmtree("train/less.seed1")
+    checkpoint(job, 20)
+    site.say("100", "FAILED")
+    run.check()
+    until(lambda: run.numbers)
+    attempt(job, {"event": "start"})
+    site.say("101", "FAILED")
+    run.check()
+    assert run.workflow.failed == [job]
+
+
+@pytest.mark.parametrize("state", ["FAILED", "TIMEOUT", "CANCELLED by 0", "NODE_FAIL", "PREEMPTED"])
+@pytest.mark.parametrize(
+    ("content", "age", "succeeded"), [("{}", 0, True), ("{", 0, False), ("{}", 1e4, False)]
+)
+def test_a_sentinel_of_this_submission_is_success_whatever_slurm_says(
+    site, start, monkeypatch, state, content, age, succeeded
+):
+    run, job = start(), Job()
+    run.submit(job)
+    job.made.write_text(content)
+    os.utime(job.made, (time.time() - age,) * 2)
+    site.say("100", state)
+    run.check()
+    later(run, monkeypatch, 110)
+    assert (run.workflow.finished, run.workflow.failed) == (([job], []) if succeeded else ([], [job]))
+
+
+@pytest.mark.parametrize(("status", "succeeded"), [(0, True), (1, False), (None, False)])
+def test_results_that_are_not_written_at_once_need_a_good_end(site, start, status, succeeded):
+    run, job = start(), Job(rule="evaluate")
+    job.made = Path("results/less.seed1/metrics.json")
+    job.made.parent.mkdir(parents=True)
+    job.output = [job.made]
+    run.submit(job)
+    job.made.write_text("{}")
+    end = [] if status is None else [{"event": "end", "status": status, "checkpoint": None}]
+    attempt(job, {"event": "start"}, *end)
+    site.say("100", "TIMEOUT")
+    run.check()
+    assert (run.workflow.finished, run.workflow.failed) == (([job], []) if succeeded else ([], [job]))
+
+
 def test_a_time_limit_without_a_checkpoint_is_a_failure(site, start):
     run, job = start(), Job()
     run.submit(job)
@@ -149,6 +229,7 @@ def test_a_time_limit_without_a_checkpoint_is_a_failure(site, start):
     run.check()
     assert run.workflow.failed == [job]
     assert "TIMEOUT" in job.errors[0]
+    assert job.record["out_of_time"] == 1
 
 
 def test_the_resubmission_of_an_interrupted_job_may_be_refused_for_a_while(site, start, at_once):
@@ -172,8 +253,17 @@ def test_a_workflow_killed_before_it_resubmits_goes_on(site, start):
     assert start().submit(Job()).numbers == ["101"]
 
 
-@pytest.mark.parametrize("beats", [True, False])
-def test_a_job_that_gives_no_sign_of_life_is_cancelled(site, start, monkeypatch, beats):
+# Slurm loses a node after its own time, by default 300 s, and starts its jobs again: that is waited for.
+@pytest.mark.parametrize(
+    ("silent", "timeout", "ghost"),
+    [(430, None, True), (410, None, False), (430, "400", False), (110, "20", False), (150, "20", True)],
+)
+@pytest.mark.parametrize("clock", [0, 1e4])
+def test_a_job_that_gives_no_sign_of_life_is_cancelled(
+    site, start, monkeypatch, silent, timeout, ghost, clock
+):
+    if timeout:
+        (site.folder / "node_timeout").write_text(timeout)
     run, job = start(), Job()
     run.submit(job)
     site.say("100", "RUNNING")
@@ -181,13 +271,15 @@ def test_a_job_that_gives_no_sign_of_life_is_cancelled(site, start, monkeypatch,
     lock = job.attempts.with_suffix(".lock")
     attempt(job, {"event": "start"})
     lock.touch()
-    if beats:
-        os.utime(lock, (time.time() + 105, time.time() + 105))
-    os.utime(job.attempts, (time.time() + 1, time.time() + 1))
-    later(run, monkeypatch, 110)
-    assert run.numbers == (["100"] if beats else [])
-    assert site.jobs()["100"]["queue"] == ("RUNNING" if beats else "CANCELLED by 0")
-    assert run.workflow.failed == ([] if beats else [job])
+    for file, age in ((lock, silent), (job.attempts, silent + 10)):
+        os.utime(file, (time.time() - age,) * 2)
+    # The login node's clock may be wrong.
+    wall = time.time
+    monkeypatch.setattr(time, "time", lambda: wall() + clock)
+    later(run, monkeypatch, 600)
+    assert run.numbers == ([] if ghost else ["100"])
+    assert site.jobs()["100"]["queue"] == ("CANCELLED by 0" if ghost else "RUNNING")
+    assert run.workflow.failed == ([job] if ghost else [])
 
 
 def test_a_job_without_a_lock_is_never_taken_for_dead(site, start, monkeypatch):
@@ -208,3 +300,69 @@ def test_a_job_that_is_held_for_good_is_cancelled(site, start, state, reason):
     run.check()
     assert site.jobs()["100"]["queue"] == "CANCELLED by 0"
     assert run.workflow.failed == [job]
+    assert reason in job.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("PartitionTimeLimit", "`runtime`"),
+        ("PartitionNodeLimit", "`nodes`"),
+        ("BadConstraints", "`constraint`"),
+        ("InvalidAccount", "`slurm_account`"),
+        ("InvalidQOS", "`qos`"),
+        ("QOSMaxWallDurationPerJobLimit", "`qos`"),
+    ],
+)
+def test_a_job_that_can_never_start_is_given_up_with_advice(site, start, monkeypatch, reason, change):
+    run, job = start(), Job()
+    run.submit(job)
+    submitted = Path("jobs/train/less.seed1.json").stat().st_mtime_ns
+    site.say("100", "PENDING", reason=reason)
+    assert run.check().numbers == ["100"]
+    assert job.record["pending_reason"] == reason
+    assert abs(job.record["since"] - time.time()) < 60
+    assert Path("jobs/train/less.seed1.json").stat().st_mtime_ns == submitted
+    # Somebody may be changing the partition.
+    later(run, monkeypatch, 110)
+    assert run.workflow.failed == [job]
+    assert reason in job.errors[0]
+    assert change in job.errors[0]
+    assert site.jobs()["100"]["queue"] == "CANCELLED by 0"
+
+
+def test_a_job_that_waits_for_more_than_its_turn_is_spoken_of_once(site, start, monkeypatch, caplog):
+    run, job = start(), Job()
+    run.submit(job)
+    site.say("100", "PENDING", reason="Priority")
+    later(run.check(), monkeypatch, 1e5)
+    assert "more than its turn" not in caplog.text
+    site.say("100", "PENDING", reason="JobHeldUser")
+    run.check()
+    for seconds in (700, 800):
+        later(run, monkeypatch, seconds)
+    assert caplog.text.count("waits for more than its turn: JobHeldUser") == 1
+    site.say("100", "RUNNING")
+    # Another workflow has waited for it meanwhile.
+    again = start().submit(Job()).check()
+    assert again.numbers == ["100"]
+    assert job.record["pending_reason"] is None
+
+
+def test_files_that_can_not_be_read_are_not_waited_for_without_end(site, start, monkeypatch, caplog):
+    run, job = start(submission_patience=1000), Job()
+    run.submit(job)
+    site.say("100", "FAILED")
+
+    def unreadable(file):
+        raise OSError("stale file handle")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(plugin.cells, "reached", unreadable)
+        for seconds in (0, 500, 900):
+            later(run, monkeypatch, seconds)
+            assert run.numbers == ["100"]
+        assert caplog.text.count("stale file handle") == 1
+        later(run, monkeypatch, 1100)
+    assert run.workflow.failed == [job]
+    assert "stale file handle" in job.errors[0]

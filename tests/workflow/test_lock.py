@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,9 +10,13 @@ import time
 from pathlib import Path
 
 import attempts
+import hold as hold_script
+import psutil
 import pytest
+import writers
 from alone import claim
-from lock import Lock
+from lock import Lock, identity
+from snakemake_executor_plugin_slurm_cells_jobstep import relay
 
 SCRIPTS = Path(__file__).resolve().parent.parent.parent / "workflow/scripts"
 
@@ -66,7 +71,7 @@ def test_a_killed_writer_is_not_waited_for(file):
 
 
 def test_the_same_number_of_another_process_is_another_process(file):
-    file.write_text(json.dumps({"host": os.uname().nodename, "pid": os.getpid(), "began": 1.0, "token": "t"}))
+    file.write_text(json.dumps({**identity(), "began": "1", "token": "t"}))
     lock = Lock(file)
     assert lock.acquire(ignore) is False
     lock.release()
@@ -85,14 +90,53 @@ def test_a_writer_elsewhere_counts_until_its_heart_stops(file):
     lock.release()
 
 
-def test_a_job_of_slurms_that_was_started_again_takes_its_own_lock(file, monkeypatch):
-    holder = {"host": "elsewhere", "pid": 1, "began": 1.0, "slurm_job": "7", "slurm_restart": 0, "token": "t"}
+def of_job_7(file, silent):
+    holder = {"host": "elsewhere", "pid": 1, "began": "1", "slurm_job": "7", "slurm_restart": 0, "token": "t"}
     file.write_text(json.dumps(holder))
+    os.utime(file, (time.time() - silent,) * 2)
+
+
+def test_a_job_of_slurms_that_was_started_again_takes_its_own_lock(file, monkeypatch):
+    of_job_7(file, silent=51)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     lock = Lock(file, silence=1e9)
     assert lock.acquire(ignore) is False
     lock.release()
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_slurms_word_alone_takes_no_lock_of_one_that_is_heard(file, monkeypatch, again, tmp_path):
+    """A node that Slurm calls lost, or starts the job again beside, may be cut off and write on."""
+    said = tmp_path / "squeue"
+    said.write_text("#!/bin/sh\necho NODE_FAIL\n")
+    said.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "7" if again else "8")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    of_job_7(file, silent=0)
+    lock, begin = Lock(file, beat=0.2, silence=1e9), time.monotonic()
+    assert lock.acquire(ignore, lambda text: None) is True
+    assert time.monotonic() - begin > 0.9
+    lock.release()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_lock_that_can_not_be_read_does_not_last_for_ever(file, content):
+    file.write_text(content)
+    said, lock, begin, busy = [], Lock(file, beat=0.2, silence=1.0), time.monotonic(), time.process_time()
+    assert lock.acquire(ignore, said.append) is True
+    assert time.monotonic() - begin > 0.9
+    assert time.process_time() - busy < 0.3
+    assert "can't be read" in said[-1]
+    lock.release()
+    assert not file.exists()
+
+
+def test_who_waits_can_be_told_to_stop(file):
+    of_job_7(file, silent=0)
+    assert Lock(file, beat=0.1).acquire(ignore, lambda text: None, lambda: True) is None
+    assert json.loads(file.read_text())["token"] == "t"
 
 
 def test_many_writers_hold_it_one_at_a_time(file, tmp_path):
@@ -149,10 +193,13 @@ def test_who_lost_the_lock_is_told(file):
     lock.release()
 
 
-def hold(tmp_path, *command, **environment):
+def hold(tmp_path, *command, group=None, **environment):
     words = ["--lock", str(tmp_path / "x.lock"), "--attempts", str(tmp_path / "x.jsonl"), "--", *command]
     return subprocess.Popen(
-        [sys.executable, str(SCRIPTS / "hold.py"), *words], env={**os.environ, **environment}, text=True
+        [sys.executable, str(SCRIPTS / "hold.py"), *words],
+        env={**os.environ, **environment},
+        text=True,
+        process_group=group,
     )
 
 
@@ -177,6 +224,177 @@ def test_signals_are_handed_on_and_their_answer_is_told(tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 75
     assert attempts.read(tmp_path / "x.jsonl")[-1]["status"] == 75
+
+
+WRITES = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if sys.argv[2] == "children":
+    # As torchrun starts its workers.
+    subprocess.Popen([sys.executable, __file__, sys.argv[1], "none"], start_new_session=True)
+while True:
+    with open(sys.argv[1], "a") as stream:
+        stream.write(f"{os.getpid()} {time.monotonic()}\\n")
+    time.sleep(0.02)
+"""
+LINES = "import sys, time; open(sys.argv[1], 'a').write(f'second {time.monotonic()}\\n'); time.sleep(1)"
+
+
+def writing(tmp_path, children="children"):
+    """A held command that writes, with a child that does so too, and ends at no SIGTERM."""
+    script = tmp_path / "writes.py"
+    script.write_text(WRITES)
+    process = hold(tmp_path, sys.executable, str(script), str(tmp_path / "lines"), children)
+    wanted = 2 if children == "children" else 1
+    while len(pids_of(tmp_path)) < wanted:
+        time.sleep(0.05)
+    return process
+
+
+def pids_of(tmp_path):
+    file = tmp_path / "lines"
+    return {line.split()[0] for line in file.read_text().splitlines()} if file.exists() else set()
+
+
+def lives(pid):
+    try:
+        return psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def second_writer_is_alone(tmp_path):
+    assert hold(tmp_path, sys.executable, "-c", LINES, str(tmp_path / "lines")).wait(60) == 0
+    lines = (tmp_path / "lines").read_text().splitlines()
+    return lines[-1].startswith("second")
+
+
+def test_a_killed_holders_children_do_not_write_beside_the_next_one(tmp_path):
+    first = writing(tmp_path)
+    first.kill()
+    first.wait()
+    assert second_writer_is_alone(tmp_path)
+    assert not any(lives(pid) for pid in pids_of(tmp_path) - {"second"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel is asked for it on Linux")
+def test_a_command_dies_with_its_holder(tmp_path):
+    first = writing(tmp_path, "none")
+    (pid,) = pids_of(tmp_path)
+    first.kill()
+    first.wait()
+    deadline = time.monotonic() + 5
+    while lives(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not lives(pid)
+
+
+def test_a_lock_is_kept_until_nothing_writes_any_more(tmp_path):
+    """The command ends, what it has started does not."""
+    script = tmp_path / "writes.py"
+    script.write_text(WRITES)
+    begin = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"
+    words = [sys.executable, "-c", begin, sys.executable, str(script), str(tmp_path / "lines"), "none"]
+    assert hold(tmp_path, *words).wait(60) == 0
+    assert second_writer_is_alone(tmp_path)
+
+
+def test_an_interrupt_from_the_keyboard_asks_the_command_to_stop(tmp_path):
+    code = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit(75))); "
+    )
+    code += "open(sys.argv[1], 'w').write('ready'); time.sleep(60)"
+    process = hold(tmp_path, sys.executable, "-c", code, str(tmp_path / "said"), group=0)
+    while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert (tmp_path / "x.lock").exists()
+    assert process.wait(30) == 75
+    assert attempts.read(tmp_path / "x.jsonl")[-1]["status"] == 75
+    assert not (tmp_path / "x.lock").exists()
+
+
+def test_a_second_interrupt_kills(tmp_path):
+    process = writing(tmp_path)
+    process.send_signal(signal.SIGINT)
+    time.sleep(2.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 128 + signal.SIGKILL
+    assert second_writer_is_alone(tmp_path)
+
+
+def test_a_signal_that_comes_while_the_command_is_started_is_not_lost(tmp_path, monkeypatch):
+    real = subprocess.Popen
+
+    def slow(*words, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*words, **options)
+
+    before = {name: signal.getsignal(name) for name in hold_script.HEARD}
+    try:
+        with hold_script.Hold(tmp_path / "x.lock", tmp_path / "x.jsonl") as held:
+            monkeypatch.setattr(hold_script.subprocess, "Popen", slow)
+            assert held.run([sys.executable, "-c", "import time; time.sleep(60)"]) == 75
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def test_an_end_that_can_not_be_noted_keeps_no_lock(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    before = {name: signal.getsignal(name) for name in hold_script.HEARD}
+    try:
+        monkeypatch.setattr(attempts, "ended", full)
+        held = hold_script.Hold(tmp_path / "x.lock", tmp_path / "x.jsonl")
+        with pytest.raises(OSError, match="no space"), held:
+            held.run(["true"])
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+    assert not (tmp_path / "x.lock").exists()
+
+
+def test_a_command_that_is_not_there_is_named(tmp_path):
+    assert hold(tmp_path, "no-such-command").wait() == 127
+    assert writers.of("no such token") == []
+
+
+@pytest.mark.parametrize("when", ["early", "later"])
+def test_a_signal_for_the_steps_first_process_alone_reaches_what_is_held(tmp_path, when):
+    """As where Slurm tracks processes by control groups: between the two are Snakemake and its shell."""
+    code = "import signal, sys, time; signal.signal(signal.SIGUSR2, lambda *_: sys.exit(75)); "
+    code += "open(sys.argv[1], 'w').write('ready'); time.sleep(60)"
+    (tmp_path / "trains.py").write_text(code)
+    held = [sys.executable, str(SCRIPTS / "hold.py"), "--lock", f"{tmp_path}/x.lock"]
+    held += [
+        "--attempts",
+        f"{tmp_path}/x.jsonl",
+        "--",
+        sys.executable,
+        f"{tmp_path}/trains.py",
+        f"{tmp_path}/said",
+    ]
+    between = (
+        "import subprocess, sys, time; time.sleep(1); sys.exit(subprocess.call(['sh', '-c', sys.argv[1]]))"
+    )
+    shell = f"trap '' TERM USR2; {shlex.join(held)}; exit $?"
+    relayed = subprocess.Popen(
+        [sys.executable, "-S", "-E", relay.__file__, shlex.join([sys.executable, "-c", between, shell])]
+    )
+    if when == "later":
+        while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+            time.sleep(0.05)
+    else:
+        time.sleep(0.5)
+    relayed.send_signal(signal.SIGUSR2)
+    status = relayed.wait(60)
+    (end,) = [event for event in attempts.read(tmp_path / "x.jsonl") if event["event"] == "end"]
+    assert status == end["status"] == 75
+    assert hold_script.RELAY == relay.FOLDER
 
 
 def test_a_line_after_a_torn_one_is_whole(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import snakemake_executor_plugin_slurm_cells as plugin
 from snakemake_executor_plugin_slurm_cells.marks import MARK, comment_of
 
 from tests.workflow.bench import Job, until
@@ -168,6 +169,18 @@ def test_an_answer_without_a_number_is_no_second_job(site, start, at_once):
     run.submit(Job())
     until(lambda: run.numbers)
     assert list(site.jobs()) == ["100"] == run.numbers
+
+
+def test_a_submission_that_hangs_is_ended_and_tried_again(site, start, at_once, monkeypatch, caplog):
+    monkeypatch.setattr(plugin, "LONGEST_SUBMISSION", 0.5)
+    run, begin = start(), time.monotonic()
+    site.answer("sbatch", {"hangs": 60})
+    run.submit(Job())
+    monkeypatch.setattr(plugin, "LONGEST_SUBMISSION", 60.0)
+    until(lambda: run.numbers)
+    assert time.monotonic() - begin < 40
+    assert list(site.jobs()) == ["100"] == run.numbers
+    assert "sbatch has not answered" in caplog.text
 
 
 def test_a_job_that_appears_late_is_cancelled(site, start):

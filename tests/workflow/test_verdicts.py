@@ -1,10 +1,15 @@
 import errno
 import os
 import subprocess
+import time
 from itertools import product
 
+import attempts
+import hold
+import leash
 import pytest
-from snakemake_executor_plugin_slurm_cells import records
+import warm
+from snakemake_executor_plugin_slurm_cells import records, waiting
 from snakemake_executor_plugin_slurm_cells.verdicts import (
     Said,
     Verdict,
@@ -16,6 +21,8 @@ from snakemake_executor_plugin_slurm_cells.verdicts import (
     word_about,
 )
 from snakemake_interface_common.exceptions import WorkflowError
+
+from dataflex.watching import attempts as watching
 
 PATIENCE = 100.0
 STATES = [
@@ -168,16 +175,60 @@ def test_places_beside_the_log():
     assert records.place(None, "jobs", ".json") is None
 
 
-def test_the_last_sign_of_a_cell_is_its_lock_or_its_last_event(tmp_path):
+def test_the_last_sign_of_a_cell_is_its_lock_or_its_last_event(tmp_path, monkeypatch):
     attempts, lock = tmp_path / "x.seed1.jsonl", tmp_path / "x.seed1.lock"
-    assert records.last_sign(attempts) is None
-    assert records.last_sign(None) is None
-    for file, second in ((attempts, 100), (lock, 200)):
+    assert records.silence(attempts) is None
+    assert records.silence(None) is None
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: 0.0)  # this host's clock has no say
+    for file, age in ((attempts, 200), (lock, 100)):
         file.touch()
-        os.utime(file, (second, second))
-        assert records.last_sign(attempts) == second
+        os.utime(file, (now - age,) * 2)
+        assert records.silence(attempts) == pytest.approx(age, abs=30)
     lock.unlink()
-    assert records.last_sign(attempts) == 100
+    assert records.silence(attempts) == pytest.approx(200, abs=30)
+    assert [file.name for file in tmp_path.iterdir()] == [attempts.name]
+
+
+@pytest.mark.parametrize(
+    ("begins", "now", "progressed"),
+    [
+        ([0, 0], (0, 20), True),
+        ([0, 20], (0, 20), False),
+        ([0, 20], (0, 0), False),
+        ([0, 500], (1, 20), True),
+        ([0, 500], (1, 0), False),
+        (None, (0, 20), False),
+        ("nonsense", (0, 20), False),
+        (["a", 1], (0, 20), False),
+    ],
+)
+def test_progress_is_a_checkpoint_beyond_those_that_were_there(begins, now, progressed):
+    assert records.has_progressed(begins, now) is progressed
+
+
+def test_a_reason_that_passes_is_not_one_for_ever():
+    for reason in ("Resources", "Priority", "None", ""):
+        assert waiting.is_usual(reason)
+    for reason in ("JobHeldUser", "AssocMaxJobsLimit", "QOSGrpGRES", "ReqNodeNotAvail, UnavailableNodes:n1"):
+        assert not waiting.is_usual(reason)
+        assert waiting.never(reason) is None
+
+
+def test_scripts_executor_and_status_mean_the_same_by_a_status():
+    assert hold.INTERRUPTED == records.INTERRUPTED == watching.INTERRUPTED
+    assert warm.MARK == leash.MARK
+
+
+def test_attempts_are_read_as_they_are_written(tmp_path):
+    file = tmp_path / "x.jsonl"
+    attempts.began(file)
+    attempts.ended(file, 75, "told to", 20)
+    assert [(end["status"], end["checkpoint"]) for end in records.ends(file)] == [(75, 20)]
+    assert [one.status for one in watching.read_attempts(file)] == [75]
+    attempts.anew(file)
+    assert records.ends(file) == []
+    assert records.reached(file, tmp_path) == (1, 0)
 
 
 def test_a_record_is_read_back_and_half_of_one_is_none(tmp_path):
@@ -189,16 +240,16 @@ def test_a_record_is_read_back_and_half_of_one_is_none(tmp_path):
     assert records.read(file) is None
 
 
-def test_want_of_memory_is_remembered_for_the_same_work(tmp_path):
+def test_want_of_memory_and_time_is_remembered_for_the_same_work(tmp_path):
     file = tmp_path / "x.json"
     records.write(file, "1", "workflow", "log", "digest")
-    records.ended(file, out_of_memory=True)
+    records.ended(file, out_of_memory=True, out_of_time=True)
     assert (records.read(file)["slurm_job"], records.read(file)["out_of_memory"]) == (None, 1)
     records.write(file, "2", "workflow", "log", "digest")
-    records.ended(file, out_of_memory=False)
-    assert records.read(file)["out_of_memory"] == 1
+    records.ended(file, out_of_memory=False, out_of_time=True)
+    assert (records.read(file)["out_of_memory"], records.read(file)["out_of_time"]) == (1, 2)
     records.write(file, "3", "workflow", "log", "another digest")
-    assert records.read(file)["out_of_memory"] == 0
+    assert (records.read(file)["out_of_memory"], records.read(file)["out_of_time"]) == (0, 0)
 
 
 START = '{"event": "start"}\n'

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import warm
+import writers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the server is used on Linux only")
 
 CLI = """
-import heavy, os, sys, time
+import heavy, os, signal, sys, time
 def main():
     word = sys.argv[1]
     if word == "tell":
@@ -26,6 +27,10 @@ def main():
         os.kill(os.getpid(), 9)
     elif word == "wait":
         open(sys.argv[2], "w").write(str(os.getpid()))
+        time.sleep(60)
+    elif word == "stop":
+        signal.signal(signal.SIGUSR2, lambda *_: sys.exit(75))
+        open(sys.argv[2], "w").write(open("/proc/self/comm").read())
         time.sleep(60)
 """
 HEAVY = "import os\nimporter = os.getpid()\njobs = 0\nopen(os.environ['IMPORTS'], 'a').write('x')\n"
@@ -95,6 +100,21 @@ def test_a_job_ends_with_its_caller(server, bench):
     while running.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not running.exists()
+
+
+def test_a_job_hears_its_callers_signals_and_is_known_as_what_it_writes_for(server, bench):
+    file, token = bench / "name", "0123456789abcdef" * 2
+    caller = subprocess.Popen(
+        [sys.executable, "-S", warm.__file__, "stop", str(file)], env={**os.environ, warm.MARK: token}
+    )
+    deadline = time.monotonic() + 20
+    while not (file.is_file() and file.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert file.read_text().strip() == token[:15]
+    assert [process.name() for process in writers.of(token)] == ["python", token[:15]]
+    caller.send_signal(signal.SIGUSR2)
+    assert caller.wait(20) == 75
+    assert writers.of(token) == []
 
 
 def test_the_server_ends_with_who_started_it_and_jobs_go_on_alone(server):

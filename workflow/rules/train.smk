@@ -62,5 +62,5 @@ rule train:
     shell:
         "trap '' TERM USR2; python {SCRIPTS}/train.py {params.folder} --config {input.config} "
         "--inputs {input.corpus} {input.start} --output {output} --attempts {params.attempts} "
-        "--extensions {params.extensions} --nodes {resources.nodes} --processes {resources.processes} -- {CLI} train "
-        "> {log} 2>&1"
+        "--extensions {params.extensions} --nodes {resources.nodes} --processes {resources.processes} "
+        "--threads {threads} -- {CLI} train > {log} 2>&1"

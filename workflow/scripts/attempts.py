@@ -25,7 +25,8 @@ def ended(file: Path, status: int, reason: str | None, checkpoint: int | None = 
         reason: one line.
         checkpoint: step of the last checkpoint that the run can go on from.
     """
-    event = {"event": "end", "time": round(time.time(), 1), "status": status, "reason": reason}
+    event = {"event": "end", "time": round(time.time(), 1), "pid": os.getpid()}
+    event |= {"status": status, "reason": reason}
     _append(file, {**event, "checkpoint": checkpoint})
 
 

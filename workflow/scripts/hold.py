@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
 import attempts
-import psutil
+import leash
+import writers
 from lock import Lock
+
+from dataflex.watching.progress import last_checkpoint
 
 INTERRUPTED = 75
 """Exit status of a command that stopped with a checkpoint and wants to go on (EX_TEMPFAIL)."""
 LOST = 76
 """Exit status of a writer whose lock was taken by another."""
-HANDED_ON = (signal.SIGTERM, signal.SIGUSR2)
+HEARD = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+RELAY = "DATAFLEX_RELAY"
+"""Names the folder in which a Slurm job's relay looks for who wants to be told of Slurm's notices."""
+IMPATIENCE = 2.0
+"""Seconds after which a further SIGINT is one from the keyboard again, and not the first one twice."""
 
 
 class Hold:
@@ -39,24 +46,43 @@ class Hold:
         self._lock, self._events, self._checkpoints = Lock(lock), events, checkpoints
         self._asks = asks
         self._child: subprocess.Popen[bytes] | None = None
-        self._taken_away = self._told = False
+        self._listens: Path | None = None
+        self._taken_away = False
+        self._told: tuple[int, float] | None = None
         self.status, self.reason = 1, ""
         self.waited = False
         """Whether another writer was waited for, which may have finished the work."""
 
     def __enter__(self) -> Hold:
-        self.waited = self._lock.acquire(self._lost, lambda text: print(text, file=sys.stderr, flush=True))
+        # First of all: what the shell ignores, because it is not to die of it, would go unheard.
+        for name in HEARD:
+            signal.signal(name, self._hear)
+        if RELAY in os.environ:
+            self._listens = Path(os.environ[RELAY]) / str(os.getpid())
+            self._listens.touch()
+        waited = self._lock.acquire(self._lost, _say, lambda: self._told is not None)
+        if waited is None:
+            _say("told to stop while waiting for another writer")
+            sys.exit(INTERRUPTED)
+        self.waited = waited
         attempts.began(self._events)
-        for name in HANDED_ON:
-            signal.signal(name, self._hand_on)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        # Whoever has the lock next must be alone: nothing that was started here may write on.
+        writers.end(self._lock.token)
+        if self._child is not None:
+            self._child.wait()
         reason = self.reason or (f"{type(error).__name__}: {error}".splitlines()[0] if error else "")
-        step = _last_checkpoint(self._checkpoints) if self._checkpoints else None
-        if not self._taken_away:
-            attempts.ended(self._events, self.status, reason or None, step)
-        self._lock.release()
+        step = last_checkpoint(self._checkpoints) if self._checkpoints else None
+        try:
+            if not self._taken_away:
+                attempts.ended(self._events, self.status, reason or None, step)
+        finally:
+            # Also where the disk is full: nothing writes any more.
+            self._lock.release()
+            if self._listens is not None:
+                self._listens.unlink(missing_ok=True)
 
     def run(self, command: Sequence[str], environment: dict[str, str] | None = None) -> int:
         """Run a command to its end; its exit status, negative for a signal."""
@@ -65,12 +91,23 @@ class Hold:
             return self.status
         if self.lost:
             return self.status
-        self._child = subprocess.Popen(command, env={**os.environ, **(environment or {})})
+        # In a group of its own: an interrupt from the keyboard comes from here, as a wish to stop.
+        self._child = subprocess.Popen(
+            [sys.executable, "-S", "-E", leash.__file__, str(os.getpid()), *command],
+            env={**os.environ, **(environment or {}), leash.MARK: self._lock.token},
+            process_group=0,
+        )
+        # Either may have come while it was being started, when there was nobody to tell.
+        if self._told:
+            self._hand_on(self._told[0])
         if self._taken_away:
             self._lost()
         self.status = self._child.wait()
         self._child = None
-        if not self.lost and self.status:
+        if self._told and -self.status in HEARD:
+            # It had not begun to listen, or had stopped in order already and did no more.
+            self.status, self.reason = INTERRUPTED, f"told to stop, it ended at once ({-self.status})"
+        elif not self.lost and self.status:
             self.reason = f"{' '.join(command[:2])}: " + (
                 f"signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
             )
@@ -83,25 +120,28 @@ class Hold:
             self.status, self.reason = LOST, "another writer has taken the cell's lock"
         return self._taken_away
 
-    def _hand_on(self, number: int, frame: FrameType | None) -> None:
-        self._told = True
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._told is None:
+            self._told = number, now
+            self._hand_on(number)
+        elif number == signal.SIGINT and now - self._told[1] > IMPATIENCE:
+            _say("interrupted again: what runs is killed")
+            writers.tell(self._lock.token, signal.SIGKILL)
+
+    def _hand_on(self, number: int) -> None:
+        """Ask the command to stop, in a way that it answers."""
         if self._child is not None:
-            self._child.send_signal(self._asks or number)
+            asks = signal.SIGTERM if number == signal.SIGINT else number
+            self._child.send_signal(self._asks or asks)
 
     def _lost(self) -> None:
         self._taken_away = True
-        if self._child is None:
-            return
-        with contextlib.suppress(psutil.NoSuchProcess):
-            top = psutil.Process(self._child.pid)
-            for process in [*top.children(recursive=True), top]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
+        writers.tell(self._lock.token, signal.SIGKILL)
 
 
-def _last_checkpoint(folder: Path) -> int | None:
-    steps = [int(name.name.rpartition("-")[2]) for name in folder.glob("checkpoint-[0-9]*")]
-    return max(steps, default=None)
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def as_exit_status(status: int) -> int:

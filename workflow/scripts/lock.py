@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -20,21 +21,25 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import writers
 
 BEAT = 10.0
 """Seconds between two heartbeats."""
 SILENCE = 120.0
 """Seconds without a heartbeat after which a writer that can't be asked is taken for gone."""
+MISSED = 5
+"""Beats that a writer must have missed whose job has ended, as Slurm says. At three it stops itself."""
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
 
 
 def identity() -> dict[str, Any]:
-    """Who this process is: host, process and its start, and its Slurm job."""
+    """Who this process is: host and its start, process and its start, and its Slurm job."""
     restart = os.environ.get("SLURM_RESTART_COUNT", "0")
     return {
         "host": socket.gethostname(),
+        "boot": _boot(),
         "pid": os.getpid(),
-        "began": psutil.Process().create_time(),
+        "began": _start_of(os.getpid()),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "slurm_restart": int(restart) if "SLURM_JOB_ID" in os.environ else None,
     }
@@ -51,33 +56,42 @@ class Lock:
 
     def __init__(self, file: Path, beat: float = BEAT, silence: float = SILENCE) -> None:
         self._file, self._beat, self._silence = file, beat, silence
-        self._token = uuid.uuid4().hex
+        self.token = uuid.uuid4().hex
+        """Tells this lock from all others, see ``writers``."""
         self._over = threading.Event()
         self._heart: threading.Thread | None = None
 
-    def acquire(self, lost: Callable[[], None], tell: Callable[[str], None] = print) -> bool:
+    def acquire(
+        self,
+        lost: Callable[[], None],
+        tell: Callable[[str], None] = print,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> bool | None:
         """Wait until no other writer lives, and take the lock.
 
         Args:
             lost: called from another thread if the lock is taken away while it is held.
-            tell: told once whom it waits for.
+            tell: told once whom it waits for, and of what it finds left behind.
+            stop: whether to wait no longer.
 
         Returns:
-            Whether another writer was waited for, which may have finished the work.
+            Whether another writer was waited for, which may have finished the work; None: it was not taken.
         """
         waited = False
         self._file.parent.mkdir(parents=True, exist_ok=True)
         while not self._take():
-            holder = self._read()
-            if holder is None:
-                continue
-            if self._is_gone(holder):
-                self._remove(holder)
-                continue
-            if not waited:
-                tell(f"waiting for another writer: {describe(holder)}, lock {self._file}")
-            waited = True
-            time.sleep(self._beat / 2)
+            if stop():
+                return None
+            seen = self._read()
+            if seen is None:
+                time.sleep(writers.LOOK)
+            elif self._is_gone(seen, tell):
+                self._remove(seen)
+            else:
+                if not waited:
+                    tell(f"waiting for another writer: {describe(_parsed(seen))}, lock {self._file}")
+                waited = True
+                time.sleep(self._beat / 2)
         self._heart = threading.Thread(target=self._keep, args=(lost,), daemon=True)
         self._heart.start()
         return waited
@@ -87,14 +101,17 @@ class Lock:
         self._over.set()
         if self._heart is not None:
             self._heart.join()
-        holder = self._read()
-        if holder is not None and holder.get("token") == self._token:
+        if _parsed(self._read()).get("token") == self.token:
             self._file.unlink(missing_ok=True)
 
     def _take(self) -> bool:
         # A link appears with its content or not at all, on network file systems too.
-        draft = self._file.with_name(f".{self._file.name}.{self._token}")
-        draft.write_text(json.dumps({**identity(), "time": time.time(), "token": self._token}) + "\n")
+        draft = self._file.with_name(f".{self._file.name}.{self.token}")
+        with draft.open("w") as stream:
+            stream.write(json.dumps({**identity(), "time": time.time(), "token": self.token}) + "\n")
+            stream.flush()
+            # A loss of power must not leave a link to nothing.
+            os.fsync(stream.fileno())
         try:
             os.link(draft, self._file)
         except FileExistsError:
@@ -104,46 +121,65 @@ class Lock:
             draft.unlink()
         return True
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self) -> str | None:
         try:
-            content = json.loads(self._file.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            return self._file.read_text(errors="replace")
+        except FileNotFoundError:
             return None
-        return content if isinstance(content, dict) else None
 
-    def _remove(self, holder: dict[str, Any]) -> None:
+    def _remove(self, seen: str) -> None:
         """Remove a lock whose holder is gone, and no other that came in its place."""
-        aside = self._file.with_name(f".{self._file.name}.{self._token}.gone")
-        if (self._read() or {}).get("token") != holder.get("token"):
+        aside = self._file.with_name(f".{self._file.name}.{self.token}.gone")
+        if self._read() != seen:
             return
         with contextlib.suppress(FileNotFoundError):
             os.rename(self._file, aside)
-            if json.loads(aside.read_text()).get("token") != holder.get("token"):
+            if aside.read_text(errors="replace") != seen:
                 with contextlib.suppress(FileExistsError):
                     os.link(aside, self._file)
             aside.unlink()
 
-    def _is_gone(self, holder: dict[str, Any]) -> bool:
-        if holder.get("host") == socket.gethostname():
-            return not _lives(holder["pid"], holder["began"])
-        if (job := holder.get("slurm_job")) and _slurm_says_ended(job, holder.get("slurm_restart")):
+    def _is_gone(self, seen: str, tell: Callable[[str], None]) -> bool:
+        holder = _parsed(seen)
+        if holder.get("host") == socket.gethostname() and holder.get("boot") == _boot():
+            if _lives(holder.get("pid"), holder.get("began")):
+                return False
+            token = str(holder.get("token"))
+            if writers.of(token):
+                tell(f"{describe(holder)} is gone, and what it has started writes on: it is ended")
+                writers.end(token)
             return True
+        silent = self._age()
+        if silent > self._silence:
+            if not holder:
+                tell(f"{self._file} can't be read, and is {silent:.0f} s old: its writer is taken for gone")
+            return True
+        job = holder.get("slurm_job")
+        # Slurm may call a node lost whose processes run on: they would be heard.
+        return bool(
+            job
+            and silent > min(self._silence, MISSED * self._beat)
+            and _slurm_says_ended(job, holder.get("slurm_restart"))
+        )
+
+    def _age(self) -> float:
+        """Seconds since the last beat; none if the lock is no longer there."""
+        # Both times are the file server's: clocks of hosts may differ.
+        probe = self._file.with_name(f".{self._file.name}.{self.token}.now")
+        probe.touch()
         try:
-            # Both times are the file server's: clocks of hosts may differ.
-            probe = self._file.with_name(f".{self._file.name}.{self._token}.now")
-            probe.touch()
-            age = probe.stat().st_mtime - self._file.stat().st_mtime
-            probe.unlink()
+            return probe.stat().st_mtime - self._file.stat().st_mtime
         except FileNotFoundError:
-            return False
-        return age > self._silence
+            return 0.0
+        finally:
+            probe.unlink()
 
     def _keep(self, lost: Callable[[], None]) -> None:
         heard = time.monotonic()
         while not self._over.wait(self._beat):
             try:
                 holder = json.loads(self._file.read_text())
-                if holder.get("token") != self._token:
+                if holder.get("token") != self.token:
                     lost()
                     return
                 os.utime(self._file)
@@ -161,12 +197,38 @@ def describe(holder: dict[str, Any]) -> str:
     return f"process {holder.get('pid')} on {holder.get('host')}{job}"
 
 
-def _lives(pid: int, began: float) -> bool:
+def _parsed(seen: str | None) -> dict[str, Any]:
+    """Who holds a lock; nothing if that can't be read."""
+    try:
+        content = json.loads(seen or "")
+    except json.JSONDecodeError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _boot() -> str | None:
+    """What tells this start of this machine from all others; None where nothing does."""
+    file = Path("/proc/sys/kernel/random/boot_id")
+    return file.read_text().strip() if sys.platform == "linux" else None
+
+
+def _start_of(pid: int) -> str | None:
+    """When a process has started, in a form that no setting of a clock changes; None: it does not live."""
+    if sys.platform == "linux":
+        try:
+            state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if state == "Z" else fields[18]
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - began) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        return None if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
     except psutil.NoSuchProcess:
-        return False
+        return None
+
+
+def _lives(pid: int | None, began: str | None) -> bool:
+    return pid is not None and began is not None and _start_of(pid) == began
 
 
 def _slurm_says_ended(job: str, restart: int | None) -> bool:

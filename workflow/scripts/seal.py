@@ -183,5 +183,9 @@ def write(content: dict[str, Any], folder: Path, output: Path) -> None:
     """Write the sentinel of what lies in a folder, whole or not at all."""
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(output.name + ".tmp")
-    temporary.write_text(json.dumps({"folder": str(folder), **content}, indent=2, sort_keys=True) + "\n")
+    with temporary.open("w") as stream:
+        stream.write(json.dumps({"folder": str(folder), **content}, indent=2, sort_keys=True) + "\n")
+        stream.flush()
+        # A loss of power must not leave an empty sentinel, which Snakemake would take for a finished job.
+        os.fsync(stream.fileno())
     os.replace(temporary, output)

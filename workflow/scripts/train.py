@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,17 +19,23 @@ from hold import LOST, Hold, as_exit_status
 from prepare import is_stamped, prepare, stamp_of
 
 OF_THE_JOB = ("SLURM_JOB_ID", "SLURM_CONF")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+PATIENCE = 900.0
+"""Seconds for which a controller that does not answer is asked again."""
 
 
-def spread(command: Sequence[str], nodes: int, processes: int) -> tuple[list[str], dict[str, str]]:
-    """The command as it is started, and LLaMA-Factory's variables for torchrun.
+def spread(
+    command: Sequence[str], nodes: int, processes: int, threads: int
+) -> tuple[list[str], dict[str, str]]:
+    """The command as it is started, with LLaMA-Factory's variables for torchrun, and each process's threads.
 
     Args:
         nodes: of the present Slurm job; on each of several the command is started once, and they meet on the
             first.
         processes: on a node, one for each of its GPUs.
+        threads: processors of a node, which Snakemake would give to every process.
     """
-    environment: dict[str, str] = {}
+    environment = dict.fromkeys(THREADS, str(max(1, threads // processes)))
     if nodes * processes > 1:
         environment |= {"FORCE_TORCHRUN": "1", "NNODES": str(nodes), "NPROC_PER_NODE": str(processes)}
     if nodes == 1:
@@ -46,6 +53,8 @@ def spread(command: Sequence[str], nodes: int, processes: int) -> tuple[list[str
     of_the_step = [name for name in os.environ if name.startswith("SLURM_") and name not in OF_THE_JOB]
     of_the_job = ["env", *(word for name in of_the_step for word in ("-u", name))]
     once_a_node = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    # A step has one processor unless it asks, and a site may bind its processes to what it has.
+    once_a_node += [f"--cpus-per-task={threads}", "--cpu-bind=none"]
     ranked = ["sh", "-c", 'NODE_RANK=$SLURM_PROCID exec "$@"', "sh"]
     return [*of_the_job, *once_a_node, *ranked, *command], environment
 
@@ -56,15 +65,35 @@ def time_limit(environment: Mapping[str, str]) -> dict[str, str]:
     if job is None or "SLURM_JOB_END_TIME" in environment:
         return {}
     try:
-        times = _ask("squeue", "--noheader", "--jobs", job, "--format=%S|%e").strip().split("|")
+        words = ("squeue", "--noheader", "--jobs", job, "--format=%S|%e")
+        times = _ask(*words, patience=120.0).strip().split("|")
         start, end = (str(int(datetime.fromisoformat(time).timestamp())) for time in times)
         return {"SLURM_JOB_START_TIME": start, "SLURM_JOB_END_TIME": end}
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}
 
 
-def _ask(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
+def _ask(*words: str, patience: float | None = None) -> str:
+    """What Slurm answers, asked again for a while: a controller may be away when the job starts.
+
+    Raises:
+        subprocess.SubprocessError: it does not answer; the message names the command.
+    """
+    deadline, delay = time.monotonic() + (PATIENCE if patience is None else patience), 1.0
+    while True:
+        try:
+            return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
+        except subprocess.SubprocessError as error:
+            if time.monotonic() + delay > deadline:
+                raise
+            said = getattr(error, "stderr", None) or error
+            print(
+                f"{words[0]} is asked again in {delay:.0f} s: {str(said).strip()}",
+                file=sys.stderr,
+                flush=True,
+            )
+            time.sleep(delay)
+            delay = min(2 * delay, 30.0)
 
 
 def main() -> None:
@@ -78,6 +107,7 @@ def main() -> None:
     parser.add_argument("--extensions", type=Path, required=True, help="folder of what runs have compiled")
     parser.add_argument("--nodes", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1, help="on a node")
+    parser.add_argument("--threads", type=int, default=1, help="processors of a node")
     parser.add_argument("command", nargs="+", help="what trains, to which the config is handed")
     arguments = parser.parse_args()
     status = LOST
@@ -102,7 +132,7 @@ def train(arguments: argparse.Namespace) -> int:
             attempts.began(arguments.attempts)
             print(f"{folder}: started anew, because its config or inputs have changed", flush=True)
         words = [*arguments.command, str(arguments.config)]
-        command, environment = spread(words, arguments.nodes, arguments.processes)
+        command, environment = spread(words, arguments.nodes, arguments.processes, arguments.threads)
         own = folder.with_name(folder.name + ".extensions")
         compiled = extensions.prepare(own, arguments.extensions)
         if hold.run(command, {**compiled, **environment, **time_limit(os.environ)}):

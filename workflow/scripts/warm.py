@@ -28,6 +28,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from leash import MARK, NAME
+
 ADDRESS = "DATAFLEX_WARM"
 SERVE = "--serve"
 THREADS = "OMP_NUM_THREADS"
@@ -46,6 +48,8 @@ POLL = 0.1
 GRACE = 10.0
 """Seconds that a job has to end when its caller is gone."""
 ACCEPTED = b"+"
+HANDED_ON = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+"""Signals for the job that its caller gets."""
 NUMBER = struct.Struct("!i")
 
 
@@ -110,12 +114,19 @@ def _supervise(caller: socket.socket) -> list[str]:
     caller.sendall(ACCEPTED)
     told = 0.0
     while not (ended := os.waitpid(job, os.WNOHANG))[0]:
-        # A caller sends nothing more: what can be read is its end.
-        if select.select([caller], [], [], POLL)[0]:
-            with contextlib.suppress(ProcessLookupError):
+        if not select.select([caller], [], [], POLL)[0]:
+            continue
+        try:
+            numbers = caller.recv(64)
+        except OSError:
+            numbers = b""
+        with contextlib.suppress(ProcessLookupError):
+            for number in numbers:
+                os.kill(job, number)
+            if not numbers:  # the caller is gone
                 os.killpg(job, signal.SIGTERM if told < GRACE else signal.SIGKILL)
-            select.select([], [], [], POLL)
-            told += POLL
+                select.select([], [], [], POLL)
+                told += POLL
     with contextlib.suppress(OSError):
         caller.sendall(NUMBER.pack(os.waitstatus_to_exitcode(ended[1])))
     os._exit(0)
@@ -130,6 +141,8 @@ def _become(request: dict[str, Any], descriptors: Sequence[int]) -> list[str]:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    if token := os.environ.get(MARK):
+        Path("/proc/self/comm").write_text(token[:NAME])
     # An interpreter of its own would have drawn these from the system.
     random.seed()
     if "numpy" in sys.modules:
@@ -168,6 +181,8 @@ def call(address: str, words: Sequence[str]) -> int | None:
             _receive(server, len(ACCEPTED))
         except OSError:
             return None
+        for name in HANDED_ON:
+            signal.signal(name, lambda number, frame: server.sendall(bytes([number])))
         status = int(NUMBER.unpack(_receive(server, NUMBER.size))[0])
     return status if status >= 0 else 128 - status
 

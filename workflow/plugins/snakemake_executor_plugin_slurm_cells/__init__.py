@@ -2,8 +2,8 @@
 
 A job has succeeded when its outputs are there, whatever Slurm says; one that Slurm forgot is judged by what
 it left. A submission that is refused for a while is tried again. A workflow that was killed finds its jobs
-when it is started anew, and waits for them instead of starting second ones. A run that was interrupted with
-a checkpoint, by its time limit or for another job, is submitted again without counting as a failure.
+when it is started anew, and waits for them instead of starting second ones. A run that has made a checkpoint
+before it ended, however it did, is submitted again without counting as a failure.
 """
 
 import contextlib
@@ -13,14 +13,14 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
-from typing import Any
 
+import psutil
 import snakemake_executor_plugin_slurm as slurm_plugin
 from snakemake_executor_plugin_slurm.utils import get_job_wildcards
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
-from snakemake_executor_plugin_slurm_cells import records, slurm
+from snakemake_executor_plugin_slurm_cells import cells, records, slurm, waiting
 from snakemake_executor_plugin_slurm_cells.marks import Mark, alive_at, choose, comment_of, mark_of
 from snakemake_executor_plugin_slurm_cells.settings import ExecutorSettings
 from snakemake_executor_plugin_slurm_cells.verdicts import (
@@ -38,6 +38,14 @@ __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 common_settings = slurm_plugin.common_settings
 FIRST_DELAY = 5.0
 LONGEST_DELAY = 300.0
+LONGEST_SUBMISSION = 300.0
+"""Seconds after which a submission without an answer is ended: it would keep all others from Slurm."""
+NODE_TIMEOUT = 300
+"""Slurm's own default of the seconds after which a silent node is lost, where it does not tell."""
+MARGIN = 120
+"""Seconds that Slurm gets beyond that to find the node lost and to start its jobs again."""
+WORTH_A_WORD = 600.0
+"""Seconds after which a job that waits for more than its turn is spoken of."""
 
 
 class Executor(slurm_plugin.Executor):
@@ -48,6 +56,10 @@ class Executor(slurm_plugin.Executor):
         super().__post_init__(test_mode)
         self._silent_since: dict[str, float] = {}
         self._seen_running: dict[str, float] = {}
+        self._waits: dict[str, tuple[str, float]] = {}
+        self._spoken_of: set[tuple[str, str]] = set()
+        self._unreadable_since: dict[str, float] = {}
+        self._node_timeout: int | None = None
         self._refused_since: dict[JobExecutorInterface, tuple[float, int]] = {}
         self._went_on: dict[JobExecutorInterface, int] = {}
         self._unanswered = False
@@ -59,16 +71,27 @@ class Executor(slurm_plugin.Executor):
         # Of two comments sbatch takes the last one, and this comes behind Snakemake's own.
         yield account + (f" --comment {shlex.quote(comment_of(job, mark))}" if mark else "")
 
+    def additional_general_args(self) -> str:
+        """What Snakemake is told within the job: to run it behind the relay of notices."""
+        asked = str(super().additional_general_args())
+        # What the tasks of an array are to do is handed to Snakemake's own.
+        return asked if self.array_jobs else asked.replace("slurm-jobstep", "slurm-cells-jobstep")
+
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit a job, or wait for the one that was submitted for it already."""
         try:
-            before = self._alive_before(job)
+            mark = mark_of(job)
+            before = self._alive_before(job, mark)
         except Exception as error:
             # In this thread nobody else would hear of it.
             self._report_job_error_threadsafe(SubmittedJobInfo(job), str(error))
             return
         if before is None:
+            watch = threading.Timer(LONGEST_SUBMISSION, self._end_submission, [job, mark])
+            watch.daemon = True
+            watch.start()
             super().run_job(job)
+            watch.cancel()
             return
         found, log = before
         self.logger.info(f"Job {job.jobid} is Slurm's job {found} already: waiting for it.")
@@ -77,7 +100,15 @@ class Executor(slurm_plugin.Executor):
             SubmittedJobInfo(job, external_jobid=found, aux={"slurm_logfile": log})
         )
 
-    def _alive_before(self, job: JobExecutorInterface) -> tuple[str, Path] | None:
+    def _end_submission(self, job: JobExecutorInterface, mark: Mark | None) -> None:
+        """End an sbatch that does not answer; whether it has taken the job is asked before the next try."""
+        for process in psutil.Process().children(recursive=True) if mark else ():
+            with contextlib.suppress(psutil.Error):
+                if str(mark) in " ".join(process.cmdline()):
+                    self.logger.warning(f"sbatch has not answered about job {job.jobid}: it is ended.")
+                    process.kill()
+
+    def _alive_before(self, job: JobExecutorInterface, mark: Mark | None) -> tuple[str, Path] | None:
         """Number and log of a Slurm job that is alive and was submitted to do just this.
 
         One that is alive for the same outputs but does something else, or the same once more, is cancelled.
@@ -86,13 +117,12 @@ class Executor(slurm_plugin.Executor):
             ConnectionError: Slurm does not say what is alive.
             OSError: an input can't be read.
         """
-        mark = mark_of(job)
         if mark is None:
             return None
         words = slurm.queue()
         if words is None:
             raise ConnectionError("Slurm does not say whether an earlier job for this is alive.")
-        file = _place(job, "jobs", ".json")
+        file = cells.place(job, "jobs", ".json")
         record = (records.read(file) if file else None) or {}
         kept, others = choose(mark, words, record)
         for number, why in others.items():
@@ -115,10 +145,10 @@ class Executor(slurm_plugin.Executor):
 
     def _note(self, job: JobExecutorInterface, number: str, name: str, log: Path | None, mark: Mark) -> None:
         """Write down Slurm's number and name of a job, and what it is for."""
-        if (file := _place(job, "jobs", ".json")) is None:
+        if (file := cells.place(job, "jobs", ".json")) is None:
             return
         try:
-            records.write(file, number, name, str(log), mark.digest)
+            records.write(file, number, name, str(log), mark.digest, cells.reached(job))
         except OSError as error:
             self.logger.warning(f"{file} can't be written: {error}")
 
@@ -171,10 +201,11 @@ class Executor(slurm_plugin.Executor):
         accounts = slurm.accounts({job for job in numbers if not settled(word_about(job, queue))})
         for info in active_jobs:
             try:
-                if self._goes_on(info, queue, accounts):
-                    yield info
+                goes_on = self._goes_on(info, queue, accounts)
+                self._unreadable_since.pop(str(info.external_jobid), None)
             except OSError as error:
-                self.logger.warning(f"Slurm's job {info.external_jobid} is looked at again later: {error}")
+                goes_on = self._is_looked_at_later(info, error)
+            if goes_on:
                 yield info
 
     def _cancel_doubles(self, active_jobs: list[SubmittedJobInfo], queue: dict[str, Said]) -> None:
@@ -190,18 +221,41 @@ class Executor(slurm_plugin.Executor):
                     )
                     slurm.cancel(number)
 
+    def _is_looked_at_later(self, info: SubmittedJobInfo, error: OSError) -> bool:
+        """Whether a job whose files can't be read is waited for; if not, its end is reported."""
+        job, now = str(info.external_jobid), time.monotonic()
+        if job not in self._unreadable_since:
+            self.logger.warning(f"Slurm's job {job} is looked at again later: {error}")
+        since = self._unreadable_since.setdefault(job, now)
+        if now - since <= self.workflow.executor_settings.submission_patience:
+            return True
+        del self._unreadable_since[job]
+        self.report_job_error(
+            info, msg=f"What Slurm's job {job} left can't be read for {now - since:.0f} s: {error}."
+        )
+        return False
+
     def _goes_on(self, info: SubmittedJobInfo, queue: dict[str, Said], accounts: dict[str, Said]) -> bool:
         """Whether a job is still to be waited for; if not, its end is reported."""
-        judged = self._judge(str(info.external_jobid), queue, accounts)
-        if judged is Verdict.WAIT and self._is_a_ghost(info, queue):
-            slurm.cancel(str(info.external_jobid))
+        job = str(info.external_jobid)
+        said = word_about(job, queue)
+        judged = self._judge(job, queue, accounts)
+        if judged is Verdict.WAIT and self._is_a_ghost(info, said):
+            slurm.cancel(job)
             judged = Verdict.VANISHED
-        if judged is Verdict.WAIT:
+        why = self._can_never_start(info, said) if judged is Verdict.WAIT else None
+        if judged is Verdict.WAIT and why is None:
             return True
-        if judged is Verdict.SUCCEEDED or (judged is Verdict.VANISHED and _outputs_are_there(info)):
+        if why is not None or judged is Verdict.STUCK:
+            slurm.cancel(job)
+        self._seen_running.pop(job, None)
+        self._waits.pop(job, None)
+        if judged is Verdict.SUCCEEDED or cells.has_succeeded(info.job, forgotten=judged is Verdict.VANISHED):
             self.report_job_success(info)
+        elif why is not None:
+            self.report_job_error(info, msg=f"Slurm's job {job} can't start ({why}).")
         else:
-            self._ended_badly(info, judged, word_about(str(info.external_jobid), queue))
+            self._ended_badly(info, said or word_about(job, accounts))
         return False
 
     def _judge(self, job: str, queue: dict[str, Said], accounts: dict[str, Said]) -> Verdict:
@@ -213,54 +267,74 @@ class Executor(slurm_plugin.Executor):
         patience = self.workflow.executor_settings.patience
         return verdict(in_queue, word_about(job, accounts), silent, patience)
 
-    def _is_a_ghost(self, info: SubmittedJobInfo, queue: dict[str, Said]) -> bool:
+    def _is_a_ghost(self, info: SubmittedJobInfo, said: Said | None) -> bool:
         """Whether Slurm calls a job running that gives no sign of life: its step's daemon was lost."""
-        job, now = str(info.external_jobid), time.time()
-        said = word_about(job, queue)
+        job, now = str(info.external_jobid), time.monotonic()
         if said is None or said.word not in ("RUNNING", "COMPLETING"):
             self._seen_running.pop(job, None)
             return False
-        seen = self._seen_running.setdefault(job, now)
-        heard = records.last_sign(_place(info.job, "attempts", ".jsonl"))
+        runs = now - self._seen_running.setdefault(job, now)
+        silent = records.silence(cells.place(info.job, "attempts", ".jsonl"))
+        if silent is None:
+            return False
+        if self._node_timeout is None:
+            self._node_timeout = slurm.node_timeout()
+        # A job whose node is lost is Slurm's to start again, once it knows.
+        lost = (NODE_TIMEOUT if self._node_timeout is None else self._node_timeout) + MARGIN
+        patience = max(self.workflow.executor_settings.patience, lost)
         # Before its first sign a job is loading: it gets three times as long.
-        patience = self.workflow.executor_settings.patience * (1 if heard and heard > seen else 3)
-        return now - max(seen, heard or now) > patience
+        return silent > patience if silent < runs else runs > 3 * patience
 
-    def _ended_badly(self, info: SubmittedJobInfo, judged: Verdict, said: Said | None) -> None:
-        job = str(info.external_jobid)
-        if judged is Verdict.STUCK:
-            slurm.cancel(job)
-        ended = records.ends(_place(info.job, "attempts", ".jsonl"))
+    def _can_never_start(self, info: SubmittedJobInfo, said: Said | None) -> str | None:
+        """Note what a job waits for; return why it can't start and what to change, None for one that may."""
+        job, now = str(info.external_jobid), time.monotonic()
+        reason = said.reason if said is not None and said.word == "PENDING" else ""
+        known, since = self._waits.get(job, (None, now))
+        if reason != known:
+            since = now
+            if (file := cells.place(info.job, "jobs", ".json")) is not None:
+                records.waits(file, None if reason == "None" else reason or None)
+        self._waits[job] = (reason, since)
+        advice = waiting.never(reason)
+        if advice is not None and now - since >= self.workflow.executor_settings.patience:
+            return f"{reason}: {advice}"
+        if (
+            now - since >= WORTH_A_WORD
+            and not waiting.is_usual(reason)
+            and (job, reason) not in self._spoken_of
+        ):
+            self._spoken_of.add((job, reason))
+            self.logger.warning(
+                f"Slurm's job {job} waits for more than its turn: {reason} (see scontrol show job {job})."
+            )
+        return None
+
+    def _ended_badly(self, info: SubmittedJobInfo, said: Said | None) -> None:
+        """Report a failure, or submit the job again if it is none."""
+        job, log = str(info.external_jobid), str((info.aux or {}).get("slurm_logfile"))
+        what = f"state {said.state}" + (f", {said.reason}" if said.reason else "") if said else "gone"
+        if said and (advice := waiting.never(said.reason)):
+            what += f": {advice}"
+        file = cells.place(info.job, "jobs", ".json")
+        short = was_memory(said, cells.text_of(log))
+        ended = records.ends(cells.place(info.job, "attempts", ".jsonl"))
+        reached = cells.reached(info.job)
+        record = (records.read(file) if file else None) or {}
+        progressed = records.has_progressed(record.get("begins"), reached)
         # An interruption counts once: a job that is cancelled before it begins ends with no new one.
-        if records.goes_on(ended) and len(ended) > self._went_on.get(info.job, 0):
+        interrupted = records.goes_on(ended) and len(ended) > self._went_on.get(info.job, 0)
+        if file is not None:
+            late = said is not None and said.word == "TIMEOUT"
+            records.ended(file, out_of_memory=short, out_of_time=late)
+        if progressed or interrupted:
             self._went_on[info.job] = len(ended)
-            self.logger.info(f"Job {info.job.jobid} was interrupted with a checkpoint: submitting it again.")
+            how = f"with a checkpoint of step {reached[1]}" if progressed else "as it was told to"
+            self.logger.info(
+                f"Slurm's job {job} ended {how} ({what}): job {info.job.jobid} is submitted again."
+            )
+            if short:
+                # What it asks for is asked of the rule anew.
+                info.job.attempt = info.job.attempt
             self._try_again(info.job)
             return
-        log = str((info.aux or {}).get("slurm_logfile"))
-        file = _place(info.job, "jobs", ".json")
-        self._seen_running.pop(job, None)
-        if file is not None:
-            records.ended(file, out_of_memory=was_memory(said, _text(log)))
-        what = f"state {said.state}" + (f", {said.reason}" if said.reason else "") if said else "gone"
         self.report_job_error(info, msg=f"Slurm's job {job} ({what}) did not succeed.", aux_logs=[log])
-
-
-def _text(file: str) -> str:
-    try:
-        return Path(file).read_text(errors="replace")
-    except OSError:
-        return ""
-
-
-def _outputs_are_there(info: SubmittedJobInfo) -> bool:
-    """Whether all outputs are there, and none is older than the job's submission."""
-    file = _place(info.job, "jobs", ".json")
-    since = file.stat().st_mtime if file is not None and file.is_file() else 0.0
-    outputs = [Path(str(output)) for output in info.job.output]
-    return all(output.exists() and output.stat().st_mtime >= since for output in outputs)
-
-
-def _place(job: Any, kind: str, suffix: str) -> Path | None:
-    logs = list(getattr(job, "log", None) or [])
-    return records.place(str(logs[0]), kind, suffix) if logs else None

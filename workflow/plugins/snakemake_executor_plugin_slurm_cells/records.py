@@ -1,7 +1,7 @@
 """What is written beside a job's log: the Slurm job that was submitted for it, and how its attempts ended.
 
 Records let a workflow that was killed find its jobs again when it is started anew, and tell apart a run that
-was interrupted with a checkpoint from one that failed.
+made progress before it ended from one that failed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 import time
 from pathlib import Path
 from typing import Any
+
+from dataflex.watching.progress import last_checkpoint
 
 INTERRUPTED = 75
 """Exit status of a command that stopped with a checkpoint and wants to go on (EX_TEMPFAIL)."""
@@ -26,24 +28,38 @@ def place(log: str | None, kind: str, suffix: str) -> Path | None:
     return Path(*parts[:at], kind, *parts[at + 1 :]).with_suffix(suffix)
 
 
-def write(file: Path, job: str, name: str, log: str, digest: str) -> None:
+def write(file: Path, job: str, name: str, log: str, digest: str, begins: tuple[int, int] = (0, 0)) -> None:
     """Record the Slurm job that was submitted.
 
     Args:
         name: of the job in Slurm; its number alone may be another cluster's, or come again.
         digest: of what the job does, and to what: another one is another job.
+        begins: how far its run had come before, see ``reached``.
     """
     before = read(file) or {}
-    memory = before.get("out_of_memory", 0) if before.get("digest") == digest else 0
+    same = before if before.get("digest") == digest else {}
+    wanted = {name: same.get(name, 0) for name in ("out_of_memory", "out_of_time")}
     submitted = {"slurm_job": job, "name": name, "submitted": round(time.time()), "log": log}
-    _replace(file, {**submitted, "digest": digest, "out_of_memory": memory})
+    _replace(file, {**submitted, "digest": digest, **wanted, "begins": begins})
 
 
-def ended(file: Path, *, out_of_memory: bool) -> None:
-    """Record that the job is no more, and whether it wanted more memory than it had."""
+def waits(file: Path, reason: str | None) -> None:
+    """Record why the job waits in the queue, and since when for that; None: it waits no longer."""
+    if (before := read(file)) is None or before.get("pending_reason") == reason:
+        return
+    submitted = file.stat()
+    since = round(time.time()) if reason else None
+    _replace(file, {**before, "pending_reason": reason, "since": since})
+    # The record is as old as the submission: what the job has made is younger.
+    os.utime(file, ns=(submitted.st_atime_ns, submitted.st_mtime_ns))
+
+
+def ended(file: Path, *, out_of_memory: bool, out_of_time: bool) -> None:
+    """Record that the job is no more, and whether it wanted more memory or time than it had."""
     before = read(file) or {}
-    times = before.get("out_of_memory", 0) + out_of_memory
-    _replace(file, {**before, "slurm_job": None, "out_of_memory": times})
+    wanted = {"out_of_memory": out_of_memory, "out_of_time": out_of_time}
+    times = {name: before.get(name, 0) + more for name, more in wanted.items()}
+    _replace(file, {**before, "slurm_job": None, **times})
 
 
 def _replace(file: Path, content: dict[str, Any]) -> None:
@@ -62,18 +78,43 @@ def read(file: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def last_sign(attempts: Path | None) -> float | None:
-    """Unix time of the last event of a cell's attempts or beat of its lock; None if it never gave any."""
+def silence(attempts: Path | None) -> float | None:
+    """Seconds since the last event of a cell's attempts or beat of its lock; None if it never gave any.
+
+    Raises:
+        OSError: the files can't be looked at.
+    """
     if attempts is None or not attempts.is_file():
         return None
     signs = [attempts.stat().st_mtime]
     with contextlib.suppress(FileNotFoundError):
         signs.append(attempts.with_suffix(".lock").stat().st_mtime)
-    return max(signs)
+    # All times are the file server's: this host's clock may differ.
+    probe = attempts.with_name(f".{attempts.name}.{os.getpid()}.now")
+    probe.touch()
+    now = probe.stat().st_mtime
+    probe.unlink()
+    return now - max(signs)
 
 
-def ends(file: Path | None) -> list[dict[str, Any]]:
-    """How the attempts ended; nothing if the last one was killed without a word."""
+def reached(attempts: Path | None, folder: Path | None) -> tuple[int, int]:
+    """How far a run has come: how often it was cleared away, and the step of its last whole checkpoint.
+
+    Args:
+        attempts: file of its attempts.
+        folder: run directory.
+    """
+    anew = sum(event.get("event") == "anew" for event in _events(attempts))
+    return anew, (last_checkpoint(folder) if folder else None) or 0
+
+
+def has_progressed(begins: Any, now: tuple[int, int]) -> bool:
+    """Whether a run has made a checkpoint beyond those that it began with, as the record tells."""
+    known = isinstance(begins, list) and [type(part) for part in begins] == [int, int]
+    return known and now[1] > 0 and list(now) > begins
+
+
+def _events(file: Path | None) -> list[dict[str, Any]]:
     try:
         lines = file.read_text(errors="replace").splitlines() if file else []
     except OSError:
@@ -81,9 +122,16 @@ def ends(file: Path | None) -> list[dict[str, Any]]:
     events = []
     for line in lines:
         try:
-            event = json.loads(line)
+            events.append(json.loads(line))
         except json.JSONDecodeError:
             continue  # half written by an attempt that was killed
+    return events
+
+
+def ends(file: Path | None) -> list[dict[str, Any]]:
+    """How the attempts ended; nothing if the last one was killed without a word."""
+    events: list[dict[str, Any]] = []
+    for event in _events(file):
         # What was done to another config says nothing of this one.
         events = [] if event.get("event") == "anew" else [*events, event]
     killed = bool(events) and events[-1].get("event") != "end"

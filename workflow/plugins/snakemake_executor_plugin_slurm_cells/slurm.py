@@ -1,8 +1,9 @@
-"""Slurm's commands: ask what became of jobs, cancel one."""
+"""Slurm's commands: ask what became of jobs and how the site is set up, cancel one."""
 
 from __future__ import annotations
 
 import getpass
+import re
 import subprocess
 from collections.abc import Collection
 
@@ -25,6 +26,12 @@ def accounts(jobs: Collection[str]) -> dict[str, Said]:
     words = ["sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,State,JobName,Reason"]
     answer = _ask([*words, "--jobs", ",".join(sorted(jobs))])
     return parse(answer or "")
+
+
+def node_timeout() -> int | None:
+    """Seconds of silence after which Slurm takes a node for lost, none for never; None: no answer."""
+    found = re.search(r"^SlurmdTimeout\s*=\s*(\d+)", _ask(["scontrol", "show", "config"]) or "", re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def cancel(job: str) -> None:

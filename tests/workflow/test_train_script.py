@@ -1,0 +1,64 @@
+"""How a training is started: its processes, their processors, and what Slurm is asked before."""
+
+import os
+import subprocess
+import time
+
+import pytest
+import train
+
+NODE = "NodeName=n1 Arch=x86_64 NodeAddr=10.0.0.7 CPUs=64"
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A controller that does not answer the first time, and then says where the job runs."""
+    for name, said in (("squeue", "n[1-4]"), ("scontrol", f"$(test $2 = node && echo {NODE} || echo n1)")):
+        file = tmp_path / name
+        away = (
+            f"test -f {tmp_path}/{name}.asked || {{ touch {tmp_path}/{name}.asked; echo away >&2; exit 1; }}"
+        )
+        file.write_text(f"#!/bin/sh\n{away}\necho {said}\n")
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "20007")
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    waits, real = [], time.sleep
+    monkeypatch.setattr(time, "sleep", lambda delay: waits.append(delay) if delay >= 1 else real(delay))
+    return waits
+
+
+@pytest.mark.parametrize(
+    ("processes", "threads", "each"), [(8, 64, "8"), (1, 4, "4"), (8, 4, "1"), (3, 8, "2"), (1, 1, "1")]
+)
+def test_processes_share_the_processors_of_their_node(processes, threads, each):
+    command, environment = train.spread(["train"], 1, processes, threads)
+    assert command == ["train"]
+    assert {environment[name] for name in train.THREADS} == {each}
+    assert ("FORCE_TORCHRUN" in environment) is (processes > 1)
+
+
+def test_a_step_over_nodes_asks_for_all_their_processors(slurm):
+    command, environment = train.spread(["train", "x.yaml"], 4, 8, 64)
+    step = command[command.index("srun") :]
+    assert "--cpus-per-task=64" in step
+    assert "--cpu-bind=none" in step
+    assert {"--nodes=4", "--ntasks=4", "--ntasks-per-node=1"} <= set(step)
+    # What bound the step that this runs in does not bind the one within.
+    assert command[command.index("SLURM_CPUS_PER_TASK") - 1] == "-u"
+    assert "SLURM_JOB_ID" not in command
+    assert environment["OMP_NUM_THREADS"] == "8"
+    assert environment["MASTER_ADDR"] == "10.0.0.7"
+
+
+def test_a_controller_that_is_away_at_the_start_is_asked_again(slurm, capsys):
+    train.spread(["train"], 2, 1, 1)
+    assert slurm == [1.0, 1.0]
+    assert "asked again in 1 s: away" in capsys.readouterr().err
+
+
+def test_patience_with_a_controller_has_an_end(slurm, monkeypatch):
+    monkeypatch.setattr(train, "PATIENCE", 0.0)
+    with pytest.raises(subprocess.CalledProcessError, match="squeue"):
+        train.spread(["train"], 2, 1, 1)
+    assert train.time_limit({"SLURM_JOB_ID": "1", "SLURM_JOB_END_TIME": "5"}) == {}

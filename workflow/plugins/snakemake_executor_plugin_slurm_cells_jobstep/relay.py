@@ -1,0 +1,47 @@
+"""``relay.py COMMAND``: run a step's command, and hand Slurm's notices on to the process that holds the cell.
+
+Where Slurm tracks processes by control groups, a signal for a job, before its time limit or in the grace of a
+preemption, reaches only what the step's daemon has started itself. That would be Snakemake, which waits for
+its job and says nothing to it. A process that wants to be told leaves its number in the relay's folder.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from types import FrameType
+
+FOLDER = "DATAFLEX_RELAY"
+"""Names the folder to those that want to be told."""
+HANDED_ON = (signal.SIGTERM, signal.SIGUSR2)
+LOOK = 0.5
+"""Seconds between two looks at the command, and at who is to be told."""
+
+
+def main() -> None:
+    """Run the command to its end."""
+    heard: list[int] = []
+    told: set[str] = set()
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+
+    for name in HANDED_ON:
+        signal.signal(name, hear)
+    with tempfile.TemporaryDirectory(prefix="dataflex-") as folder:
+        command = subprocess.Popen(["/bin/sh", "-c", sys.argv[1]], env={**os.environ, FOLDER: folder})
+        while command.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                command.wait(LOOK)
+            # Also who comes later is told: a notice may come while the cell's process is being started.
+            for listener in set(os.listdir(folder)) - told if heard else ():
+                told.add(listener)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(listener), heard[0])
+    sys.exit(command.returncode if command.returncode >= 0 else 128 - command.returncode)
+
+
+if __name__ == "__main__":
+    main()
