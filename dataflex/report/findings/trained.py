@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dataflex.evidence.claims.measure import at_chance
 from dataflex.evidence.results import CellResult, by_seed
 from dataflex.evidence.statistics.estimate import Estimate
 from dataflex.evidence.statistics.family import holm
+from dataflex.evidence.statistics.questions import binomial
 from dataflex.evidence.statistics.seeds import mean, of_mean, paired
 from dataflex.report.findings.finding import Finding, table
 from dataflex.report.quantities import plural, plus_minus, with_interval
 from paper_figures.layout import domain_label, label
 from paper_figures.mixture import baseline
-from paper_figures.models import accuracies, at_chance, chance_deviation, domain_columns, groups_of
+from paper_figures.models import domain_columns, groups_of
 
 MIXTURE = "mixture"
 TUNED = ("selection", "weighting")
@@ -33,8 +35,8 @@ def _accuracy(rung: str, results: Sequence[CellResult]) -> Finding:
         runs.setdefault(run.key, []).append(run)
     guessing = sum(at_chance(own) for own in runs.values())
     asked = min(int(run.metrics["mmlu"]["n"]) for run in results)
-    best = max(runs.values(), key=lambda own: mean(accuracies(own)))
-    points = [100 * share for share in accuracies(best)]
+    best = max(runs.values(), key=lambda own: mean(_points(own)))
+    points = _points(best)
     experiment, method, model, _ = best[0].key
     said = (
         f"Accuracy says nothing here: all {plural(len(runs), 'cell')} answer as a guesser would."
@@ -44,10 +46,15 @@ def _accuracy(rung: str, results: Sequence[CellResult]) -> Finding:
     return Finding(
         said,
         f"{asked:,} questions of four options: two standard errors of guessing are "
-        f"{200 * chance_deviation(asked):.1f} points. Best: {label(method)} ({experiment}, {model}), "
+        f"{200 * binomial(0.25, asked).error:.1f} points. Best: {label(method)} ({experiment}, {model}), "
         f"{plus_minus(mean(points), of_mean(points).interval())} %.",
         table(rung, "selection" if experiment in TUNED else experiment),
     )
+
+
+def _points(runs: Sequence[CellResult]) -> list[float]:
+    """Accuracy of each run in percent."""
+    return [100 * float(run.metrics["mmlu"]["acc"]) for run in runs]
 
 
 def _held_out(rung: str, results: Sequence[CellResult]) -> Iterator[Finding]:
