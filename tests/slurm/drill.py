@@ -165,7 +165,8 @@ def noticed(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
 
 def one_of_two_nodes_killed(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:
     """Of a cell on two nodes what runs on one is killed."""
-    kill_with_children(cluster.daemons_of(f"{cell.slurm_job}.1]")[-1])
+    for process in cluster.daemons_of(f"{cell.slurm_job}.1]")[-1].children():
+        kill_with_children(process)
 
 
 def node_lost(cluster: Cluster, cell: CellUnderFire, workflow: Workflow) -> None:

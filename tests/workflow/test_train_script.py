@@ -43,6 +43,7 @@ def test_a_step_over_nodes_asks_for_all_their_processors(slurm):
     step = command[command.index("srun") :]
     assert "--cpus-per-task=64" in step
     assert "--cpu-bind=none" in step
+    assert "--wait=300" in step
     assert {"--nodes=4", "--ntasks=4", "--ntasks-per-node=1"} <= set(step)
     # What bound the step that this runs in does not bind the one within.
     assert command[command.index("SLURM_CPUS_PER_TASK") - 1] == "-u"

@@ -20,6 +20,8 @@ from prepare import is_stamped, prepare, stamp_of
 
 OF_THE_JOB = ("SLURM_JOB_ID", "SLURM_CONF")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+LAGGARDS = 300
+"""Seconds that the processes of a step over several nodes may outlive the first that ends."""
 PATIENCE = 900.0
 """Seconds for which a controller that does not answer is asked again."""
 
@@ -53,6 +55,8 @@ def spread(
     of_the_step = [name for name in os.environ if name.startswith("SLURM_") and name not in OF_THE_JOB]
     of_the_job = ["env", *(word for name in of_the_step for word in ("-u", name))]
     once_a_node = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    # One may hang when another has died, and srun would wait for it for ever.
+    once_a_node += [f"--wait={LAGGARDS}"]
     # A step has one processor unless it asks, and a site may bind its processes to what it has.
     once_a_node += [f"--cpus-per-task={threads}", "--cpu-bind=none"]
     ranked = ["sh", "-c", 'NODE_RANK=$SLURM_PROCID exec "$@"', "sh"]
