@@ -1,5 +1,6 @@
 """Another cluster is another profile: nodes, time and partitions follow from it, how many GPUs train together does not."""
 
+import json
 import re
 import shutil
 
@@ -120,3 +121,24 @@ def test_a_job_has_its_lock_and_attempts_where_the_executor_looks_for_them(elsew
         assert place.startswith(f"runs/never/attempts/{rule}/")
         assert f"--attempts {place}.jsonl" in block
         assert rule == "train" or f"--lock {place}.lock" in block
+
+
+@pytest.mark.slow
+def test_what_was_too_little_is_asked_for_anew_with_more(tmp_path):
+    """Twice too little memory and once too little time, by the executor's count: twice as much, half as much again."""
+    cell = "mixture/baseline.Qwen2.5-1.5B.6B.seed42"
+    record = tmp_path / f"jobs/evaluate/{cell}.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"out_of_memory": 2, "out_of_time": 1}))
+    settings = ["--config", f"output={tmp_path}", "experiments=[mixture]"]
+    found = snakemake(ROOT, "--profile", "slurm", "-np", *settings)
+    assert found.returncode == 0, found.stderr
+    asked = grids.resources(grids.load(PAPER), cell_named(cell), "evaluate")
+    for resources, block in jobs(found, "evaluate"):
+        memory, time = (2, 1.5) if f"/{cell}/" in block else (1, 1)
+        assert int(resources["mem_mb"]) == memory * asked["mem_mb"]
+        assert int(resources["runtime"]) == time * asked["runtime"]
+
+
+def cell_named(path):
+    return next(cell for cell in grids.cells(grids.load(PAPER)) if cell.path == path)

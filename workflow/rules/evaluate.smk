@@ -39,7 +39,7 @@ rule evaluate:
         slurm_partition=partition(asked("evaluate", "gpus")),
         constraint=constraint(asked("evaluate", "gpus")),
         nodes=asked("evaluate", "nodes"),
-        runtime=asked("evaluate", "runtime"),
+        runtime=more_time("evaluate", "evaluate"),
         mem_mb=more_memory_of_cell("evaluate", "evaluate"),
     shell:
         "python {SCRIPTS}/hold.py {params.held} -- "
@@ -141,7 +141,7 @@ rule measure:
         yardstick=lambda w: "--yardstick" if grids.is_yardstick(GRID, cell_of(w)) else "",
     threads: asked("evaluate", "threads")
     resources:
-        runtime=asked("evaluate", "runtime"),
+        runtime=more_time("evaluate", "measure"),
         slurm_partition=partition(),
         constraint=constraint(),
         mem_mb=more_memory_of_cell("evaluate", "measure"),
