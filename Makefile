@@ -77,9 +77,10 @@ review: $(VENV)/installed ## put a study's results forward for review: results/d
 	  --measured-on "make study, $$($(BIN)/python -c 'import platform; print(platform.machine(), "CPU")')"
 	$(BIN)/dataflex-cli check --no-golden
 
-paper: $(VENV)/installed ## every table and figure of results/, paper.tex and paper.md, to build/paper; numbers in README and docs
+paper: $(VENV)/installed ## every table and figure of results/, paper.tex and paper.md, to build/paper; numbers and a figure in README and docs
 	rm -rf build/paper
 	$(BIN)/python -m paper_figures paper results --output build/paper
+	cp build/paper/demo/figures/planted.svg docs/figures/
 	$(BIN)/python -m paper_figures prose
 	$(BIN)/dataflex-cli crate
 

@@ -44,7 +44,7 @@ def test_the_example_of_a_method_is_a_method(monkeypatch: pytest.MonkeyPatch) ->
     assert len(source.splitlines()) <= 40
 
 
-@pytest.mark.parametrize("text", blocks("README.md", "yaml"))
+@pytest.mark.parametrize("text", [*blocks("README.md", "yaml"), *blocks("docs/training.md", "yaml")])
 def test_the_examples_of_configurations_are_valid(text: str) -> None:
     import yaml
 
@@ -59,10 +59,36 @@ def test_the_examples_of_configurations_are_valid(text: str) -> None:
     assert not set(host) & set(DataFlexConfig.model_fields)
 
 
-def test_the_readme_names_every_command() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_list_of_commands_names_every_one() -> None:
+    text = (ROOT / "docs/commands.md").read_text()
     names = {
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     }
     names |= {group.name for group in app.registered_groups if group.name}
     assert {name for name in names if f"dataflex-cli {name}" not in text} <= {"version"}
+
+
+LINK = re.compile(r"!?\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+
+
+def anchors(file: Path) -> set[str]:
+    """What GitHub makes of a document's headings."""
+    text = re.sub(r"```.*?```", "", file.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
+def test_links_lead_somewhere(file: Path) -> None:
+    for path, anchor in LINK.findall(file.read_text()):
+        target = (file.parent / path).resolve() if path else file
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_every_document_is_named_in_the_readme() -> None:
+    named = {path for path, _ in LINK.findall((ROOT / "README.md").read_text())}
+    assert {f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md")} <= named

@@ -73,6 +73,8 @@ def test_the_reviewed_results_are_the_same_bytes_in_another_process(tmp_path):
     results = ROOT / "results"
     first, second = (build(results, tmp_path / seed, seed) for seed in ("1", "2"))
     assert first == second
+    shown = ROOT / "docs/figures/planted.svg"
+    assert shown.read_bytes() == (tmp_path / "1/demo/figures/planted.svg").read_bytes(), "run `make paper`"
     assert not problems((tmp_path / "1" / "paper.tex").read_text(), tmp_path / "1")
     for file in (tmp_path / "1").rglob("*.tex"):
         assert not problems(file.read_text()), file

@@ -351,8 +351,8 @@ def test_the_papers_published_settings():
         assert grids.resources(grid, proxy, "train")["nodes"] == nodes
 
 
-def test_the_readmes_examples_start_from_what_the_demo_makes():
-    text = (REPRODUCTIONS.parent / "README.md").read_text()
+def test_the_documents_examples_start_from_what_the_demo_makes():
+    text = (REPRODUCTIONS.parent / "docs/training.md").read_text()
     named = set(re.findall(r"runs/demo/\S+", " ".join(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))))
     demo = grids.load(REPRODUCTIONS / "demo.yaml")
     made = {grids.run_dir("runs/demo", one) for one in grids.cells(demo)}

@@ -26,7 +26,7 @@ def claims(
 ) -> None:
     """Judge the paper's claims by the reviewed results: reproduced, contradicted, or not to be seen.
 
-    Claims and margins are registered in reproductions/claims.yaml; the README says what the verdicts
+    Claims and margins are registered in reproductions/claims.yaml; docs/results.md says what the verdicts
     mean.
     """
     from dataflex.evidence.claims.judge import judge_store

@@ -1,4 +1,4 @@
-"""The README's complete examples, trained for a few steps on a small corpus of the demo's kind."""
+"""The documents' complete examples, trained for a few steps on a small corpus of the demo's kind."""
 
 import json
 import re
@@ -11,8 +11,8 @@ import yaml
 from dataflex.host.prepare import check
 from dataflex.host.train import train
 
-README = Path(__file__).resolve().parent.parent.parent / "README.md"
-BLOCKS = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs/training.md"
+BLOCKS = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 COMPLETE = [yaml.safe_load(text) for text in BLOCKS if "runs/demo/" in text]
 
 
