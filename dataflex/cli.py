@@ -45,6 +45,18 @@ app.command()(report)
 
 GRID = "Of a grid"
 HOST_COMMANDS = ("api", "chat", "eval", "export", "webchat", "webui", "env", "help")
+SUITE = {
+    "jinja2",
+    "lm_eval",
+    "matplotlib",
+    "psutil",
+    "rocrate",
+    "scipy",
+    "snakemake",
+    "statsmodels",
+    "tabulate",
+}
+"""Modules of the extra ``suite``."""
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG.yaml", help="LLaMA-Factory's keys and dataflex's.")
@@ -289,6 +301,15 @@ def main() -> Any:
 
         if not report_to_launcher(error):
             print(f"dataflex-cli: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as missing:
+        # The library works without what grids, statistics and reports rest on.
+        if missing.name is None or missing.name.partition(".")[0] not in SUITE:
+            raise
+        print(
+            f"dataflex-cli: this command needs {missing.name}: pip install -e '.[suite]' in the checkout",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except Interrupted as stop:
         from dataflex.host.launch import is_first, report_interruption

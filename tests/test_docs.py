@@ -5,9 +5,11 @@ import re
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from dataflex.cli import app
 from dataflex.config import DataFlexConfig, split
@@ -44,11 +46,20 @@ def test_the_example_of_a_method_is_a_method(monkeypatch: pytest.MonkeyPatch) ->
     assert len(source.splitlines()) <= 40
 
 
-@pytest.mark.parametrize("text", [*blocks("README.md", "yaml"), *blocks("docs/training.md", "yaml")])
-def test_the_examples_of_configurations_are_valid(text: str) -> None:
-    import yaml
+OURS = set(DataFlexConfig.model_fields)
+FIRST, *LATER = (yaml.safe_load(text) for text in blocks("docs/training.md", "yaml"))
 
-    config = yaml.safe_load(text)
+
+def following(config: dict[str, Any]) -> dict[str, Any]:
+    """What a block means that stands below the first one: it takes the place of the first one's own keys."""
+    whole = "model_name_or_path" in config
+    return config if whole else {key: value for key, value in FIRST.items() if key not in OURS} | config
+
+
+@pytest.mark.parametrize(
+    "config", [*map(yaml.safe_load, blocks("README.md", "yaml")), FIRST, *map(following, LATER)]
+)
+def test_the_examples_of_configurations_are_valid(config: dict[str, Any]) -> None:
     if "doremi" in config:
         job = Job(config)
         parts = [split(job.config(part))[0].decision_list() for part in ("reference", "proxy", "main")]
@@ -56,7 +67,8 @@ def test_the_examples_of_configurations_are_valid(text: str) -> None:
         return
     own, host = split(config)
     assert own.decision_list()
-    assert not set(host) & set(DataFlexConfig.model_fields)
+    assert not set(host) & OURS
+    assert "model_name_or_path" in host
 
 
 def test_the_list_of_commands_names_every_one() -> None:

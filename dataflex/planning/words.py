@@ -22,5 +22,5 @@ def span(least: float, most: float) -> str:
 
 
 def counted(number: int, word: str) -> str:
-    """A number with its word."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+    """A number with its word; rules whose names are plurals stay as they are."""
+    return f"{number:,} {word}{'' if number == 1 or word.endswith('s') else 's'}"

@@ -381,3 +381,22 @@ def test_a_mistake_on_several_ranks_is_told_once(config: dict[str, Any], tmp_pat
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("dataflex-cli: dataset 'nope' is not in") == 1
+
+
+def test_a_command_without_its_extra_says_what_to_install(monkeypatch, capsys):
+    """Grids, claims and reports rest on packages that training does without."""
+
+    def lacking(name):
+        def app():
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        return app
+
+    monkeypatch.setattr(sys, "argv", ["dataflex-cli", "claims"])
+    monkeypatch.setattr("dataflex.cli.app", lacking("scipy.stats"))
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "needs scipy.stats: pip install -e '.[suite]'" in capsys.readouterr().err
+    monkeypatch.setattr("dataflex.cli.app", lacking("their_own"))
+    with pytest.raises(ModuleNotFoundError):
+        main()
