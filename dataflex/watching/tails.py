@@ -57,8 +57,9 @@ def complaint(log: Path) -> str | None:
 def _lines(log: Path) -> list[str]:
     text, _ = _end(log, TAIL)
     # A progress bar goes back to the start of its line instead of beginning another.
-    lines = [line.strip() for line in text.replace("\r", "\n").split("\n")]
-    return ["".join(letter for letter in line if letter.isprintable()) for line in lines if line]
+    lines = text.replace("\r", "\n").replace("\t", " ").split("\n")
+    shown = ("".join(letter for letter in line if letter.isprintable()).strip() for line in lines)
+    return [line for line in shown if line]
 
 
 def modified(*files: Path) -> float | None:

@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataflex.watching.tails import last_words, modified, number, read_object, read_objects
@@ -49,6 +49,7 @@ def test_no_more_than_the_end_is_read(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"\x00 \x00")
 def test_any_bytes_are_read(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     file = tmp_path_factory.getbasetemp() / "any"
     file.write_bytes(content)
