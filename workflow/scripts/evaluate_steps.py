@@ -13,20 +13,27 @@ import sys
 from pathlib import Path
 
 import seal
-from hold import LOST, Hold, as_exit_status
-from prepare import prepare, stamp_of
+from hold import Hold, persist
+from prepare import is_stamped, prepare, stamp_of
 
 METRICS = "metrics.json"
 
 
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Evaluate what is left; the exit status, ``LOST`` if another took over."""
+def evaluate(arguments: argparse.Namespace, again: bool) -> int:
+    """Evaluate what is left; the exit status, ``LOST`` if another took over.
+
+    Args:
+        again: it was begun before, and another took over.
+    """
     folder: Path = arguments.folder
     # From the subcommand on: what stands before it is where the interpreter lies on this machine.
     asked = shlex.join(arguments.command[arguments.command.index("evaluate") :])
     run, *others = arguments.inputs
     stamp = hashlib.sha256(f"{stamp_of(run, others)} {asked}".encode()).hexdigest()
     with Hold(arguments.lock, arguments.attempts) as hold:
+        if (hold.waited or again) and arguments.output.is_file() and is_stamped(folder, stamp):
+            hold.status = 0
+            return 0
         if prepare(folder, stamp):
             print(
                 f"{folder}: started anew, because the run, the corpus or the protocol has changed", flush=True
@@ -55,11 +62,7 @@ def main() -> None:
     parser.add_argument("--attempts", type=Path, required=True)
     parser.add_argument("command", nargs="+", help="what evaluates, to which step and folder are handed")
     arguments = parser.parse_args()
-    status = LOST
-    # Who lost the lock waits for the one who has it now.
-    while status == LOST:
-        status = evaluate(arguments)
-    sys.exit(as_exit_status(status))
+    sys.exit(persist(lambda again: evaluate(arguments, again)))
 
 
 if __name__ == "__main__":

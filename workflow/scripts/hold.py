@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -147,6 +147,21 @@ def _say(text: str) -> None:
 def as_exit_status(status: int) -> int:
     """The status as a shell tells it: 128 and the number of the signal."""
     return 128 - status if status < 0 else status
+
+
+def persist(work: Callable[[bool], int]) -> int:
+    """Do a job's work, again when its lock was lost: it waits for the writer that has the lock now.
+
+    Args:
+        work: gets whether it is done again, because another writer had taken over.
+
+    Returns:
+        How it ended, as a shell tells it.
+    """
+    status = work(False)
+    while status == LOST:
+        status = work(True)
+    return as_exit_status(status)
 
 
 def main() -> None:
