@@ -193,12 +193,13 @@ def test_who_lost_the_lock_is_told(file):
     lock.release()
 
 
-def hold(tmp_path, *command, group=None, **environment):
+def hold(tmp_path, *command, group=None, stdin=None, **environment):
     words = ["--lock", str(tmp_path / "x.lock"), "--attempts", str(tmp_path / "x.jsonl"), "--", *command]
     return subprocess.Popen(
         [sys.executable, str(SCRIPTS / "hold.py"), *words],
         env={**os.environ, **environment},
         text=True,
+        stdin=stdin,
         process_group=group,
     )
 
@@ -313,6 +314,47 @@ def test_an_interrupt_from_the_keyboard_asks_the_command_to_stop(tmp_path):
     assert process.wait(30) == 75
     assert attempts.read(tmp_path / "x.jsonl")[-1]["status"] == 75
     assert not (tmp_path / "x.lock").exists()
+
+
+def test_a_terminal_that_is_closed_asks_the_command_to_stop(tmp_path):
+    code = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75)); "
+    code += "open(sys.argv[1], 'w').write('ready'); time.sleep(60)"
+    process = hold(tmp_path, sys.executable, "-c", code, str(tmp_path / "said"), group=0)
+    while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait(30) == 75
+    assert attempts.read(tmp_path / "x.jsonl")[-1]["status"] == 75
+
+
+def test_what_nohup_started_outlives_its_terminal(tmp_path):
+    code = "import sys, time; open(sys.argv[1], 'w').write('ready'); time.sleep(1.5)"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = hold(tmp_path, sys.executable, "-c", code, str(tmp_path / "said"), group=0)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait(30) == 0
+
+
+def test_a_command_that_asks_something_is_not_stopped_for_ever(tmp_path):
+    reads = "import sys; sys.exit(sys.stdin.read() != '')"
+    assert hold(tmp_path, sys.executable, "-c", reads, stdin=subprocess.PIPE).wait(30) == 0
+
+
+@pytest.mark.parametrize("ends", ["kill -TERM $$", "exit 143"])
+def test_a_command_that_ends_at_once_when_told_was_interrupted(tmp_path, ends):
+    """The second is what srun and the server of warm.py tell of the same end."""
+    script = f"trap '{ends}' USR2; echo ready > {tmp_path}/said; while :; do sleep 0.1; done"
+    process = hold(tmp_path, "sh", "-c", script)
+    while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGUSR2)
+    assert process.wait(30) == 75
+    assert attempts.read(tmp_path / "x.jsonl")[-1]["reason"] == "told to stop, it ended at once (15)"
 
 
 def test_a_second_interrupt_kills(tmp_path):

@@ -23,7 +23,7 @@ INTERRUPTED = 75
 """Exit status of a command that stopped with a checkpoint and wants to go on (EX_TEMPFAIL)."""
 LOST = 76
 """Exit status of a writer whose lock was taken by another."""
-HEARD = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+HEARD = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
 RELAY = "DATAFLEX_RELAY"
 """Names the folder in which a Slurm job's relay looks for who wants to be told of Slurm's notices."""
 IMPATIENCE = 2.0
@@ -56,7 +56,9 @@ class Hold:
     def __enter__(self) -> Hold:
         # First of all: what the shell ignores, because it is not to die of it, would go unheard.
         for name in HEARD:
-            signal.signal(name, self._hear)
+            # But for nohup's: a terminal that is closed ends nothing then.
+            if name != signal.SIGHUP or signal.getsignal(name) != signal.SIG_IGN:
+                signal.signal(name, self._hear)
         if RELAY in os.environ:
             self._listens = Path(os.environ[RELAY]) / str(os.getpid())
             self._listens.touch()
@@ -95,6 +97,8 @@ class Hold:
         self._child = subprocess.Popen(
             [sys.executable, "-S", "-E", leash.__file__, str(os.getpid()), *command],
             env={**os.environ, **(environment or {}), leash.MARK: self._lock.token},
+            # A group that is not the terminal's would be stopped for ever by a question.
+            stdin=subprocess.DEVNULL,
             process_group=0,
         )
         # Either may have come while it was being started, when there was nobody to tell.
@@ -104,9 +108,11 @@ class Hold:
             self._lost()
         self.status = self._child.wait()
         self._child = None
-        if self._told and -self.status in HEARD:
+        # What ran it elsewhere, as srun does, tells of a signal as a shell does.
+        number = as_exit_status(self.status) - 128
+        if self._told and number in HEARD:
             # It had not begun to listen, or had stopped in order already and did no more.
-            self.status, self.reason = INTERRUPTED, f"told to stop, it ended at once ({-self.status})"
+            self.status, self.reason = INTERRUPTED, f"told to stop, it ended at once ({number})"
         elif not self.lost and self.status:
             self.reason = f"{' '.join(command[:2])}: " + (
                 f"signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
@@ -132,7 +138,7 @@ class Hold:
     def _hand_on(self, number: int) -> None:
         """Ask the command to stop, in a way that it answers."""
         if self._child is not None:
-            asks = signal.SIGTERM if number == signal.SIGINT else number
+            asks = signal.SIGTERM if number in (signal.SIGINT, signal.SIGHUP) else number
             self._child.send_signal(self._asks or asks)
 
     def _lost(self) -> None:
