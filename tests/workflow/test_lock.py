@@ -439,6 +439,31 @@ def test_a_signal_for_the_steps_first_process_alone_reaches_what_is_held(tmp_pat
     assert hold_script.RELAY == relay.FOLDER
 
 
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_step_lasts_while_what_is_held_saves_though_its_shell_has_ended(tmp_path, end):
+    """As where a signal for the step reaches all of its processes."""
+    code = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(2), sys.exit(75))); "
+    )
+    code += "open(sys.argv[1], 'w').write('ready'); time.sleep(60)"
+    held = [sys.executable, str(SCRIPTS / "hold.py"), "--lock", f"{tmp_path}/x.lock", "--attempts"]
+    held += [f"{tmp_path}/x.jsonl", "--", sys.executable, "-c", code, f"{tmp_path}/said"]
+    shell = f"echo $$ > {tmp_path}/shell; {shlex.join(held)}; exit $?"
+    relayed = subprocess.Popen([sys.executable, "-S", "-E", relay.__file__, shell])
+    while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+        time.sleep(0.05)
+    holder = int(json.loads((tmp_path / "x.lock").read_text())["pid"])
+    os.kill(int((tmp_path / "shell").read_text()), signal.SIGTERM)
+    relayed.send_signal(signal.SIGTERM)
+    if end == signal.SIGKILL:
+        # One that is killed leaves its number behind, and nobody is waited for.
+        time.sleep(1)
+        os.kill(holder, end)
+    assert relayed.wait(30) == 128 + signal.SIGTERM
+    ends = [event["status"] for event in attempts.read(tmp_path / "x.jsonl") if event["event"] == "end"]
+    assert ends == ([75] if end == signal.SIGTERM else [])
+
+
 def test_a_line_after_a_torn_one_is_whole(tmp_path):
     file = tmp_path / "x.jsonl"
     attempts.began(file)
