@@ -1,5 +1,6 @@
 """One writer of a cell: real processes that hold a lock, die, and are waited for."""
 
+import errno
 import json
 import os
 import shlex
@@ -75,6 +76,50 @@ def test_the_same_number_of_another_process_is_another_process(file):
     lock = Lock(file)
     assert lock.acquire(ignore) is False
     lock.release()
+
+
+def test_a_process_that_another_container_numbers_is_not_looked_for_here(file):
+    """Containers can share the name of their host, and its start."""
+    file.write_text(json.dumps({**identity(), "pids": "pid:[1]", "pid": 1, "began": "1", "token": "t"}))
+    lock, begin = Lock(file, beat=0.05, silence=1.0), time.monotonic()
+    assert lock.acquire(ignore, lambda text: None) is True
+    assert time.monotonic() - begin > 0.9
+    lock.release()
+
+
+@pytest.fixture
+def no_links(monkeypatch):
+    def link(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+
+
+def test_a_file_system_without_hard_links(file, tmp_path, no_links):
+    first, told = Lock(file, beat=0.05), []
+    assert first.acquire(lambda: told.append(True)) is False
+    assert json.loads(file.read_text())["pid"] == os.getpid()
+    stops = iter((False, True))
+    assert Lock(file, beat=0.1).acquire(ignore, lambda text: None, lambda: next(stops)) is None
+    assert not told
+    first.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_came_in_anothers_place_is_put_back_without_hard_links(
+    file, tmp_path, no_links, monkeypatch
+):
+    real = os.rename
+
+    def changed(source, target):
+        file.write_text("the next one's")
+        real(source, target)
+
+    file.write_text("one that is gone")
+    monkeypatch.setattr(os, "rename", changed)
+    Lock(file)._remove("one that is gone")
+    assert file.read_text() == "the next one's"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_writer_elsewhere_counts_until_its_heart_stops(file):
