@@ -176,3 +176,18 @@ def test_what_was_made_elsewhere_is_validated_alone(tmp_path):
     assert making(tmp_path).wait() == 0
     assert start(tmp_path, *words, "--").wait() == 0
     assert (tmp_path / "ready").is_file()
+
+
+def test_an_interrupted_packed_corpus_tells_how_much_is_finished(tmp_path):
+    """Without it each interruption but the first would use up a retry."""
+    builds = "mkdir -p pool/packed/whole/units pool/packed/units; touch pool/packed/whole/units/{a,b,c}.json"
+    builds += " pool/packed/units/a.json; kill -TERM $PPID; sleep 20"
+    words = ["--seal", "packed", "pool", "--output", "ready", "--", "bash", "-c", builds]
+    assert start(tmp_path, *words).wait() == 75
+    assert last_checkpoint(tmp_path) == 4
+    assert start(tmp_path, "--clear", "pool", *words).wait() == 75
+    assert last_checkpoint(tmp_path) is None
+
+
+def last_checkpoint(folder):
+    return json.loads((folder / "attempts/pool.jsonl").read_text().splitlines()[-1])["checkpoint"]

@@ -10,8 +10,10 @@ import argparse
 import hashlib
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import attempts
 import seal
 from hold import Hold, persist
 from prepare import is_stamped, prepare, stamp_of
@@ -30,16 +32,18 @@ def evaluate(arguments: argparse.Namespace, again: bool) -> int:
     asked = shlex.join(arguments.command[arguments.command.index("evaluate") :])
     run, *others = arguments.inputs
     stamp = hashlib.sha256(f"{stamp_of(run, others)} {asked}".encode()).hexdigest()
-    with Hold(arguments.lock, arguments.attempts) as hold:
+    with Hold(arguments.lock, arguments.attempts, lambda: evaluated(folder, arguments.steps)) as hold:
         if (hold.waited or again) and arguments.output.is_file() and is_stamped(folder, stamp):
             hold.status = 0
             return 0
         if prepare(folder, stamp):
+            attempts.anew(arguments.attempts)
+            attempts.began(arguments.attempts)
             print(
                 f"{folder}: started anew, because the run, the corpus or the protocol has changed", flush=True
             )
         for step in arguments.steps:
-            if (folder / str(step) / METRICS).is_file():
+            if evaluated(folder, [step]):
                 continue
             output = ["--step", str(step), "--output", str(folder / str(step))]
             if hold.run([*arguments.command, *output]):
@@ -49,6 +53,11 @@ def evaluate(arguments: argparse.Namespace, again: bool) -> int:
             seal.write({"steps": arguments.steps}, folder, arguments.output)
             hold.status = 0
         return hold.status
+
+
+def evaluated(folder: Path, steps: Sequence[int]) -> int:
+    """How many of the steps are evaluated already."""
+    return sum((folder / str(step) / METRICS).is_file() for step in steps)
 
 
 def main() -> None:

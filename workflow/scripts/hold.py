@@ -17,8 +17,6 @@ import leash
 import writers
 from lock import Lock
 
-from dataflex.watching.progress import last_checkpoint
-
 INTERRUPTED = 75
 """Exit status of a command that stopped with a checkpoint and wants to go on (EX_TEMPFAIL)."""
 LOST = 76
@@ -36,14 +34,18 @@ class Hold:
     Args:
         lock: the cell's lock file.
         events: file of the attempts.
-        checkpoints: run directory whose last checkpoint is noted at the end.
+        progress: how far the work has come, noted at the end: a number that grows where going on spares work.
         asks: the signal that the command is told to stop with; None: the one that came.
     """
 
     def __init__(
-        self, lock: Path, events: Path, checkpoints: Path | None = None, asks: signal.Signals | None = None
+        self,
+        lock: Path,
+        events: Path,
+        progress: Callable[[], int | None] = lambda: None,
+        asks: signal.Signals | None = None,
     ) -> None:
-        self._lock, self._events, self._checkpoints = Lock(lock), events, checkpoints
+        self._lock, self._events, self._progress = Lock(lock), events, progress
         self._asks = asks
         self._child: subprocess.Popen[bytes] | None = None
         self._listens: Path | None = None
@@ -76,10 +78,9 @@ class Hold:
         if self._child is not None:
             self._child.wait()
         reason = self.reason or (f"{type(error).__name__}: {error}".splitlines()[0] if error else "")
-        step = last_checkpoint(self._checkpoints) if self._checkpoints else None
         try:
             if not self._taken_away:
-                attempts.ended(self._events, self.status, reason or None, step)
+                attempts.ended(self._events, self.status, reason or None, self._progress())
         finally:
             # Also where the disk is full: nothing writes any more.
             self._lock.release()

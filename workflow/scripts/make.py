@@ -19,6 +19,8 @@ from hold import Hold, persist
 from prepare import remove, write_stamp
 
 NEXT = ";"
+FINISHED = ("packed/units/*.json", "packed/whole/units/*.json")
+"""Records of a packed corpus's units, of the whole text and of the subset that is taken from it."""
 
 
 def split(words: Sequence[str]) -> list[list[str]]:
@@ -38,7 +40,7 @@ def make(arguments: argparse.Namespace, again: bool) -> int:
     Args:
         again: it was begun before, and another took over.
     """
-    with Hold(arguments.lock, arguments.attempts) as hold:
+    with Hold(arguments.lock, arguments.attempts, lambda: made(arguments)) as hold:
         # Snakemake removed the sentinel before this job began: now it is the other writer's.
         if (hold.waited or again) and _is_made(arguments):
             hold.status = 0
@@ -61,6 +63,13 @@ def make(arguments: argparse.Namespace, again: bool) -> int:
         return seal.close(
             hold, lambda: seal.KINDS[kind](folder, arguments.published), folder, arguments.output
         )
+
+
+def made(arguments: argparse.Namespace) -> int | None:
+    """How much an interrupted job goes on from: the finished units of a packed corpus; else nothing."""
+    if arguments.seal is None or arguments.seal[0] != "packed" or arguments.clear is not None:
+        return None
+    return sum(len(list(Path(arguments.seal[1]).glob(finished))) for finished in FINISHED)
 
 
 def _is_made(arguments: argparse.Namespace) -> bool:

@@ -18,6 +18,8 @@ import seal
 from hold import Hold, persist
 from prepare import is_stamped, prepare, stamp_of
 
+from dataflex.watching.progress import last_checkpoint
+
 OF_THE_JOB = ("SLURM_JOB_ID", "SLURM_CONF")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 LAGGARDS = 300
@@ -126,7 +128,8 @@ def train(arguments: argparse.Namespace, again: bool) -> int:
     folder, output = arguments.folder, arguments.output
     stamp = stamp_of(arguments.config, arguments.inputs)
     # srun answers SIGTERM by killing its step; every training takes SIGUSR2 as well.
-    with Hold(arguments.attempts.with_suffix(".lock"), arguments.attempts, folder, signal.SIGUSR2) as hold:
+    lock, noted = arguments.attempts.with_suffix(".lock"), lambda: last_checkpoint(folder)
+    with Hold(lock, arguments.attempts, noted, signal.SIGUSR2) as hold:
         # Snakemake removed the sentinel before this job began: now it is the other writer's.
         if (hold.waited or again) and output.is_file() and is_stamped(folder, stamp):
             hold.status = 0
