@@ -102,8 +102,8 @@ def _ask(*words: str, patience: float | None = None) -> str:
             delay = min(2 * delay, 30.0)
 
 
-def main() -> None:
-    """Command line: ``train.py RUN_DIR --config FILE --inputs FILE... --output FILE ... -- COMMAND...``."""
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line: ``train.py RUN_DIR --config FILE --output FILE ... -- COMMAND...``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--config", type=Path, required=True)
@@ -115,7 +115,12 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="on a node")
     parser.add_argument("--threads", type=int, default=1, help="processors of a node")
     parser.add_argument("command", nargs="+", help="what trains, to which the config is handed")
-    arguments = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Command line, see ``parse``."""
+    arguments = parse()
     sys.exit(persist(lambda again: train(arguments, again)))
 
 
