@@ -59,7 +59,7 @@ test-slurm: $(VENV)/installed slurm ## a Slurm of two nodes on this machine: eve
 
 laptop: $(VENV)/installed ## the laptop grid: SmolLM2-135M, every selector and weighter; goes on where it ended; LIMIT=8h ends it
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e .[laptop]
-	$(if $(LIMIT),timeout --signal=INT $(LIMIT)) env $(SNAKEMAKE) --configfile workflow/config/laptop.yaml || test $$? -eq 124
+	$(if $(LIMIT),$(BIN)/python workflow/scripts/limit.py $(LIMIT) --) $(SNAKEMAKE) --configfile workflow/config/laptop.yaml || test $$? -eq 124
 	-@if test -d runs/laptop/results; then for what in tables figures; do \
 	  $(BIN)/python -m paper_figures $$what runs/laptop/results --output runs/laptop/$$what; done; \
 	  $(BIN)/python -m paper_figures show runs/laptop; fi

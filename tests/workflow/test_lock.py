@@ -1,5 +1,6 @@
 """One writer of a cell: real processes that hold a lock, die, and are waited for."""
 
+import errno
 import json
 import os
 import shlex
@@ -75,6 +76,50 @@ def test_the_same_number_of_another_process_is_another_process(file):
     lock = Lock(file)
     assert lock.acquire(ignore) is False
     lock.release()
+
+
+def test_a_process_that_another_container_numbers_is_not_looked_for_here(file):
+    """Containers can share the name of their host, and its start."""
+    file.write_text(json.dumps({**identity(), "pids": "pid:[1]", "pid": 1, "began": "1", "token": "t"}))
+    lock, begin = Lock(file, beat=0.05, silence=1.0), time.monotonic()
+    assert lock.acquire(ignore, lambda text: None) is True
+    assert time.monotonic() - begin > 0.9
+    lock.release()
+
+
+@pytest.fixture
+def no_links(monkeypatch):
+    def link(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+
+
+def test_a_file_system_without_hard_links(file, tmp_path, no_links):
+    first, told = Lock(file, beat=0.05), []
+    assert first.acquire(lambda: told.append(True)) is False
+    assert json.loads(file.read_text())["pid"] == os.getpid()
+    stops = iter((False, True))
+    assert Lock(file, beat=0.1).acquire(ignore, lambda text: None, lambda: next(stops)) is None
+    assert not told
+    first.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_came_in_anothers_place_is_put_back_without_hard_links(
+    file, tmp_path, no_links, monkeypatch
+):
+    real = os.rename
+
+    def changed(source, target):
+        file.write_text("the next one's")
+        real(source, target)
+
+    file.write_text("one that is gone")
+    monkeypatch.setattr(os, "rename", changed)
+    Lock(file)._remove("one that is gone")
+    assert file.read_text() == "the next one's"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_writer_elsewhere_counts_until_its_heart_stops(file):
@@ -193,12 +238,13 @@ def test_who_lost_the_lock_is_told(file):
     lock.release()
 
 
-def hold(tmp_path, *command, group=None, **environment):
+def hold(tmp_path, *command, group=None, stdin=None, **environment):
     words = ["--lock", str(tmp_path / "x.lock"), "--attempts", str(tmp_path / "x.jsonl"), "--", *command]
     return subprocess.Popen(
         [sys.executable, str(SCRIPTS / "hold.py"), *words],
         env={**os.environ, **environment},
         text=True,
+        stdin=stdin,
         process_group=group,
     )
 
@@ -315,6 +361,47 @@ def test_an_interrupt_from_the_keyboard_asks_the_command_to_stop(tmp_path):
     assert not (tmp_path / "x.lock").exists()
 
 
+def test_a_terminal_that_is_closed_asks_the_command_to_stop(tmp_path):
+    code = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75)); "
+    code += "open(sys.argv[1], 'w').write('ready'); time.sleep(60)"
+    process = hold(tmp_path, sys.executable, "-c", code, str(tmp_path / "said"), group=0)
+    while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait(30) == 75
+    assert attempts.read(tmp_path / "x.jsonl")[-1]["status"] == 75
+
+
+def test_what_nohup_started_outlives_its_terminal(tmp_path):
+    code = "import sys, time; open(sys.argv[1], 'w').write('ready'); time.sleep(1.5)"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = hold(tmp_path, sys.executable, "-c", code, str(tmp_path / "said"), group=0)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait(30) == 0
+
+
+def test_a_command_that_asks_something_is_not_stopped_for_ever(tmp_path):
+    reads = "import sys; sys.exit(sys.stdin.read() != '')"
+    assert hold(tmp_path, sys.executable, "-c", reads, stdin=subprocess.PIPE).wait(30) == 0
+
+
+@pytest.mark.parametrize("ends", ["kill -TERM $$", "exit 143"])
+def test_a_command_that_ends_at_once_when_told_was_interrupted(tmp_path, ends):
+    """The second is what srun and the server of warm.py tell of the same end."""
+    script = f"trap '{ends}' USR2; echo ready > {tmp_path}/said; while :; do sleep 0.1; done"
+    process = hold(tmp_path, "sh", "-c", script)
+    while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGUSR2)
+    assert process.wait(30) == 75
+    assert attempts.read(tmp_path / "x.jsonl")[-1]["reason"] == "told to stop, it ended at once (15)"
+
+
 def test_a_second_interrupt_kills(tmp_path):
     process = writing(tmp_path)
     process.send_signal(signal.SIGINT)
@@ -395,6 +482,31 @@ def test_a_signal_for_the_steps_first_process_alone_reaches_what_is_held(tmp_pat
     (end,) = [event for event in attempts.read(tmp_path / "x.jsonl") if event["event"] == "end"]
     assert status == end["status"] == 75
     assert hold_script.RELAY == relay.FOLDER
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_step_lasts_while_what_is_held_saves_though_its_shell_has_ended(tmp_path, end):
+    """As where a signal for the step reaches all of its processes."""
+    code = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(2), sys.exit(75))); "
+    )
+    code += "open(sys.argv[1], 'w').write('ready'); time.sleep(60)"
+    held = [sys.executable, str(SCRIPTS / "hold.py"), "--lock", f"{tmp_path}/x.lock", "--attempts"]
+    held += [f"{tmp_path}/x.jsonl", "--", sys.executable, "-c", code, f"{tmp_path}/said"]
+    shell = f"echo $$ > {tmp_path}/shell; {shlex.join(held)}; exit $?"
+    relayed = subprocess.Popen([sys.executable, "-S", "-E", relay.__file__, shell])
+    while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+        time.sleep(0.05)
+    holder = int(json.loads((tmp_path / "x.lock").read_text())["pid"])
+    os.kill(int((tmp_path / "shell").read_text()), signal.SIGTERM)
+    relayed.send_signal(signal.SIGTERM)
+    if end == signal.SIGKILL:
+        # One that is killed leaves its number behind, and nobody is waited for.
+        time.sleep(1)
+        os.kill(holder, end)
+    assert relayed.wait(30) == 128 + signal.SIGTERM
+    ends = [event["status"] for event in attempts.read(tmp_path / "x.jsonl") if event["event"] == "end"]
+    assert ends == ([75] if end == signal.SIGTERM else [])
 
 
 def test_a_line_after_a_torn_one_is_whole(tmp_path):

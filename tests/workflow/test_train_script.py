@@ -2,11 +2,15 @@
 
 import os
 import subprocess
+import sys
 import time
+from pathlib import Path
 
+import prepare
 import pytest
 import train
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 NODE = "NodeName=n1 Arch=x86_64 NodeAddr=10.0.0.7 CPUs=64"
 
 
@@ -63,3 +67,19 @@ def test_patience_with_a_controller_has_an_end(slurm, monkeypatch):
     with pytest.raises(subprocess.CalledProcessError, match="squeue"):
         train.spread(["train"], 2, 1, 1)
     assert train.time_limit({"SLURM_JOB_ID": "1", "SLURM_JOB_END_TIME": "5"}) == {}
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_who_comes_back_after_another_has_trained_starts_nothing(tmp_path, again):
+    """It had lost its lock; the other one has trained, sealed and left, and is not there to be waited for."""
+    config = tmp_path / "x.yaml"
+    config.write_text("")
+    prepare.prepare(tmp_path / "run", prepare.stamp_of(config, ()))
+    (tmp_path / "done.json").write_text("the other one's")
+    words = ["run", "--config", "x.yaml", "--output", "done.json", "--attempts", "x.jsonl"]
+    words += ["--extensions", "extensions", "--", "false"]
+    code = f"import sys, train; sys.exit(train.train(train.parse({words!r}), {again}))"
+    environment = {**os.environ, "PYTHONPATH": f"{Path(train.__file__).parent}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == (0 if again else 1)
+    assert (tmp_path / "done.json").read_text() == "the other one's"

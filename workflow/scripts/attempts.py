@@ -23,7 +23,7 @@ def ended(file: Path, status: int, reason: str | None, checkpoint: int | None = 
     Args:
         status: exit status, negative for a signal.
         reason: one line.
-        checkpoint: step of the last checkpoint that the run can go on from.
+        checkpoint: how far it has come, as it goes on from there: of a training its last checkpoint's step.
     """
     event = {"event": "end", "time": round(time.time(), 1), "pid": os.getpid()}
     event |= {"status": status, "reason": reason}

@@ -10,29 +10,40 @@ import argparse
 import hashlib
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import attempts
 import seal
-from hold import LOST, Hold, as_exit_status
-from prepare import prepare, stamp_of
+from hold import Hold, persist
+from prepare import is_stamped, prepare, stamp_of
 
 METRICS = "metrics.json"
 
 
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Evaluate what is left; the exit status, ``LOST`` if another took over."""
+def evaluate(arguments: argparse.Namespace, again: bool) -> int:
+    """Evaluate what is left; the exit status, ``LOST`` if another took over.
+
+    Args:
+        again: it was begun before, and another took over.
+    """
     folder: Path = arguments.folder
     # From the subcommand on: what stands before it is where the interpreter lies on this machine.
     asked = shlex.join(arguments.command[arguments.command.index("evaluate") :])
     run, *others = arguments.inputs
     stamp = hashlib.sha256(f"{stamp_of(run, others)} {asked}".encode()).hexdigest()
-    with Hold(arguments.lock, arguments.attempts) as hold:
+    with Hold(arguments.lock, arguments.attempts, lambda: evaluated(folder, arguments.steps)) as hold:
+        if (hold.waited or again) and arguments.output.is_file() and is_stamped(folder, stamp):
+            hold.status = 0
+            return 0
         if prepare(folder, stamp):
+            attempts.anew(arguments.attempts)
+            attempts.began(arguments.attempts)
             print(
                 f"{folder}: started anew, because the run, the corpus or the protocol has changed", flush=True
             )
         for step in arguments.steps:
-            if (folder / str(step) / METRICS).is_file():
+            if evaluated(folder, [step]):
                 continue
             output = ["--step", str(step), "--output", str(folder / str(step))]
             if hold.run([*arguments.command, *output]):
@@ -42,6 +53,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
             seal.write({"steps": arguments.steps}, folder, arguments.output)
             hold.status = 0
         return hold.status
+
+
+def evaluated(folder: Path, steps: Sequence[int]) -> int:
+    """How many of the steps are evaluated already."""
+    return sum((folder / str(step) / METRICS).is_file() for step in steps)
 
 
 def main() -> None:
@@ -55,11 +71,7 @@ def main() -> None:
     parser.add_argument("--attempts", type=Path, required=True)
     parser.add_argument("command", nargs="+", help="what evaluates, to which step and folder are handed")
     arguments = parser.parse_args()
-    status = LOST
-    # Who lost the lock waits for the one who has it now.
-    while status == LOST:
-        status = evaluate(arguments)
-    sys.exit(as_exit_status(status))
+    sys.exit(persist(lambda again: evaluate(arguments, again)))
 
 
 if __name__ == "__main__":

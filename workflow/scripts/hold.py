@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -17,13 +17,11 @@ import leash
 import writers
 from lock import Lock
 
-from dataflex.watching.progress import last_checkpoint
-
 INTERRUPTED = 75
 """Exit status of a command that stopped with a checkpoint and wants to go on (EX_TEMPFAIL)."""
 LOST = 76
 """Exit status of a writer whose lock was taken by another."""
-HEARD = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+HEARD = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
 RELAY = "DATAFLEX_RELAY"
 """Names the folder in which a Slurm job's relay looks for who wants to be told of Slurm's notices."""
 IMPATIENCE = 2.0
@@ -36,14 +34,18 @@ class Hold:
     Args:
         lock: the cell's lock file.
         events: file of the attempts.
-        checkpoints: run directory whose last checkpoint is noted at the end.
+        progress: how far the work has come, noted at the end: a number that grows where going on spares work.
         asks: the signal that the command is told to stop with; None: the one that came.
     """
 
     def __init__(
-        self, lock: Path, events: Path, checkpoints: Path | None = None, asks: signal.Signals | None = None
+        self,
+        lock: Path,
+        events: Path,
+        progress: Callable[[], int | None] = lambda: None,
+        asks: signal.Signals | None = None,
     ) -> None:
-        self._lock, self._events, self._checkpoints = Lock(lock), events, checkpoints
+        self._lock, self._events, self._progress = Lock(lock), events, progress
         self._asks = asks
         self._child: subprocess.Popen[bytes] | None = None
         self._listens: Path | None = None
@@ -56,7 +58,9 @@ class Hold:
     def __enter__(self) -> Hold:
         # First of all: what the shell ignores, because it is not to die of it, would go unheard.
         for name in HEARD:
-            signal.signal(name, self._hear)
+            # But for nohup's: a terminal that is closed ends nothing then.
+            if name != signal.SIGHUP or signal.getsignal(name) != signal.SIG_IGN:
+                signal.signal(name, self._hear)
         if RELAY in os.environ:
             self._listens = Path(os.environ[RELAY]) / str(os.getpid())
             self._listens.touch()
@@ -74,10 +78,9 @@ class Hold:
         if self._child is not None:
             self._child.wait()
         reason = self.reason or (f"{type(error).__name__}: {error}".splitlines()[0] if error else "")
-        step = last_checkpoint(self._checkpoints) if self._checkpoints else None
         try:
             if not self._taken_away:
-                attempts.ended(self._events, self.status, reason or None, step)
+                attempts.ended(self._events, self.status, reason or None, self._progress())
         finally:
             # Also where the disk is full: nothing writes any more.
             self._lock.release()
@@ -95,6 +98,8 @@ class Hold:
         self._child = subprocess.Popen(
             [sys.executable, "-S", "-E", leash.__file__, str(os.getpid()), *command],
             env={**os.environ, **(environment or {}), leash.MARK: self._lock.token},
+            # A group that is not the terminal's would be stopped for ever by a question.
+            stdin=subprocess.DEVNULL,
             process_group=0,
         )
         # Either may have come while it was being started, when there was nobody to tell.
@@ -104,9 +109,11 @@ class Hold:
             self._lost()
         self.status = self._child.wait()
         self._child = None
-        if self._told and -self.status in HEARD:
+        # What ran it elsewhere, as srun does, tells of a signal as a shell does.
+        number = as_exit_status(self.status) - 128
+        if self._told and number in HEARD:
             # It had not begun to listen, or had stopped in order already and did no more.
-            self.status, self.reason = INTERRUPTED, f"told to stop, it ended at once ({-self.status})"
+            self.status, self.reason = INTERRUPTED, f"told to stop, it ended at once ({number})"
         elif not self.lost and self.status:
             self.reason = f"{' '.join(command[:2])}: " + (
                 f"signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
@@ -132,7 +139,7 @@ class Hold:
     def _hand_on(self, number: int) -> None:
         """Ask the command to stop, in a way that it answers."""
         if self._child is not None:
-            asks = signal.SIGTERM if number == signal.SIGINT else number
+            asks = signal.SIGTERM if number in (signal.SIGINT, signal.SIGHUP) else number
             self._child.send_signal(self._asks or asks)
 
     def _lost(self) -> None:
@@ -147,6 +154,21 @@ def _say(text: str) -> None:
 def as_exit_status(status: int) -> int:
     """The status as a shell tells it: 128 and the number of the signal."""
     return 128 - status if status < 0 else status
+
+
+def persist(work: Callable[[bool], int]) -> int:
+    """Do a job's work, again when its lock was lost: it waits for the writer that has the lock now.
+
+    Args:
+        work: gets whether it is done again, because another writer had taken over.
+
+    Returns:
+        How it ended, as a shell tells it.
+    """
+    status = work(False)
+    while status == LOST:
+        status = work(True)
+    return as_exit_status(status)
 
 
 def main() -> None:

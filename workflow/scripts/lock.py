@@ -8,6 +8,7 @@ finds its lock taken, because it was silent for too long, stops.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -31,13 +32,17 @@ MISSED = 5
 """Beats that a writer must have missed whose job has ended, as Slurm says. At three it stops itself."""
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
 
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What file systems without hard links answer: exFAT, shared folders of virtual machines, some of FUSE."""
+
 
 def identity() -> dict[str, Any]:
-    """Who this process is: host and its start, process and its start, and its Slurm job."""
+    """Who this process is: host and its start, its number among whose, its start, and its Slurm job."""
     restart = os.environ.get("SLURM_RESTART_COUNT", "0")
     return {
         "host": socket.gethostname(),
         "boot": _boot(),
+        "pids": _numbering(),
         "pid": os.getpid(),
         "began": _start_of(os.getpid()),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
@@ -113,7 +118,7 @@ class Lock:
             # A loss of power must not leave a link to nothing.
             os.fsync(stream.fileno())
         try:
-            os.link(draft, self._file)
+            _link(draft, self._file)
         except FileExistsError:
             # Over a network the first answer may be lost, and the second try finds the first one's link.
             return draft.stat().st_nlink > 1
@@ -136,12 +141,13 @@ class Lock:
             os.rename(self._file, aside)
             if aside.read_text(errors="replace") != seen:
                 with contextlib.suppress(FileExistsError):
-                    os.link(aside, self._file)
+                    _link(aside, self._file)
             aside.unlink()
 
     def _is_gone(self, seen: str, tell: Callable[[str], None]) -> bool:
         holder = _parsed(seen)
-        if holder.get("host") == socket.gethostname() and holder.get("boot") == _boot():
+        here = {"host": socket.gethostname(), "boot": _boot(), "pids": _numbering()}
+        if all(name in holder and holder[name] == value for name, value in here.items()):
             if _lives(holder.get("pid"), holder.get("began")):
                 return False
             token = str(holder.get("token"))
@@ -210,6 +216,30 @@ def _boot() -> str | None:
     """What tells this start of this machine from all others; None where nothing does."""
     file = Path("/proc/sys/kernel/random/boot_id")
     return file.read_text().strip() if sys.platform == "linux" else None
+
+
+def _numbering() -> str | None:
+    """What numbers the processes that are seen from here, as a container may on its own; None elsewhere."""
+    return os.readlink("/proc/self/ns/pid") if sys.platform == "linux" else None
+
+
+def _link(source: Path, target: Path) -> None:
+    """Let a file appear under another name too; as a copy where the file system has no such links.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        # Others may see it while it is empty: that is a lock which can't be read, and is young.
+        descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(source.read_bytes())
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
 def _start_of(pid: int) -> str | None:

@@ -28,14 +28,27 @@ def is_stamped(folder: Path, stamp: str) -> bool:
     return file.is_file() and file.read_text().strip() == stamp
 
 
+def write_stamp(file: Path, stamp: str) -> None:
+    """Write a stamp, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_text(stamp + "\n")
+    os.replace(temporary, file)
+
+
+def remove(place: Path) -> None:
+    """Remove a folder with what is in it, a file, or a link without what it points to."""
+    if place.is_symlink() or place.is_file():
+        place.unlink()
+    elif place.exists():
+        shutil.rmtree(place)
+
+
 def prepare(folder: Path, stamp: str) -> bool:
     """Make ``folder`` fit for a run with this stamp; True when an earlier, different run was cleared away."""
     stamp_file = folder.with_name(folder.name + ".stamp")
     cleared = folder.exists() and not is_stamped(folder, stamp)
     if cleared:
-        shutil.rmtree(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = stamp_file.with_name(stamp_file.name + ".tmp")
-    temporary.write_text(stamp + "\n")
-    os.replace(temporary, stamp_file)
+        remove(folder)
+    write_stamp(stamp_file, stamp)
     return cleared

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hold import Hold
 
 QUESTIONS = ("questions/validation.jsonl", "questions/validation_sft.jsonl", "questions/test.jsonl")
 WEIGHTS = ("model*.safetensors", "adapter_model.safetensors", "pytorch_model*.bin")
@@ -189,3 +193,23 @@ def write(content: dict[str, Any], folder: Path, output: Path) -> None:
         # A loss of power must not leave an empty sentinel, which Snakemake would take for a finished job.
         os.fsync(stream.fileno())
     os.replace(temporary, output)
+
+
+def close(hold: Hold, find: Callable[[], dict[str, Any]], folder: Path, output: Path) -> int:
+    """Validate what a held job made and write its sentinel; how the job ends.
+
+    Args:
+        find: validates, and gives the sentinel's content.
+    """
+    hold.status = 1
+    try:
+        content = find()
+        if not hold.lost:
+            write(content, folder, output)
+            hold.status = 0
+    except (NotReadyError, OSError) as error:
+        # The writer that has taken over may be clearing what is validated here: no failure of this job.
+        if not hold.lost:
+            hold.reason = str(error)
+            print(f"error: {error}", file=sys.stderr)
+    return hold.status

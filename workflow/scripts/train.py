@@ -15,8 +15,10 @@ from pathlib import Path
 import attempts
 import extensions
 import seal
-from hold import LOST, Hold, as_exit_status
+from hold import Hold, persist
 from prepare import is_stamped, prepare, stamp_of
+
+from dataflex.watching.progress import last_checkpoint
 
 OF_THE_JOB = ("SLURM_JOB_ID", "SLURM_CONF")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -100,8 +102,8 @@ def _ask(*words: str, patience: float | None = None) -> str:
             delay = min(2 * delay, 30.0)
 
 
-def main() -> None:
-    """Command line: ``train.py RUN_DIR --config FILE --inputs FILE... --output FILE ... -- COMMAND...``."""
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line: ``train.py RUN_DIR --config FILE --output FILE ... -- COMMAND...``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--config", type=Path, required=True)
@@ -113,22 +115,28 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="on a node")
     parser.add_argument("--threads", type=int, default=1, help="processors of a node")
     parser.add_argument("command", nargs="+", help="what trains, to which the config is handed")
-    arguments = parser.parse_args()
-    status = LOST
-    # Who lost the lock waits for the one who has it now.
-    while status == LOST:
-        status = train(arguments)
-    sys.exit(as_exit_status(status))
+    return parser.parse_args(words)
 
 
-def train(arguments: argparse.Namespace) -> int:
-    """Train once as the only writer; the exit status, ``LOST`` if another took over."""
+def main() -> None:
+    """Command line, see ``parse``."""
+    arguments = parse()
+    sys.exit(persist(lambda again: train(arguments, again)))
+
+
+def train(arguments: argparse.Namespace, again: bool) -> int:
+    """Train once as the only writer; the exit status, ``LOST`` if another took over.
+
+    Args:
+        again: it was begun before, and another took over.
+    """
     folder, output = arguments.folder, arguments.output
     stamp = stamp_of(arguments.config, arguments.inputs)
     # srun answers SIGTERM by killing its step; every training takes SIGUSR2 as well.
-    with Hold(arguments.attempts.with_suffix(".lock"), arguments.attempts, folder, signal.SIGUSR2) as hold:
+    lock, noted = arguments.attempts.with_suffix(".lock"), lambda: last_checkpoint(folder)
+    with Hold(lock, arguments.attempts, noted, signal.SIGUSR2) as hold:
         # Snakemake removed the sentinel before this job began: now it is the other writer's.
-        if hold.waited and output.is_file() and is_stamped(folder, stamp):
+        if (hold.waited or again) and output.is_file() and is_stamped(folder, stamp):
             hold.status = 0
             return 0
         if prepare(folder, stamp):
@@ -143,17 +151,7 @@ def train(arguments: argparse.Namespace) -> int:
             print(f"error: {hold.reason}", file=sys.stderr)
             return hold.status
         extensions.publish(own, arguments.extensions)
-        hold.status = 1
-        try:
-            sealed = seal.run(folder, ())
-        except seal.NotReadyError as error:
-            hold.reason = str(error)
-            print(f"error: {error}", file=sys.stderr)
-            return hold.status
-        if not hold.lost:
-            seal.write(sealed, folder, output)
-            hold.status = 0
-        return hold.status
+        return seal.close(hold, lambda: seal.run(folder, ()), folder, output)
 
 
 if __name__ == "__main__":

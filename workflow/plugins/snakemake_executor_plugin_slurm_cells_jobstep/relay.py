@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from types import FrameType
 
 FOLDER = "DATAFLEX_RELAY"
@@ -18,6 +19,20 @@ FOLDER = "DATAFLEX_RELAY"
 HANDED_ON = (signal.SIGTERM, signal.SIGUSR2)
 LOOK = 0.5
 """Seconds between two looks at the command, and at who is to be told."""
+
+
+def listeners(folder: str) -> set[str]:
+    """The numbers of those that live and want to be told."""
+    living = set()
+    for listener in os.listdir(folder):
+        try:
+            os.kill(int(listener), 0)
+            living.add(listener)
+        except ProcessLookupError:
+            # Killed: it would have removed this itself.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, listener))
+    return living
 
 
 def main() -> None:
@@ -32,11 +47,15 @@ def main() -> None:
         signal.signal(name, hear)
     with tempfile.TemporaryDirectory(prefix="dataflex-") as folder:
         command = subprocess.Popen(["/bin/sh", "-c", sys.argv[1]], env={**os.environ, FOLDER: folder})
-        while command.poll() is None:
+        # Not only the command: where Slurm tells every process of a step, its shell ends at once, and
+        # with the relay the step would, while the cell's process still saves.
+        while command.poll() is None or listeners(folder):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 command.wait(LOOK)
+            if command.returncode is not None:
+                time.sleep(LOOK)
             # Also who comes later is told: a notice may come while the cell's process is being started.
-            for listener in set(os.listdir(folder)) - told if heard else ():
+            for listener in listeners(folder) - told if heard else ():
                 told.add(listener)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(listener), heard[0])
