@@ -307,7 +307,6 @@ def test_a_job_that_is_held_for_good_is_cancelled(site, start, state, reason):
     ("reason", "change"),
     [
         ("PartitionTimeLimit", "`runtime`"),
-        ("PartitionNodeLimit", "`nodes`"),
         ("BadConstraints", "`constraint`"),
         ("InvalidAccount", "`slurm_account`"),
         ("InvalidQOS", "`qos`"),
@@ -331,17 +330,20 @@ def test_a_job_that_can_never_start_is_given_up_with_advice(site, start, monkeyp
     assert site.jobs()["100"]["queue"] == "CANCELLED by 0"
 
 
-def test_a_job_that_waits_for_more_than_its_turn_is_spoken_of_once(site, start, monkeypatch, caplog):
+# The second one is given to jobs whose nodes are under maintenance.
+@pytest.mark.parametrize("reason", ["JobHeldUser", "PartitionNodeLimit"])
+def test_a_job_that_waits_for_more_than_its_turn_is_spoken_of_once(site, start, monkeypatch, caplog, reason):
     run, job = start(), Job()
     run.submit(job)
     site.say("100", "PENDING", reason="Priority")
     later(run.check(), monkeypatch, 1e5)
     assert "more than its turn" not in caplog.text
-    site.say("100", "PENDING", reason="JobHeldUser")
+    site.say("100", "PENDING", reason=reason)
     run.check()
     for seconds in (700, 800):
         later(run, monkeypatch, seconds)
-    assert caplog.text.count("waits for more than its turn: JobHeldUser") == 1
+    assert caplog.text.count(f"waits for more than its turn: {reason}") == 1
+    assert run.numbers == ["100"]
     site.say("100", "RUNNING")
     # Another workflow has waited for it meanwhile.
     again = start().submit(Job()).check()
