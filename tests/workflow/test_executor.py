@@ -165,7 +165,8 @@ def test_an_end_with_a_further_checkpoint_is_no_failure(site, start, monkeypatch
         until(lambda: run.numbers)
         assert run.numbers == [str(number + 1)]
     assert not run.workflow.failed
-    assert job.record["out_of_memory"] == job.asked_anew == (5 if state == "OUT_OF_MEMORY" else 0)
+    assert job.record["out_of_memory"] == (5 if state == "OUT_OF_MEMORY" else 0)
+    assert job.asked_anew == (5 if state in ("OUT_OF_MEMORY", "TIMEOUT") else 0)
     # The last one makes none.
     attempt(job, {"event": "start"})
     site.say("105", "FAILED")
@@ -230,6 +231,22 @@ def test_a_time_limit_without_a_checkpoint_is_a_failure(site, start):
     assert run.workflow.failed == [job]
     assert "TIMEOUT" in job.errors[0]
     assert job.record["out_of_time"] == 1
+
+
+@pytest.mark.parametrize("state", ["TIMEOUT", "PREEMPTED"])
+def test_what_met_its_time_limit_is_asked_for_anew_before_it_is_submitted_again(
+    site, start, monkeypatch, state
+):
+    """An evaluation begins anew: with the same limit it would end at the same place."""
+    run, job = start(), Job(rule="evaluate")
+    run.submit(job)
+    attempt(job, {"event": "start"}, {"event": "end", "status": 75, "checkpoint": None})
+    site.say("100", state)
+    run.check()
+    later(run, monkeypatch, 110)
+    until(lambda: run.numbers)
+    assert run.numbers == ["101"]
+    assert job.asked_anew == (state == "TIMEOUT")
 
 
 def test_the_resubmission_of_an_interrupted_job_may_be_refused_for_a_while(site, start, at_once):
