@@ -101,23 +101,24 @@ def test_slurm_may_put_a_job_back(site, start, monkeypatch, state, returns):
 
 
 @pytest.mark.parametrize(
-    ("state", "said", "times"),
+    ("state", "said", "short"),
     [
-        ("OUT_OF_MEMORY", "", 1),
-        ("FAILED", "slurmstepd: error: Detected 1 oom_kill event in StepId=100.0", 1),
-        ("FAILED", "RuntimeError", 0),
+        ("OUT_OF_MEMORY", "", True),
+        ("FAILED", "slurmstepd: error: Detected 1 oom_kill event in StepId=100.0", True),
+        ("FAILED", "RuntimeError", False),
     ],
 )
-def test_want_of_memory_is_counted(site, start, state, said, times):
+def test_memory_that_was_too_little_is_noted(site, start, state, said, short):
     run, job = start(), Job()
-    for attempt in (1, 2):
+    for attempt, memory in enumerate((1000, 1500), 1):
+        job.asks(mem_mb=memory)
         run.submit(job)
         number = run.numbers[0]
         run.active_jobs[0].aux["slurm_logfile"].write_text(said)
         site.say(number, state)
         run.check()
         assert len(run.workflow.failed) == attempt
-        assert job.record["out_of_memory"] == attempt * times
+        assert job.record["too_little"] == ({"mem_mb": memory} if short else {})
         assert job.record["slurm_job"] is None
 
 
@@ -165,8 +166,9 @@ def test_an_end_with_a_further_checkpoint_is_no_failure(site, start, monkeypatch
         until(lambda: run.numbers)
         assert run.numbers == [str(number + 1)]
     assert not run.workflow.failed
-    assert job.record["out_of_memory"] == (5 if state == "OUT_OF_MEMORY" else 0)
-    assert job.asked_anew == (5 if state in ("OUT_OF_MEMORY", "TIMEOUT") else 0)
+    short = {"OUT_OF_MEMORY": {"mem_mb": 1000}, "TIMEOUT": {"runtime": 60}}.get(state, {})
+    assert job.record["too_little"] == short
+    assert job.asked_anew == (5 if short else 0)
     # The last one makes none.
     attempt(job, {"event": "start"})
     site.say("105", "FAILED")
@@ -230,7 +232,7 @@ def test_a_time_limit_without_a_checkpoint_is_a_failure(site, start):
     run.check()
     assert run.workflow.failed == [job]
     assert "TIMEOUT" in job.errors[0]
-    assert job.record["out_of_time"] == 1
+    assert job.record["too_little"] == {"runtime": 60}
 
 
 @pytest.mark.parametrize("state", ["TIMEOUT", "PREEMPTED"])

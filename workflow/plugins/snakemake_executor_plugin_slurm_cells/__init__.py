@@ -148,7 +148,8 @@ class Executor(slurm_plugin.Executor):
         if (file := cells.place(job, "jobs", ".json")) is None:
             return
         try:
-            records.write(file, number, name, str(log), mark.digest, cells.reached(job))
+            asks = dict(job.resources.items())
+            records.write(file, number, name, str(log), mark.digest, cells.reached(job), asks)
         except OSError as error:
             self.logger.warning(f"{file} can't be written: {error}")
 
