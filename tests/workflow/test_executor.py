@@ -176,6 +176,23 @@ def test_an_end_with_a_further_checkpoint_is_no_failure(site, start, monkeypatch
     assert run.workflow.failed == [job]
 
 
+def test_what_has_no_checkpoints_goes_as_far_as_its_attempts_say(site, start):
+    """An evaluation of steps counts those that are done: a failure behind a further one is none."""
+    run, job = start(), Job(rule="evaluate_steps")
+    for number, done in enumerate((2, 5), 100):
+        if number == 100:
+            run.submit(job)
+        attempt(job, {"event": "start"}, {"event": "end", "status": 1, "checkpoint": done})
+        site.say(str(number), "FAILED")
+        run.check()
+        assert not run.workflow.failed
+        until(lambda: run.numbers)
+    attempt(job, {"event": "start"}, {"event": "end", "status": 1, "checkpoint": 5})
+    site.say("102", "FAILED")
+    run.check()
+    assert run.workflow.failed == [job]
+
+
 def test_a_run_that_was_cleared_away_makes_progress_from_its_beginning(site, start):
     run, job = start(), Job()
     checkpoint(job, 500)

@@ -226,6 +226,9 @@ def test_attempts_are_read_as_they_are_written(tmp_path):
     attempts.ended(file, 75, "told to", 20)
     assert [(end["status"], end["checkpoint"]) for end in records.ends(file)] == [(75, 20)]
     assert [one.status for one in watching.read_attempts(file)] == [75]
+    assert records.reached(file, tmp_path) == (0, 20)
+    attempts.began(file)
+    assert records.reached(file, None) == (0, 20)
     attempts.anew(file)
     assert records.ends(file) == []
     assert records.reached(file, tmp_path) == (1, 0)

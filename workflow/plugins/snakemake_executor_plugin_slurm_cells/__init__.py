@@ -329,7 +329,7 @@ class Executor(slurm_plugin.Executor):
             records.ended(file, out_of_memory=short, out_of_time=late)
         if progressed or interrupted:
             self._went_on[info.job] = len(ended)
-            how = f"with a checkpoint of step {reached[1]}" if progressed else "as it was told to"
+            how = f"further than it began, at {reached[1]}" if progressed else "as it was told to"
             self.logger.info(
                 f"Slurm's job {job} ended {how} ({what}): job {info.job.jobid} is submitted again."
             )

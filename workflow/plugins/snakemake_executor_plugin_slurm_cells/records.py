@@ -114,14 +114,22 @@ def silence(attempts: Path | None) -> float | None:
 
 
 def reached(attempts: Path | None, folder: Path | None) -> tuple[int, int]:
-    """How far a run has come: how often it was cleared away, and the step of its last whole checkpoint.
+    """How far a job has come: how often it was cleared away, and the step of its run's last whole checkpoint.
+
+    A job that trains nothing says at the end of its attempts how much of it is done.
 
     Args:
         attempts: file of its attempts.
         folder: run directory.
     """
-    anew = sum(event.get("event") == "anew" for event in _events(attempts))
-    return anew, (last_checkpoint(folder) if folder else None) or 0
+    anew = done = 0
+    for event in _events(attempts):
+        if event.get("event") == "anew":
+            anew, done = anew + 1, 0
+        elif event.get("event") == "end":
+            done = event.get("checkpoint") or done
+    # An attempt that was killed has told nothing of its checkpoints: those that are there count first.
+    return anew, (last_checkpoint(folder) if folder else None) or done
 
 
 def has_progressed(begins: Any, now: tuple[int, int]) -> bool:
