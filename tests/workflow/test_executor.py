@@ -366,6 +366,16 @@ def test_a_job_that_can_never_start_is_given_up_with_advice(site, start, monkeyp
     assert site.jobs()["100"]["queue"] == "CANCELLED by 0"
 
 
+def test_a_job_that_is_cancelled_in_the_queue_waits_for_nothing_more(site, start):
+    run, job = start(), Job()
+    run.submit(job)
+    site.say("100", "PENDING", reason="Priority")
+    run.check()
+    site.say("100", "CANCELLED by 0")
+    run.check()
+    assert (job.record["slurm_job"], job.record["pending_reason"], job.record["since"]) == (None, None, None)
+
+
 # The second one is given to jobs whose nodes are under maintenance.
 @pytest.mark.parametrize("reason", ["JobHeldUser", "PartitionNodeLimit"])
 def test_a_job_that_waits_for_more_than_its_turn_is_spoken_of_once(site, start, monkeypatch, caplog, reason):

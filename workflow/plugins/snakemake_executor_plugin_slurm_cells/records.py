@@ -75,7 +75,8 @@ def ended(file: Path, *, out_of_memory: bool, out_of_time: bool) -> None:
     ran_out = {name for name, out in ((MEMORY, out_of_memory), (TIME, out_of_time)) if out}
     short = {name: had for name, had in before.get("asks", {}).items() if name in ran_out}
     too_little = {**before.get("too_little", {}), **short}
-    _replace(file, {**before, "slurm_job": None, "too_little": too_little})
+    waits_no_longer = {"pending_reason": None, "since": None}
+    _replace(file, {**before, "slurm_job": None, "too_little": too_little, **waits_no_longer})
 
 
 def _replace(file: Path, content: dict[str, Any]) -> None:
