@@ -168,14 +168,12 @@ def read_submission(file: Path) -> Submission | None:
     content = read_object(file)
     if content is None:
         return None
-    pending = content.get("pending_reason")
-    given = pending if isinstance(pending, dict) else {}
     return Submission(
         _job(content),
         number(content.get("submitted")) or 0.0,
         word(content.get("log")),
-        word(given.get("reason")),
-        number(given.get("since")),
+        word(content.get("pending_reason")),
+        number(content.get("since")),
     )
 
 

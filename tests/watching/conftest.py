@@ -6,11 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from snakemake_executor_plugin_slurm_cells import records
 
 from dataflex.engine.checkpoints import seal
 from dataflex.engine.facts import Facts
@@ -80,6 +82,11 @@ class Rung:
         """A submission to Slurm so many seconds ago."""
         content = {"slurm_job": slurm_job, "submitted": self.now - submitted, "log": f"{self.root}/slurm.log"}
         self.write(f"jobs/{rule}/mixture/{cell}{SUFFIX}.json", content)
+
+    def pending(self, place: str, reason: str | None, ago: float = 0) -> None:
+        """What the executor notes when Slurm gives a reason, so many seconds ago, for letting a job wait."""
+        with mock.patch.object(records.time, "time", return_value=self.now - ago):
+            records.waits(self.root / f"jobs/{place}.json", reason)
 
     def log(self, cell: str, text: str, rule: str = "train") -> Path:
         return self.write(f"logs/{rule}/mixture/{cell}{SUFFIX}.log", text)

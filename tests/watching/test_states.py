@@ -199,16 +199,14 @@ def test_a_state_and_its_reason(
 
 
 def test_why_slurm_lets_a_job_wait(rung: Rung) -> None:
-    content = {"slurm_job": "8", "submitted": rung.now - 30}
-    pending = {"reason": "QOSMaxJobsPerUserLimit", "since": rung.now - 3600}
-    rung.write(f"jobs/train/mixture/natural{SUFFIX}.json", content | {"pending_reason": pending})
+    rung.job("natural", submitted=7200)
+    rung.pending(f"train/mixture/natural{SUFFIX}", "QOSMaxJobsPerUserLimit", ago=3600)
     assert of(rung).reason == "QOSMaxJobsPerUserLimit for 1 h 00 min"
-    rung.write(
-        f"jobs/train/mixture/natural{SUFFIX}.json", content | {"pending_reason": {"reason": "Priority"}}
-    )
-    assert of(rung).reason == "Priority"
+    rung.pending(f"train/mixture/natural{SUFFIX}", None)
+    assert (of(rung).state, of(rung).reason) == ("queued", None)
     trained(rung)
-    rung.write(f"jobs/evaluate/mixture/natural{SUFFIX}.json", content | {"pending_reason": pending})
+    rung.job("natural", submitted=7200, rule="evaluate")
+    rung.pending(f"evaluate/mixture/natural{SUFFIX}", "QOSMaxJobsPerUserLimit", ago=3600)
     assert of(rung).reason == "its evaluation is queued: QOSMaxJobsPerUserLimit for 1 h 00 min"
 
 

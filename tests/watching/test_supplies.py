@@ -92,9 +92,8 @@ def test_a_cell_is_ready_when_the_preflight_has_passed(large: Rung) -> None:
 
 
 def test_a_corpus_runs_waits_in_the_queue_fails_and_is_lost(large: Rung) -> None:
-    pending = {"reason": "Resources", "since": large.now - 7200}
-    record = {"slurm_job": "8", "submitted": large.now - 9000, "pending_reason": pending}
-    large.write("jobs/corpus/corpus.json", record)
+    large.write("jobs/corpus/corpus.json", {"slurm_job": "8", "submitted": large.now - 9000})
+    large.pending("corpus/corpus", "Resources", ago=7200)
     assert (of(large, "corpus").state, of(large, "corpus").reason) == ("queued", "Resources for 2 h 00 min")
     attempt(large, "corpus/corpus", START | {"time": 60})
     large.write("attempts/corpus/corpus.lock", {"host": "node1"})

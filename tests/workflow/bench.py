@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import snakemake_executor_plugin_slurm_cells as plugin
+from snakemake.iocontainers import ResourceList
 from snakemake_executor_plugin_slurm_cells import records
 
 
@@ -25,12 +26,17 @@ class Job:
         self.config, self.made = Path(f"configs/{cell}.yaml"), Path(f"train/{cell}.done.json")
         self.input, self.output, self.log = [self.config], [self.made], [f"logs/{rule}/{cell}.log"]
         self.params = Words(params or {"steps": 10})
-        self.resources = Words(slurm_partition="gpu", runtime=60, mem_mb=1000, slurm_extra="")
+        self.asks()
         self.errors = []
         for file in (self.config, self.made):
             file.parent.mkdir(parents=True, exist_ok=True)
         if not self.config.exists():
             self.config.write_text("learning_rate: 1\n")
+
+    def asks(self, **other):
+        """Have the resources that all jobs have here, but for some; in Snakemake's own list, which is no dict."""
+        wanted = {"slurm_partition": "gpu", "runtime": 60, "mem_mb": 1000, "slurm_extra": ""}
+        self.resources = ResourceList(fromdict=wanted | other)
 
     @property
     def attempt(self):

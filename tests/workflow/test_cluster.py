@@ -1,10 +1,10 @@
 """Another cluster is another profile: nodes, time and partitions follow from it, how many GPUs train together does not."""
 
-import json
 import re
 import shutil
 
 import pytest
+from snakemake_executor_plugin_slurm_cells import records
 
 from dataflex import grid as grids
 from tests.workflow.test_workflow import ROOT, snakemake
@@ -125,19 +125,27 @@ def test_a_job_has_its_lock_and_attempts_where_the_executor_looks_for_them(elsew
 
 @pytest.mark.slow
 def test_what_was_too_little_is_asked_for_anew_with_more(tmp_path):
-    """Twice too little memory and once too little time, by the executor's count: twice as much, half as much again."""
-    cell = "mixture/baseline.Qwen2.5-1.5B.6B.seed42"
-    record = tmp_path / f"jobs/evaluate/{cell}.json"
-    record.parent.mkdir(parents=True)
-    record.write_text(json.dumps({"out_of_memory": 2, "out_of_time": 1}))
+    """Half as much again, never more than three times what the grid says, and no more where it says enough."""
+    had_and_gets = {"baseline": (1, 1.5), "odm": (2.5, 3), "doremi": (0.75, 1)}
+    cells = {f"mixture/{method}.Qwen2.5-1.5B.6B.seed42": both for method, both in had_and_gets.items()}
+    grid = grids.load(PAPER)
+    asked = {}
+    for path, (had, _) in cells.items():
+        for job in ("train", "evaluate"):
+            asked[job, path] = grids.resources(grid, cell_named(path), job)
+            file = tmp_path / f"jobs/{job}/{path}.json"
+            asks = {name: int(had * asked[job, path][name]) for name in ("mem_mb", "runtime")}
+            records.write(file, "1", "workflow", "log", "digest", asks=asks)
+            records.ended(file, out_of_memory=True, out_of_time=True)
     settings = ["--config", f"output={tmp_path}", "experiments=[mixture]"]
     found = snakemake(ROOT, "--profile", "slurm", "-np", *settings)
     assert found.returncode == 0, found.stderr
-    asked = grids.resources(grids.load(PAPER), cell_named(cell), "evaluate")
-    for resources, block in jobs(found, "evaluate"):
-        memory, time = (2, 1.5) if f"/{cell}/" in block else (1, 1)
-        assert int(resources["mem_mb"]) == memory * asked["mem_mb"]
-        assert int(resources["runtime"]) == time * asked["runtime"]
+    for (job, path), wanted in asked.items():
+        ((resources, _),) = [one for one in jobs(found, job) if f"/logs/{job}/{path}.log" in one[1]]
+        gets = cells[path][1]
+        assert int(resources["mem_mb"]) == gets * wanted["mem_mb"]
+        # A training goes on where its limit ended it.
+        assert int(resources["runtime"]) == (gets if job == "evaluate" else 1) * wanted["runtime"]
 
 
 def cell_named(path):

@@ -101,23 +101,24 @@ def test_slurm_may_put_a_job_back(site, start, monkeypatch, state, returns):
 
 
 @pytest.mark.parametrize(
-    ("state", "said", "times"),
+    ("state", "said", "short"),
     [
-        ("OUT_OF_MEMORY", "", 1),
-        ("FAILED", "slurmstepd: error: Detected 1 oom_kill event in StepId=100.0", 1),
-        ("FAILED", "RuntimeError", 0),
+        ("OUT_OF_MEMORY", "", True),
+        ("FAILED", "slurmstepd: error: Detected 1 oom_kill event in StepId=100.0", True),
+        ("FAILED", "RuntimeError", False),
     ],
 )
-def test_want_of_memory_is_counted(site, start, state, said, times):
+def test_memory_that_was_too_little_is_noted(site, start, state, said, short):
     run, job = start(), Job()
-    for attempt in (1, 2):
+    for attempt, memory in enumerate((1000, 1500), 1):
+        job.asks(mem_mb=memory)
         run.submit(job)
         number = run.numbers[0]
         run.active_jobs[0].aux["slurm_logfile"].write_text(said)
         site.say(number, state)
         run.check()
         assert len(run.workflow.failed) == attempt
-        assert job.record["out_of_memory"] == attempt * times
+        assert job.record["too_little"] == ({"mem_mb": memory} if short else {})
         assert job.record["slurm_job"] is None
 
 
@@ -165,10 +166,29 @@ def test_an_end_with_a_further_checkpoint_is_no_failure(site, start, monkeypatch
         until(lambda: run.numbers)
         assert run.numbers == [str(number + 1)]
     assert not run.workflow.failed
-    assert job.record["out_of_memory"] == job.asked_anew == (5 if state == "OUT_OF_MEMORY" else 0)
+    short = {"OUT_OF_MEMORY": {"mem_mb": 1000}, "TIMEOUT": {"runtime": 60}}.get(state, {})
+    assert job.record["too_little"] == short
+    assert job.asked_anew == (5 if short else 0)
     # The last one makes none.
     attempt(job, {"event": "start"})
     site.say("105", "FAILED")
+    run.check()
+    assert run.workflow.failed == [job]
+
+
+def test_what_has_no_checkpoints_goes_as_far_as_its_attempts_say(site, start):
+    """An evaluation of steps counts those that are done: a failure behind a further one is none."""
+    run, job = start(), Job(rule="evaluate_steps")
+    for number, done in enumerate((2, 5), 100):
+        if number == 100:
+            run.submit(job)
+        attempt(job, {"event": "start"}, {"event": "end", "status": 1, "checkpoint": done})
+        site.say(str(number), "FAILED")
+        run.check()
+        assert not run.workflow.failed
+        until(lambda: run.numbers)
+    attempt(job, {"event": "start"}, {"event": "end", "status": 1, "checkpoint": 5})
+    site.say("102", "FAILED")
     run.check()
     assert run.workflow.failed == [job]
 
@@ -229,7 +249,23 @@ def test_a_time_limit_without_a_checkpoint_is_a_failure(site, start):
     run.check()
     assert run.workflow.failed == [job]
     assert "TIMEOUT" in job.errors[0]
-    assert job.record["out_of_time"] == 1
+    assert job.record["too_little"] == {"runtime": 60}
+
+
+@pytest.mark.parametrize("state", ["TIMEOUT", "PREEMPTED"])
+def test_what_met_its_time_limit_is_asked_for_anew_before_it_is_submitted_again(
+    site, start, monkeypatch, state
+):
+    """An evaluation begins anew: with the same limit it would end at the same place."""
+    run, job = start(), Job(rule="evaluate")
+    run.submit(job)
+    attempt(job, {"event": "start"}, {"event": "end", "status": 75, "checkpoint": None})
+    site.say("100", state)
+    run.check()
+    later(run, monkeypatch, 110)
+    until(lambda: run.numbers)
+    assert run.numbers == ["101"]
+    assert job.asked_anew == (state == "TIMEOUT")
 
 
 def test_the_resubmission_of_an_interrupted_job_may_be_refused_for_a_while(site, start, at_once):
@@ -307,7 +343,6 @@ def test_a_job_that_is_held_for_good_is_cancelled(site, start, state, reason):
     ("reason", "change"),
     [
         ("PartitionTimeLimit", "`runtime`"),
-        ("PartitionNodeLimit", "`nodes`"),
         ("BadConstraints", "`constraint`"),
         ("InvalidAccount", "`slurm_account`"),
         ("InvalidQOS", "`qos`"),
@@ -331,17 +366,30 @@ def test_a_job_that_can_never_start_is_given_up_with_advice(site, start, monkeyp
     assert site.jobs()["100"]["queue"] == "CANCELLED by 0"
 
 
-def test_a_job_that_waits_for_more_than_its_turn_is_spoken_of_once(site, start, monkeypatch, caplog):
+def test_a_job_that_is_cancelled_in_the_queue_waits_for_nothing_more(site, start):
+    run, job = start(), Job()
+    run.submit(job)
+    site.say("100", "PENDING", reason="Priority")
+    run.check()
+    site.say("100", "CANCELLED by 0")
+    run.check()
+    assert (job.record["slurm_job"], job.record["pending_reason"], job.record["since"]) == (None, None, None)
+
+
+# The second one is given to jobs whose nodes are under maintenance.
+@pytest.mark.parametrize("reason", ["JobHeldUser", "PartitionNodeLimit"])
+def test_a_job_that_waits_for_more_than_its_turn_is_spoken_of_once(site, start, monkeypatch, caplog, reason):
     run, job = start(), Job()
     run.submit(job)
     site.say("100", "PENDING", reason="Priority")
     later(run.check(), monkeypatch, 1e5)
     assert "more than its turn" not in caplog.text
-    site.say("100", "PENDING", reason="JobHeldUser")
+    site.say("100", "PENDING", reason=reason)
     run.check()
     for seconds in (700, 800):
         later(run, monkeypatch, seconds)
-    assert caplog.text.count("waits for more than its turn: JobHeldUser") == 1
+    assert caplog.text.count(f"waits for more than its turn: {reason}") == 1
+    assert run.numbers == ["100"]
     site.say("100", "RUNNING")
     # Another workflow has waited for it meanwhile.
     again = start().submit(Job()).check()

@@ -202,7 +202,7 @@ def test_an_error_of_ours_is_told_at_once(site, start, where, monkeypatch):
     if where == "before":
         job.params = None
     else:
-        job.resources["slurm_extra"] = "--mem=4"
+        job.asks(slurm_extra="--mem=4")
     run.submit(job)
     assert run.workflow.failed == [job]
     assert ("AttributeError" if where == "before" else "slurm_extra") in job.errors[0]

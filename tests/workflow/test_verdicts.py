@@ -226,6 +226,9 @@ def test_attempts_are_read_as_they_are_written(tmp_path):
     attempts.ended(file, 75, "told to", 20)
     assert [(end["status"], end["checkpoint"]) for end in records.ends(file)] == [(75, 20)]
     assert [one.status for one in watching.read_attempts(file)] == [75]
+    assert records.reached(file, tmp_path) == (0, 20)
+    attempts.began(file)
+    assert records.reached(file, None) == (0, 20)
     attempts.anew(file)
     assert records.ends(file) == []
     assert records.reached(file, tmp_path) == (1, 0)
@@ -240,16 +243,20 @@ def test_a_record_is_read_back_and_half_of_one_is_none(tmp_path):
     assert records.read(file) is None
 
 
-def test_want_of_memory_and_time_is_remembered_for_the_same_work(tmp_path):
+def test_what_was_too_little_is_remembered_for_the_same_work(tmp_path):
     file = tmp_path / "x.json"
-    records.write(file, "1", "workflow", "log", "digest")
+    records.write(file, "1", "workflow", "log", "digest", asks={"mem_mb": 1000, "runtime": 60})
     records.ended(file, out_of_memory=True, out_of_time=True)
-    assert (records.read(file)["slurm_job"], records.read(file)["out_of_memory"]) == (None, 1)
-    records.write(file, "2", "workflow", "log", "digest")
+    assert records.read(file)["slurm_job"] is None
+    assert records.read(file)["too_little"] == {"mem_mb": 1000, "runtime": 60}
+    records.write(file, "2", "workflow", "log", "digest", asks={"mem_mb": 1500, "runtime": 90})
     records.ended(file, out_of_memory=False, out_of_time=True)
-    assert (records.read(file)["out_of_memory"], records.read(file)["out_of_time"]) == (1, 2)
+    assert records.read(file)["too_little"] == {"mem_mb": 1000, "runtime": 90}
     records.write(file, "3", "workflow", "log", "another digest")
-    assert (records.read(file)["out_of_memory"], records.read(file)["out_of_time"]) == (0, 0)
+    assert records.read(file)["too_little"] == {}
+    # It does not say what it asked for.
+    records.ended(file, out_of_memory=True, out_of_time=False)
+    assert records.read(file)["too_little"] == {}
 
 
 START = '{"event": "start"}\n'

@@ -145,29 +145,30 @@ def asked(job, key):
     return value
 
 
-def more(asked_for, place, ran_out):
-    """What a job asks for, and half as much again for every time that it was too little.
+def more(asked_for, place, resource):
+    """What a job asks for, or half as much again as was too little, up to three times what it asks for.
 
     asked_for and place are functions of the wildcards: an amount, and the name of the job's log below logs, without
-    its ending; the executor keeps count of what jobs ran out of (out_of_memory, out_of_time) in a record of that name.
+    its ending; the executor keeps what was too little of a resource in a record of that name.
     """
 
     def value(wildcards, attempt=1):
         record = Path(R) / "jobs" / f"{place(wildcards)}.json"
-        short = json.loads(record.read_text()).get(ran_out, 0) if record.is_file() else 0
-        return asked_for(wildcards) * (2 + short) // 2
+        known = json.loads(record.read_text()).get("too_little", {}) if record.is_file() else {}
+        asked, short = asked_for(wildcards), known.get(resource, 0)
+        return asked if asked > short else min(short * 3 // 2, asked * 3)
 
     return value
 
 
 def more_memory(asked_for, place):
     """Memory of a job, in MB."""
-    return more(asked_for, place, "out_of_memory")
+    return more(asked_for, place, "mem_mb")
 
 
 def more_time(job, rule):
     """Time limit of a job of a cell that can't go on where its limit ended it: no more than the cluster gives."""
-    return minutes(more(asked(job, "runtime"), lambda wildcards: f"{rule}/{cell_of(wildcards).path}", "out_of_time"))
+    return minutes(more(asked(job, "runtime"), lambda wildcards: f"{rule}/{cell_of(wildcards).path}", "runtime"))
 
 
 def more_memory_of_cell(job, rule):

@@ -148,7 +148,8 @@ class Executor(slurm_plugin.Executor):
         if (file := cells.place(job, "jobs", ".json")) is None:
             return
         try:
-            records.write(file, number, name, str(log), mark.digest, cells.reached(job))
+            asks = dict(job.resources.items())
+            records.write(file, number, name, str(log), mark.digest, cells.reached(job), asks)
         except OSError as error:
             self.logger.warning(f"{file} can't be written: {error}")
 
@@ -317,6 +318,7 @@ class Executor(slurm_plugin.Executor):
             what += f": {advice}"
         file = cells.place(info.job, "jobs", ".json")
         short = was_memory(said, cells.text_of(log))
+        late = said is not None and said.word == "TIMEOUT"
         ended = records.ends(cells.place(info.job, "attempts", ".jsonl"))
         reached = cells.reached(info.job)
         record = (records.read(file) if file else None) or {}
@@ -324,16 +326,15 @@ class Executor(slurm_plugin.Executor):
         # An interruption counts once: a job that is cancelled before it begins ends with no new one.
         interrupted = records.goes_on(ended) and len(ended) > self._went_on.get(info.job, 0)
         if file is not None:
-            late = said is not None and said.word == "TIMEOUT"
             records.ended(file, out_of_memory=short, out_of_time=late)
         if progressed or interrupted:
             self._went_on[info.job] = len(ended)
-            how = f"with a checkpoint of step {reached[1]}" if progressed else "as it was told to"
+            how = f"further than it began, at {reached[1]}" if progressed else "as it was told to"
             self.logger.info(
                 f"Slurm's job {job} ended {how} ({what}): job {info.job.jobid} is submitted again."
             )
-            if short:
-                # What it asks for is asked of the rule anew.
+            if short or late:
+                # What it asks for is asked of its rule anew; not every rule gives more time.
                 info.job.attempt = info.job.attempt
             self._try_again(info.job)
             return

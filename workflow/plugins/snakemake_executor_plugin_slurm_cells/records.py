@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from dataflex.watching.progress import last_checkpoint
 
 INTERRUPTED = 75
 """Exit status of a command that stopped with a checkpoint and wants to go on (EX_TEMPFAIL)."""
+MEMORY, TIME = "mem_mb", "runtime"
+"""Resources of which a job can have too little."""
 
 
 def place(log: str | None, kind: str, suffix: str) -> Path | None:
@@ -28,19 +31,28 @@ def place(log: str | None, kind: str, suffix: str) -> Path | None:
     return Path(*parts[:at], kind, *parts[at + 1 :]).with_suffix(suffix)
 
 
-def write(file: Path, job: str, name: str, log: str, digest: str, begins: tuple[int, int] = (0, 0)) -> None:
+def write(
+    file: Path,
+    job: str,
+    name: str,
+    log: str,
+    digest: str,
+    begins: tuple[int, int] = (0, 0),
+    asks: Mapping[str, Any] | None = None,
+) -> None:
     """Record the Slurm job that was submitted.
 
     Args:
         name: of the job in Slurm; its number alone may be another cluster's, or come again.
         digest: of what the job does, and to what: another one is another job.
         begins: how far its run had come before, see ``reached``.
+        asks: its resources; those that can be too little are kept, see ``ended``.
     """
     before = read(file) or {}
-    same = before if before.get("digest") == digest else {}
-    wanted = {name: same.get(name, 0) for name in ("out_of_memory", "out_of_time")}
+    short = before.get("too_little", {}) if before.get("digest") == digest else {}
+    had = {name: asks[name] for name in (MEMORY, TIME) if asks and name in asks}
     submitted = {"slurm_job": job, "name": name, "submitted": round(time.time()), "log": log}
-    _replace(file, {**submitted, "digest": digest, **wanted, "begins": begins})
+    _replace(file, {**submitted, "digest": digest, "begins": begins, "asks": had, "too_little": short})
 
 
 def waits(file: Path, reason: str | None) -> None:
@@ -55,11 +67,16 @@ def waits(file: Path, reason: str | None) -> None:
 
 
 def ended(file: Path, *, out_of_memory: bool, out_of_time: bool) -> None:
-    """Record that the job is no more, and whether it wanted more memory or time than it had."""
+    """Record that the job is no more, and what it had of that which was too little.
+
+    An amount and no count: it stays true when the grid asks for another one.
+    """
     before = read(file) or {}
-    wanted = {"out_of_memory": out_of_memory, "out_of_time": out_of_time}
-    times = {name: before.get(name, 0) + more for name, more in wanted.items()}
-    _replace(file, {**before, "slurm_job": None, **times})
+    ran_out = {name for name, out in ((MEMORY, out_of_memory), (TIME, out_of_time)) if out}
+    short = {name: had for name, had in before.get("asks", {}).items() if name in ran_out}
+    too_little = {**before.get("too_little", {}), **short}
+    waits_no_longer = {"pending_reason": None, "since": None}
+    _replace(file, {**before, "slurm_job": None, "too_little": too_little, **waits_no_longer})
 
 
 def _replace(file: Path, content: dict[str, Any]) -> None:
@@ -98,14 +115,22 @@ def silence(attempts: Path | None) -> float | None:
 
 
 def reached(attempts: Path | None, folder: Path | None) -> tuple[int, int]:
-    """How far a run has come: how often it was cleared away, and the step of its last whole checkpoint.
+    """How far a job has come: how often it was cleared away, and the step of its run's last whole checkpoint.
+
+    A job that trains nothing says at the end of its attempts how much of it is done.
 
     Args:
         attempts: file of its attempts.
         folder: run directory.
     """
-    anew = sum(event.get("event") == "anew" for event in _events(attempts))
-    return anew, (last_checkpoint(folder) if folder else None) or 0
+    anew = done = 0
+    for event in _events(attempts):
+        if event.get("event") == "anew":
+            anew, done = anew + 1, 0
+        elif event.get("event") == "end":
+            done = event.get("checkpoint") or done
+    # An attempt that was killed has told nothing of its checkpoints: those that are there count first.
+    return anew, (last_checkpoint(folder) if folder else None) or done
 
 
 def has_progressed(begins: Any, now: tuple[int, int]) -> bool:

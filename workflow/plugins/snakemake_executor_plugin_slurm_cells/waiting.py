@@ -10,8 +10,6 @@ _LARGE = "lower what the reason names in the grid's resources, or set another `q
 NEVER = {
     r"PartitionTimeLimit": "it asks for more minutes than its partition allows: lower `runtime` in the "
     "grid's resources, or set another `slurm_partition` in the profile",
-    r"PartitionNodeLimit": "it asks for more nodes than its partition allows: lower `nodes` in the grid's "
-    "resources, or set another `slurm_partition` in the profile",
     r"BadConstraints": "no node has what it asks for: see `constraint` in the profile, and `gpus`, `threads` "
     "and `mem_mb` in the grid's resources",
     r"InvalidAccount": "its account may not be used here: set `slurm_account` in the profile",
@@ -23,7 +21,10 @@ NEVER = {
     ": see Slurm's log of the job, and of the node that it ran on",
     r"DependencyNeverSatisfied": "it waits for a job that has failed",
 }
-"""Reason -> what is to be changed before such a job can start."""
+"""Reason -> what is to be changed before such a job can start.
+
+Not ``PartitionNodeLimit``: Slurm gives it, too, while nodes that a job needs are down or drained.
+"""
 
 
 def never(reason: str) -> str | None:
