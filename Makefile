@@ -116,7 +116,7 @@ efficiency-upstream: ## an environment with upstream's dataflex 1.1.0, for make 
 	touch $(UPSTREAM)/installed
 
 $(TEXT): | $(VENV)/installed
-	$(BIN)/dataflex-cli corpus harvest $(dir $@)
+	$(BIN)/dataflex-cli corpus harvest --output $(dir $@)
 
 clean: ## remove the demo's and the study's files, not the environment
 	rm -rf runs/demo runs/study .snakemake
