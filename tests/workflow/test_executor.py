@@ -58,6 +58,26 @@ def test_what_nobody_knows_is_judged_by_what_it_left(site, start, monkeypatch, q
     assert (run.workflow.finished, run.workflow.failed) == (([job], []) if made else ([], [job]))
 
 
+def test_what_nobody_knows_is_waited_for_while_its_lock_beats(site, start, monkeypatch):
+    """Even if it has made progress: a second job beside it would only wait for its lock."""
+    run, job = start(), Job()
+    run.submit(job)
+    attempt(job, {"event": "start"})
+    checkpoint(job, 20)
+    lock = job.attempts.with_suffix(".lock")
+    lock.touch()
+    site.say("100", "UNKNOWN")
+    run.check()
+    later(run, monkeypatch, 110)
+    assert run.numbers == ["100"]
+    assert list(site.jobs()) == ["100"]
+    # Its writer has gone, and the lock is left.
+    os.utime(lock, (time.time() - 1000, time.time() - 1000))
+    later(run, monkeypatch, 120)
+    until(lambda: run.numbers == ["101"])
+    assert run.numbers == ["101"]
+
+
 def test_outputs_from_before_the_submission_are_no_success(site, start, monkeypatch):
     run, job = start(), Job()
     job.made.write_text("{}")

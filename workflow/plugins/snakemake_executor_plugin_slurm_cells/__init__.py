@@ -241,6 +241,11 @@ class Executor(slurm_plugin.Executor):
         job = str(info.external_jobid)
         said = word_about(job, queue)
         judged = self._judge(job, queue, accounts)
+        if judged is Verdict.VANISHED and records.beats(
+            cells.place(info.job, "attempts", ".jsonl"), self.workflow.executor_settings.patience
+        ):
+            # Slurm may know nothing of it: it works, and a second one would wait for its lock.
+            judged = Verdict.WAIT
         if judged is Verdict.WAIT and self._is_a_ghost(info, said):
             slurm.cancel(job)
             judged = Verdict.VANISHED

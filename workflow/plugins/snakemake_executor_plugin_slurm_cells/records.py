@@ -103,11 +103,30 @@ def silence(attempts: Path | None) -> float | None:
     """
     if attempts is None or not attempts.is_file():
         return None
-    signs = [attempts.stat().st_mtime]
-    with contextlib.suppress(FileNotFoundError):
-        signs.append(attempts.with_suffix(".lock").stat().st_mtime)
+    return _age(attempts, attempts, attempts.with_suffix(".lock"))
+
+
+def beats(attempts: Path | None, patience: float) -> bool:
+    """Whether a job's lock is held by something that has given a sign of life in the last seconds.
+
+    Raises:
+        OSError: the files can't be looked at.
+    """
+    if attempts is None or not (lock := attempts.with_suffix(".lock")).is_file():
+        return False
+    age = _age(attempts, lock)
+    return age is not None and age < patience
+
+
+def _age(beside: Path, *files: Path) -> float | None:
+    signs = []
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            signs.append(file.stat().st_mtime)
+    if not signs:
+        return None
     # All times are the file server's: this host's clock may differ.
-    probe = attempts.with_name(f".{attempts.name}.{os.getpid()}.now")
+    probe = beside.with_name(f".{beside.name}.{os.getpid()}.now")
     probe.touch()
     now = probe.stat().st_mtime
     probe.unlink()
