@@ -12,6 +12,7 @@ import numpy as np
 
 from dataflex.engine.proportions import LEARNED
 from dataflex.evidence.claims.gauges import Gauge
+from dataflex.evidence.common_answers import common_answers
 from dataflex.evidence.results import CellResult, read_lines
 from dataflex.evidence.statistics import hierarchical, seeds
 from dataflex.evidence.statistics.clusters import FloatArray
@@ -94,7 +95,7 @@ def value(runs: Runs, gauge: Gauge, domain: str | None, asked: Asked) -> Measure
     if (found := unlike(runs)) is not None:
         return found
     if gauge == "accuracy":
-        answers = _outcomes(runs)
+        answers = common_answers(runs)
         if isinstance(answers, str):
             return answers
         correct, subjects = answers
@@ -127,7 +128,7 @@ def difference(runs: Runs, base: Runs, gauge: Gauge, domain: str | None, asked: 
         if one.run.get("start") and _commit(one) != _commit(other):
             return "the two started from models that different versions of the code had trained"
     if gauge == "accuracy":
-        answers = _outcomes([*ones, *others])
+        answers = common_answers([*ones, *others])
         if isinstance(answers, str):
             return answers
         outcomes, subjects = answers
@@ -183,24 +184,6 @@ def _of_questions(
 def _levels(numbers: Sequence[float], gauge: Gauge) -> tuple[float, ...]:
     """Numbers on the scale on which differences are taken: see ``gauges.level``."""
     return tuple(math.log2(number) if gauge == "perplexity" else number for number in numbers)
-
-
-def _outcomes(runs: Runs) -> tuple[FloatArray, list[str]] | str:
-    """Which questions each run answered rightly, shape (runs, questions), and their subjects.
-
-    Or, in words, that they were not asked the same questions: then the runs say nothing together, though each
-    may be sound, and all other claims can still be judged.
-    """
-    tables = [sorted(read_lines(run.folder / "questions.jsonl"), key=_id) for run in runs]
-    for run, table in zip(runs, tables, strict=True):
-        if not table or [_id(question) for question in table] != [_id(question) for question in tables[0]]:
-            return f"{run.folder.name} was not asked the questions of {runs[0].folder.name}"
-    correct = np.array([[float(question["correct"]) for question in table] for table in tables])
-    return correct, [str(question["subject"]) for question in tables[0]]
-
-
-def _id(question: dict[str, Any]) -> str:
-    return str(question["id"])
 
 
 def _numbers(runs: Runs, gauge: Gauge, domain: str | None) -> list[float] | None:

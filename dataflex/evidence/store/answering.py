@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from dataflex.errors import UserError
-from dataflex.evidence.results import CellResult, read_lines
+from dataflex.evidence.common_answers import common_answers
+from dataflex.evidence.results import CellResult
 from dataflex.evidence.statistics import hierarchical, paired
 from dataflex.evidence.statistics.clusters import FloatArray
 from dataflex.evidence.statistics.estimate import Estimate, Interval
@@ -72,7 +70,10 @@ def pairings(ones: Sequence[CellResult], others: Sequence[CellResult]) -> list[P
     shared = sorted(by_seed[0].keys() & by_seed[1].keys())
     if not shared or any(run.kind != "model" for run in (*ones, *others)):
         return []
-    outcomes, subjects = _outcomes([side[seed] for side in by_seed for seed in shared])
+    answers = common_answers([side[seed] for side in by_seed for seed in shared])
+    if isinstance(answers, str):
+        raise UserError(f"{answers}: compare results of one corpus")
+    outcomes, subjects = answers
     ours, theirs = outcomes[: len(shared)], outcomes[len(shared) :]
     found = [
         Pairing(
@@ -121,19 +122,3 @@ def _of_questions(
     if (ours == theirs).all():
         return NOTHING_CONTESTED, None
     return paired.difference(ours, theirs, subjects), paired.bootstrap(ours, theirs, subjects)
-
-
-def _outcomes(runs: Sequence[CellResult]) -> tuple[FloatArray, list[str]]:
-    """Which questions each run answered rightly, shape (runs, questions), and the questions' subjects."""
-    tables = [sorted(read_lines(run.folder / "questions.jsonl"), key=_id) for run in runs]
-    for run, table in zip(runs, tables, strict=True):
-        if not table or [_id(question) for question in table] != [_id(question) for question in tables[0]]:
-            raise UserError(
-                f"{run.folder} was not asked the questions of {runs[0].folder}: compare results of one corpus"
-            )
-    correct = np.array([[float(question["correct"]) for question in table] for table in tables])
-    return correct, [str(question["subject"]) for question in tables[0]]
-
-
-def _id(question: dict[str, Any]) -> str:
-    return str(question["id"])
