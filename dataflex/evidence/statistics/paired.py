@@ -88,9 +88,10 @@ def bootstrap(
 ) -> Interval:
     """Interval of the difference by drawing questions, or whole subjects, again: BCa (Efron 1987).
 
-    A check of ``difference`` that assumes no distribution; the same for the same seed.
+    A check of ``difference`` that assumes no distribution; the same for the same seed. Its ends are as far
+    out as Student's t and n - 1 in place of n would have them (Hesterberg 2015, "expanded percentiles").
     """
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtr, ndtri, stdtrit
 
     drawn = units(_less(ours, theirs)[None, :], subjects)
     rng = np.random.default_rng(seed)
@@ -102,7 +103,9 @@ def bootstrap(
     tie = np.isclose(found, centre, rtol=1e-12, atol=1e-15)
     bias = float(ndtri(((found < centre) & ~tie).mean() + tie.mean() / 2))
     skew = _acceleration(drawn)
-    normal = ndtri(np.array([(1 - level) / 2, 1 - (1 - level) / 2]))
+    n = drawn.number
+    ends = np.array([(1 - level) / 2, 1 - (1 - level) / 2])
+    normal = math.sqrt(n / (n - 1)) * stdtrit(n - 1, ends)
     shares = ndtr(bias + (bias + normal) / (1 - skew * (bias + normal)))
     low, high = np.quantile(found, np.clip(shares, 0, 1))
     return float(low), float(high)

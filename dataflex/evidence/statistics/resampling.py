@@ -28,9 +28,17 @@ class Units:
     sizes: FloatArray
     counts: npt.NDArray[np.int64]
 
-    def means(self, draws: int, rng: np.random.Generator) -> Iterator[FloatArray]:
-        """Yield the rows' means of bootstrap samples, shape (some, rows), ``draws`` in all."""
-        drawn, chances = int(self.counts.sum()), self.counts / self.counts.sum()
+    @property
+    def number(self) -> int:
+        """How many units there are."""
+        return int(self.counts.sum())
+
+    def means(self, draws: int, rng: np.random.Generator, fewer: int = 0) -> Iterator[FloatArray]:
+        """Yield the rows' means of bootstrap samples, shape (some, rows), ``draws`` in all.
+
+        Each sample has as many units as there are, or so many ``fewer``.
+        """
+        drawn, chances = self.number - fewer, self.counts / self.number
         step = max(1, AT_ONCE // len(chances))
         for start in range(0, draws, step):
             times = rng.multinomial(drawn, chances, size=min(step, draws - start))
