@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from dataflex.errors import UserError
-from dataflex.evidence.commands import LOG_WIDTH
-from dataflex.evidence.commands import check as check_results
+from dataflex.evidence import check as results
+from dataflex.evidence.check import LOG_WIDTH
 
 GOLDEN = "Golden runs"
 
@@ -85,10 +85,9 @@ def check(
         return
     failed = False
     if not of_golden:
-        try:
-            check_results(folder, reference_file, grid_file, allow_other_corpus, all_rows)
-        except typer.Exit as end:
-            failed = bool(end.exit_code)
+        failed = results.check(
+            folder, reference_file, grid_file, allow_other_corpus=allow_other_corpus, all_rows=all_rows
+        )
     if folder is None and not no_golden:
         # What golden runs need takes seconds to import.
         from dataflex.golden import gate

@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 from dataflex.errors import UserError
 from dataflex.evidence import digests, reference
 from dataflex.evidence.checking import compare
-from dataflex.evidence.commands import check
 from dataflex.evidence.manifest import config_hash
 from dataflex.evidence.results import read_results
 from dataflex.evidence.store.admission import add
+from dataflex.golden.commands import check
 
 runner = CliRunner()
 
@@ -21,10 +21,10 @@ def review(study, target, reference_file=None):
 
 
 def run(*arguments):
-    """Run ``check`` as the command line does: a user's mistake is exit status 2."""
+    """Run ``check`` of results as the command line does: a user's mistake is exit status 2."""
     app = typer.Typer()
     app.command()(check)
-    result = runner.invoke(app, [str(argument) for argument in arguments])
+    result = runner.invoke(app, ["--no-golden", *(str(argument) for argument in arguments)])
     if isinstance(result.exception, UserError):
         return 2, str(result.exception)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception

@@ -1,13 +1,11 @@
-"""``dataflex-cli check``: are the results what the repository's reference numbers say?"""
+"""Are the results what the repository's reference numbers say?"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -24,54 +22,39 @@ LOG_WIDTH = 140
 
 
 def check(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[DIR]", help="A results folder. Without it: all reviewed results in results/."
-        ),
-    ] = None,
-    reference_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--reference", help="CSV of reference numbers. Default: reproductions/reference/demo.csv."
-        ),
-    ] = None,
-    grid_file: Annotated[
-        Path | None,
-        typer.Option("--grid", help="Of DIR: the grid that its cells were run by, to hold them against."),
-    ] = None,
-    allow_other_corpus: Annotated[
-        bool,
-        typer.Option(
-            "--allow-other-corpus",
-            help="Of DIR: no failure if there was nothing to compare, all of it being of other texts.",
-        ),
-    ] = False,
-    all_rows: Annotated[
-        bool, typer.Option("--all", "--verbose", help="Show every number, not only what is out.")
-    ] = False,
-) -> None:
-    """Compare results with the repository's reference numbers.
+    folder: Path | None,
+    reference_file: Path | None = None,
+    grid_file: Path | None = None,
+    *,
+    allow_other_corpus: bool = False,
+    all_rows: bool = False,
+) -> bool:
+    """Hold results against the repository's reference numbers, print what is wrong; True if anything is.
 
     A run's summaries must follow from its own outcomes (questions and documents, or picked rows), its
     settings must be those of its grid, and each number must lie within the tolerance that was measured from
     repeated runs. Reviewed results must also equal their recorded digests and means, timings their digests
-    and their form. Exit status: 0 all in, 1 a number is out or was changed, 2 something is missing or
-    malformed, or nothing could be compared.
+    and their form.
+
+    Args:
+        folder: results of a grid; None: all reviewed results in ``results/``.
+        reference_file: of the reference numbers; None: those of the rung, or of the demo grid.
+        grid_file: of ``folder``: the grid that its cells were run by.
+        allow_other_corpus: of ``folder``: whether it may be that no number was of the reference's texts.
+        all_rows: print every number, not only what is out.
+
+    Raises:
+        UserError: something is missing or malformed, or nothing could be compared.
     """
-    if folder is None:
-        if grid_file is not None or allow_other_corpus:
-            raise UserError(
-                "--grid and --allow-other-corpus go with a results folder: reviewed results are held against "
-                "reproductions/RUNG.yaml, and all of them have reference numbers"
-            )
-        failed = _check_committed(reference_file, all_rows)
-    else:
-        failed = _check_new(
-            folder, reference_file or REFERENCES / "demo.csv", grid_file, allow_other_corpus, all_rows
+    if folder is not None:
+        reference_file = reference_file or REFERENCES / "demo.csv"
+        return _check_new(folder, reference_file, grid_file, allow_other_corpus, all_rows)
+    if grid_file is not None or allow_other_corpus:
+        raise UserError(
+            "--grid and --allow-other-corpus go with a results folder: reviewed results are held against "
+            "reproductions/RUNG.yaml, and all of them have reference numbers"
         )
-    if failed:
-        raise typer.Exit(1)
+    return _check_committed(reference_file, all_rows)
 
 
 def _check_committed(reference_file: Path | None, all_rows: bool) -> bool:
