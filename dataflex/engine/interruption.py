@@ -37,7 +37,6 @@ class Interruption:
         self._stop_file = stop_file
         self._heard: list[str] = []
         self._former: dict[signal.Signals, Any] = {}
-        self._process = os.getpid()
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Interruption:
@@ -87,16 +86,39 @@ class Interruption:
             raise Interrupted(f"interrupted by {self.reason} before {what}: the same command goes on there")
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:
-            # A forked helper, such as a worker of a pool, which a signal is meant to end.
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            return
         name = signal.Signals(number).name
         self._heard.append(name)
         if self._stop_file is None and len(self._heard) < 3:
             again = " already, this signal changes nothing" if len(self._heard) == 2 else ""
             _say(f"{name}: the run saves a checkpoint and stops at the end of its step{again}")
+
+
+_before_fork = threading.local()
+
+
+def _hold_signals_back() -> None:
+    _before_fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _let_signals_through() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _before_fork.mask)
+
+
+def _end_at_signals() -> None:
+    """A forked helper, such as a worker of a pool, is no run: signals are meant to end it.
+
+    Those that came before its first instruction, too: Python forgets in a new process what it has heard, so
+    that a pool which was closed at once would wait for its workers for ever.
+    """
+    for number in SIGNALS:
+        if isinstance(getattr(signal.getsignal(number), "__self__", None), Interruption):
+            signal.signal(number, signal.SIG_DFL)
+    _let_signals_through()
+
+
+os.register_at_fork(
+    before=_hold_signals_back, after_in_parent=_let_signals_through, after_in_child=_end_at_signals
+)
 
 
 def _say(message: str) -> None:

@@ -114,16 +114,19 @@ def test_a_launchers_word(tmp_path: Path) -> None:
     assert interruption.reason == "SIGUSR2"
 
 
-def test_a_forked_helper_is_ended() -> None:
-    """As a pool's worker has to be when the pool is closed."""
+@pytest.mark.parametrize("after", [0, 0.2])
+def test_a_forked_helper_is_ended(after: float) -> None:
+    """As a pool's worker has to be when the pool is closed; a signal at once comes before it runs at all."""
     with Interruption.of({}):
-        child = os.fork()
-        if child == 0:
-            # Not a pause: Python would hear a signal that comes just before it only after it.
-            while True:
-                time.sleep(0.02)
-        os.kill(child, signal.SIGTERM)
-        assert os.waitpid(child, 0)[1] == signal.SIGTERM
+        for _ in range(1 if after else 50):
+            child = os.fork()
+            if child == 0:
+                time.sleep(20)
+                os._exit(3)
+            time.sleep(after)
+            os.kill(child, signal.SIGTERM)
+            assert os.waitpid(child, 0)[1] == signal.SIGTERM
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 def test_another_thread_leaves_the_handlers_alone() -> None:
