@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import attempts
@@ -361,10 +362,21 @@ def test_an_interrupt_from_the_keyboard_asks_the_command_to_stop(tmp_path):
     assert not (tmp_path / "x.lock").exists()
 
 
+@contextmanager
+def at_hangup(handler):
+    """What a process that is started meanwhile does when its terminal is closed; ``nohup`` has it ignored."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_terminal_that_is_closed_asks_the_command_to_stop(tmp_path):
     code = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75)); "
     code += "open(sys.argv[1], 'w').write('ready'); time.sleep(60)"
-    process = hold(tmp_path, sys.executable, "-c", code, str(tmp_path / "said"), group=0)
+    with at_hangup(signal.SIG_DFL):
+        process = hold(tmp_path, sys.executable, "-c", code, str(tmp_path / "said"), group=0)
     while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGHUP)
@@ -374,11 +386,8 @@ def test_a_terminal_that_is_closed_asks_the_command_to_stop(tmp_path):
 
 def test_what_nohup_started_outlives_its_terminal(tmp_path):
     code = "import sys, time; open(sys.argv[1], 'w').write('ready'); time.sleep(1.5)"
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
+    with at_hangup(signal.SIG_IGN):
         process = hold(tmp_path, sys.executable, "-c", code, str(tmp_path / "said"), group=0)
-    finally:
-        signal.signal(signal.SIGHUP, before)
     while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGHUP)
