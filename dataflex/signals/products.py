@@ -16,8 +16,10 @@ Vectors = npt.NDArray[np.float32]
 
 
 def product_device() -> torch.device:
-    """Return where large products are made: this process's GPU, or the CPU."""
-    return torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
+    """Return where large products are made: this process's GPU, or another accelerator, or the CPU."""
+    if torch.accelerator.is_available():
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    return torch.device("cpu")
 
 
 def block(vectors: Vectors, start: int, stop: int, device: torch.device) -> torch.Tensor:

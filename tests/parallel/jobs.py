@@ -68,6 +68,7 @@ def jobs(
         "report_to": "none",
         "disable_tqdm": True,
         "use_cpu": device == "cpu",
+        "dataloader_pin_memory": False,
         "seed": 3,
     }
     if device == "cuda" and strategy == "fsdp2":

@@ -23,6 +23,12 @@ def test_strategy_does_not_matter(trained: Trains, strategy: str, name: str) -> 
     equal(trained("single"), trained(strategy), name)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_device_does_not_matter(trained: Trains, name: str) -> None:
+    """On a device that is not the CPU nothing was left behind on the CPU, and nothing changes."""
+    equal(trained("single"), trained("single", "pretended"), name)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(
     torch.cuda.device_count() < 2, reason="needs two GPUs: NCCL, and FSDP as accelerate starts it"

@@ -105,6 +105,10 @@ def keep_journals() -> list[dict[str, Any]]:
 def main(file: Path) -> None:
     given = json.loads(file.read_text())
     rank = int(os.environ.get("RANK", "0"))
+    if given["device"] == "pretended":
+        from . import pretended
+
+        pretended.start()
     from dataflex.host.prepare import check
     from dataflex.host.train import train
 

@@ -1,0 +1,57 @@
+"""The pretended device refuses what a GPU refuses; that every method runs on it is in test_equivalence.py."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# What a GPU refuses, and what it takes.
+MIXTURES = """
+    import torch
+    from tests.parallel import pretended
+
+    pretended.start()
+    here, there = torch.ones(3), torch.ones(3, device=pretended.NAME)
+    index, index_there = torch.tensor([0, 2]), torch.tensor([0, 2], device=pretended.NAME)
+    layer = torch.nn.Linear(3, 3).to(pretended.NAME)
+
+    def put():
+        there[index_there] = here[:2]
+
+    for mixed in (
+        lambda: here + there,
+        lambda: layer(here),
+        lambda: here[index_there],
+        lambda: torch.cat([here, there]),
+        lambda: torch.where(there > 0, there, here),
+        lambda: there.index_add_(0, index, there[:2]),
+        lambda: there.numpy(),
+        lambda: torch.stack([there]).cpu().numpy() @ there,
+        put,
+    ):
+        try:
+            mixed()
+        except (RuntimeError, TypeError):
+            continue
+        raise SystemExit(f"line {mixed.__code__.co_firstlineno} was not refused")
+    two = torch.tensor(2.0)
+    assert (there * two + 1).tolist() == [3, 3, 3]
+    assert {(two * there).device.type, there.clone().device.type, there[0].device.type} == {pretended.NAME}
+    assert here.copy_(there + 1) is here and here.tolist() == [2, 2, 2]
+    assert there.cpu().device.type == "cpu"
+    assert there[index].tolist() == [1, 1]
+    assert there.copy_(here * 2).sum().item() == 12
+    layer(there).sum().backward()
+    assert layer.weight.grad.device.type == pretended.NAME
+"""
+
+
+def test_the_device_mixes_with_the_cpu_no_more_than_a_gpu() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MIXTURES)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
