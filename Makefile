@@ -4,6 +4,7 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+HOURS := -o faulthandler_timeout=0
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); echo $$((n < 2 ? n : 2)))
 SNAKEMAKE := $(BIN)/snakemake --cores $(JOBS) --logger cells
 SLURM_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge
@@ -37,10 +38,10 @@ check: $(VENV)/installed ## compare reviewed results and golden runs with what i
 	$(BIN)/dataflex-cli check
 
 test-mutations: $(VENV)/installed ## change every expression of every method by 1 %: the golden runs must tell (hours)
-	$(BIN)/pytest tests/golden -m mutation -s
+	$(BIN)/pytest tests/golden -m mutation -s $(HOURS)
 
 test-crash: $(VENV)/installed ## kill every method's runs at every step, in every pass and every file (hours)
-	$(BIN)/pytest tests/conformance -m crash
+	$(BIN)/pytest tests/conformance -m crash $(HOURS)
 
 slurm: ## install Slurm's daemons for make test-slurm, as root on Debian or Ubuntu
 	@command -v slurmctld >/dev/null || test -x /usr/sbin/slurmctld || { \
@@ -55,7 +56,7 @@ browser: ## install Chromium, in which the tests open the report, as root on Deb
 	  echo "error: a browser is missing: as root, apt-get install chromium" >&2; exit 1; }
 
 test-slurm: $(VENV)/installed slurm ## a Slurm of two nodes on this machine: every kind of job, and a drill of faults
-	$(BIN)/pytest tests/slurm -m $(if $(SHORT),"slurm and not drill","slurm")
+	$(BIN)/pytest tests/slurm $(HOURS) -m $(if $(SHORT),"slurm and not drill","slurm")
 
 laptop: $(VENV)/installed ## the laptop grid: SmolLM2-135M, every selector and weighter; goes on where it ended; LIMIT=8h ends it
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e .[laptop]

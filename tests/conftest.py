@@ -37,16 +37,6 @@ def paragraphs(module: Any) -> list[str]:
     return [part for part in inspect.getsource(module).split("\n\n") if len(part) > 40]
 
 
-ENDLESS = ("crash", "slurm", "mutation")
-"""Marks of tests that may take hours, and watch over their own ends."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if any(item.get_closest_marker(mark) for mark in ENDLESS):
-            item.add_marker(pytest.mark.timeout(0))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     import datasets

@@ -138,7 +138,7 @@ def harvest(
         entries[domain.name]["dropped"] = dropped[domain.name]
         entries[domain.name]["sources"] = _distributions(documents)
         entries[domain.name]["not_installed"] = [
-            name for name in domain.distributions or () if version_of(name) is None
+            name for name in domain.distributions if version_of(name) is None
         ]
     card = {
         "schema": SCHEMA,

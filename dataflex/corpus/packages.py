@@ -75,17 +75,6 @@ def shuffled(distributions: tuple[str, ...], wanted: Callable[[str], bool], seed
     return sorted(found, key=lambda file: seeded_order(seed, file.name))
 
 
-OPTIONAL = frozenset({"sentence-transformers", "faiss-cpu"})
-"""Packages of the extra ``embeddings``: the text must not depend on whether they are installed."""
-
-
-def all_distributions() -> tuple[str, ...]:
-    """Names of everything that is installed but the installer's own packages, this one and optional ones."""
-    left_out = {"dataflex", "pip", "setuptools", "wheel"} | OPTIONAL
-    names = {str(found.metadata["Name"]) for found in metadata.distributions() if found.metadata["Name"]}
-    return tuple(sorted(name for name in names if name.lower() not in left_out))
-
-
 def description_of(distribution: str) -> str:
     """The long description (usually the readme) in a distribution's metadata, without a licence section."""
     text = metadata.metadata(distribution).json.get("description", "")
