@@ -47,7 +47,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def jobs(
-    tiny: Path, experts: Path, folder: Path, strategy: str, device: str = "cpu"
+    tiny: Path, experts: Path, folder: Path, strategy: str, device: str = "cpu", *, bf16: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Return the configurations by name; each has a global batch of four rows."""
     two = strategy != "single"
@@ -69,6 +69,7 @@ def jobs(
         "disable_tqdm": True,
         "use_cpu": device == "cpu",
         "dataloader_pin_memory": False,
+        "bf16": bf16,
         "seed": 3,
     }
     if device == "cuda" and strategy == "fsdp2":

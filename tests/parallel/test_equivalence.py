@@ -29,6 +29,16 @@ def test_a_device_does_not_matter(trained: Trains, name: str) -> None:
     equal(trained("single"), trained("single", "pretended"), name)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_bf16_trains_what_fp32_trains(trained: Trains, name: str) -> None:
+    """As the paper's grid does, up to the rounding of a number of 8 bits; rows may be others where scores are close."""
+    full, half = trained("single").run(name), trained("single", bf16=True).run(name)
+    assert half.losses == pytest.approx(full.losses, rel=2.0**-8)
+    assert half.losses != full.losses
+    for log in ("plan_log.jsonl", "ledger.jsonl"):
+        assert [line["step"] for line in half.lines(log)] == [line["step"] for line in full.lines(log)]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(
     torch.cuda.device_count() < 2, reason="needs two GPUs: NCCL, and FSDP as accelerate starts it"
