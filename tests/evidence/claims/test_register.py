@@ -3,6 +3,8 @@
 import csv
 import itertools
 import math
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from dataflex.errors import UserError
 from dataflex.evidence.claims.published import read
 from dataflex.evidence.claims.registry import load
 
+ROOT = Path(__file__).resolve().parents[3]
+REGISTER = "reproductions/claims.yaml"
 PAPER = Path("reproductions/reference/paper.csv")
 
 
@@ -122,3 +126,34 @@ def test_a_malformed_number_is_refused(tmp_path, column, value):
         writer.writerows(rows)
     with pytest.raises(UserError, match="line 3"):
         read(file)
+
+
+def of_git(*words):
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"this is no checkout: {done.stderr.strip()}")
+    return done.stdout.split()
+
+
+@pytest.fixture
+def _history():
+    if of_git("rev-parse", "--is-shallow-repository") != ["false"]:
+        pytest.skip("a shallow clone has no history to look at")
+
+
+@pytest.mark.usefixtures("_history")
+def test_who_changes_a_claim_or_a_margin_says_when(register):
+    """Else a margin could be set by results that are known: what did not start later decides nothing."""
+    days = of_git("log", "--format=%as", "--", REGISTER)
+    uncommitted = of_git("status", "--porcelain", "--", REGISTER)
+    today = [datetime.now(UTC).date().isoformat()] if uncommitted else []
+    (registered,) = {claim.registered for claim in register.claims}
+    assert max([*today, *days]) <= registered
+
+
+@pytest.mark.usefixtures("_history")
+def test_a_change_of_the_register_changes_no_result():
+    # The commit that made the register moved the whole store.
+    for commit in of_git("log", "--since=2026-11-30T00:00", "--format=%h", "--", REGISTER):
+        files = of_git("show", "--name-only", "--format=", commit)
+        assert not [file for file in files if file.startswith("results/")], commit
