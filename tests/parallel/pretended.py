@@ -51,6 +51,10 @@ class Pretended(torch.Tensor):
     def data_ptr(self) -> int:
         return self.host.data_ptr()
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A file holds the CPU's tensor; what loads it moves it to where it is needed."""
+        return self.host.__reduce_ex__(protocol)
+
     def __repr__(self, *, tensor_contents: object = None) -> str:
         return f"Pretended({self.host!r})"
 
@@ -105,6 +109,9 @@ def start() -> None:
         "copy_", lambda *args, **kwargs: _computed(torch.ops.aten.copy_.default, args, kwargs), "PrivateUse1"
     )
     _kept.extend((makes, copies))
+    load = torch.load
+    # Files are read into the CPU's memory: PyTorch knows no way to bring a whole storage here.
+    torch.load = lambda *args, **kwargs: load(*args, **{**kwargs, "map_location": "cpu"})
     # Else a parameter that two layers share would become two.
     torch.__future__.set_swap_module_params_on_conversion(True)
 

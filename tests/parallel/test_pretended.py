@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+
+import pytest
+
+from ..host.conftest import Run
+from .conftest import launch
+from .jobs import jobs
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,3 +63,26 @@ def test_the_device_mixes_with_the_cpu_no_more_than_a_gpu() -> None:
         [sys.executable, "-c", textwrap.dedent(MIXTURES)], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_its_checkpoint(tiny: Path, experts: dict[str, Path], tmp_path: Path) -> None:
+    """A selection, a mixture and weights in one run, and a reference model: the same losses after a restart."""
+    every = jobs(tiny, experts["qwen3_moe"], tmp_path, "single", "pretended")
+    todo = {
+        name: every[name] | {"save_strategy": "steps", "save_steps": 3} for name in ("all", "doremi-live")
+    }
+    file = tmp_path / "jobs.json"
+    file.write_text(json.dumps({"strategy": "single", "device": "pretended", "jobs": todo}))
+    whole = {}
+    for attempt in range(2):
+        launch("tests.parallel.worker", [str(file)], 1, timeout=600)
+        assert [error.read_text() for error in tmp_path.glob("*.error")] == []
+        for name in todo:
+            if attempt == 0:
+                whole[name] = Run(tmp_path / name).losses
+                shutil.rmtree(tmp_path / name / "checkpoint-6")
+                (tmp_path / name / "model.safetensors").unlink()
+                continue
+            assert json.loads((tmp_path / name / "manifest.json").read_text())["resumed"] == 1
+            assert Run(tmp_path / name).losses == whole[name]
