@@ -12,7 +12,8 @@ import torch
 BLOCK = 2**22
 """Entries of a projection that are made at once."""
 KEPT_BYTES = 2**30
-"""Sparse projections are kept for the next batch up to this size in all; the rest is made anew each time."""
+"""Sparse projections are kept for the next batch, on the device of the gradients, up to this size in all; the
+rest is made anew each time."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Projection:
             part = gradients[:, start : start + step]
             key = _Key(self.dimension, self.seed, parameter, block, part.shape[1])
             if self.kind == "sparse":
-                total += (_sparse(key).to(gradients.device) @ part.T).T
+                total += (_sparse(key, gradients.device) @ part.T).T
             else:
                 total += part @ _dense(key).to(gradients)
         return total if self.kind == "sparse" else total / self.dimension**0.5
@@ -64,13 +65,13 @@ class _Key(NamedTuple):
         return np.random.default_rng([self.seed, self.parameter, self.block])
 
 
-_kept: dict[_Key, torch.Tensor] = {}
+_kept: dict[tuple[_Key, torch.device], torch.Tensor] = {}
 
 
-def _sparse(key: _Key) -> torch.Tensor:
+def _sparse(key: _Key, device: torch.device) -> torch.Tensor:
     """Return a block of the sparse projection, shape ``(dimension, elements)``, in compressed rows."""
-    if key in _kept:
-        return _kept[key]
+    if (key, device) in _kept:
+        return _kept[key, device]
     rng = key.rng()
     places = rng.integers(0, key.dimension, key.elements)
     signs = rng.integers(0, 2, key.elements).astype(np.float32) * 2 - 1
@@ -85,9 +86,9 @@ def _sparse(key: _Key) -> torch.Tensor:
             torch.from_numpy(signs[order]),
             size=(key.dimension, key.elements),
             check_invariants=False,
-        )
-    if 8 * sum(kept.elements for kept in (*_kept, key)) <= KEPT_BYTES:
-        _kept[key] = matrix
+        ).to(device)
+    if 8 * sum(kept.elements for kept, _ in (*_kept, (key, device))) <= KEPT_BYTES:
+        _kept[key, device] = matrix
     return matrix
 
 
