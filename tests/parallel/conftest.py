@@ -59,12 +59,16 @@ class Trained:
 def trained(
     tiny: Path, experts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Trained]:
-    """Train all jobs under a strategy, ``single`` or one of ``STRATEGIES``, on CPUs, GPUs or ``pretended``."""
+    """Train all jobs, or those of ``names``, under a strategy, ``single`` or one of ``STRATEGIES``, on CPUs, GPUs or ``pretended``."""
 
     @cache
-    def go(strategy: str, device: str = "cpu", *, bf16: bool = False) -> Trained:
+    def go(
+        strategy: str, device: str = "cpu", *, bf16: bool = False, names: tuple[str, ...] | None = None
+    ) -> Trained:
         folder = tmp_path_factory.mktemp(f"{strategy}-{device}")
         todo = jobs(tiny, experts["qwen3_moe"], folder, strategy, device, bf16=bf16)
+        if names is not None:
+            todo = {name: todo[name] for name in names}
         file = folder / "jobs.json"
         file.write_text(json.dumps({"strategy": strategy, "device": device, "jobs": todo}))
         launch("tests.parallel.worker", [str(file)], 1 if strategy == "single" else 2, timeout=1800)

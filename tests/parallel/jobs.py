@@ -78,7 +78,7 @@ def jobs(
         base["fsdp_config"] = {"version": 2, "transformer_layer_cls_to_wrap": wrapped}
     if strategy.startswith("zero"):
         file = folder / f"{strategy}.json"
-        file.write_text(json.dumps(deepspeed(int(strategy[-1]))))
+        file.write_text(json.dumps(deepspeed(int(strategy[-1]), bf16)))
         base["deepspeed"] = str(file)
         # DeepSpeed finds out by itself, and is not started where this is said.
         del base["use_cpu"]
@@ -113,8 +113,8 @@ def _twice() -> set[str]:
     return {f"{kind}-{name}" for kind, name in EVERY if names.count(name) > 1}
 
 
-def deepspeed(stage: int) -> dict[str, Any]:
-    """Return a DeepSpeed configuration in full precision; stage 3 leaves no parameter whole."""
+def deepspeed(stage: int, bf16: bool) -> dict[str, Any]:
+    """Return a DeepSpeed configuration; stage 3 leaves no parameter whole."""
     zero: dict[str, Any] = {
         "stage": stage,
         "overlap_comm": False,
@@ -134,7 +134,7 @@ def deepspeed(stage: int) -> dict[str, Any]:
         "gradient_clipping": "auto",
         "zero_allow_untested_optimizer": True,
         "fp16": {"enabled": False},
-        "bf16": {"enabled": False},
+        "bf16": {"enabled": bf16},
         "zero_optimization": zero,
     }
 

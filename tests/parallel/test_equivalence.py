@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from ..host.conftest import Run
 from .conftest import Trained
 from .jobs import NAMES, STRATEGIES
 
 pytestmark = pytest.mark.slow
 
 Trains = Callable[..., Trained]
+PARTITIONED = ("doremi-live", "odm", "less", "select-loss", "adapt", "weight-loss")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -31,8 +33,17 @@ def test_a_device_does_not_matter(trained: Trains, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bf16_trains_what_fp32_trains(trained: Trains, name: str) -> None:
-    """As the paper's grid does, up to the rounding of a number of 8 bits; rows may be others where scores are close."""
-    full, half = trained("single").run(name), trained("single", bf16=True).run(name)
+    in_bf16(trained("single").run(name), trained("single", bf16=True).run(name))
+
+
+@pytest.mark.parametrize("name", PARTITIONED)
+def test_bf16_in_parts_trains_what_fp32_trains(trained: Trains, name: str) -> None:
+    """Weights, gradients and reference models of 16 bits under ZeRO-3: the paper's mixtures."""
+    in_bf16(trained("single").run(name), trained("zero3", bf16=True, names=PARTITIONED).run(name))
+
+
+def in_bf16(full: Run, half: Run) -> None:
+    """Compare up to the rounding of a number of 8 bits; rows may be others where scores are close."""
     assert half.losses == pytest.approx(full.losses, rel=2.0**-8)
     assert half.losses != full.losses
     for log in ("plan_log.jsonl", "ledger.jsonl"):

@@ -114,6 +114,11 @@ def main(file: Path) -> None:
 
     if (given["strategy"], given["device"]) == ("fsdp2", "cpu"):
         shard_with_fsdp2()
+    if given["strategy"].startswith("zero") and given["device"] == "cpu":
+        # Here `use_cpu` is not said, and without it bf16 is asked of a GPU.
+        from transformers import training_args
+
+        training_args.is_torch_bf16_gpu_available = lambda: True  # type: ignore[assignment]
     lines = keep_journals()
     destroy, dist.destroy_process_group = dist.destroy_process_group, lambda: None
     for name, config in given["jobs"].items():
