@@ -68,7 +68,7 @@ def jobs(
         "report_to": "none",
         "disable_tqdm": True,
         "use_cpu": device == "cpu",
-        "dataloader_pin_memory": False,
+        "dataloader_pin_memory": device == "cuda",
         "bf16": bf16,
         "seed": 3,
     }

@@ -2,8 +2,8 @@
 more than a GPU's do.
 
 ``start()`` makes ``torch.device("pretended")`` known. What such a tensor computes is computed by the CPU, so that
-a run on it must equal a run on the CPU to the last bit; but every operation that takes tensors of both raises, as
-with CUDA, and ``.numpy()`` is refused. So a batch, an index or a mask that was left behind is found where there is
+a run on it must equal a run on the CPU to the last bit; but an operation that takes tensors of both raises where
+CUDA's would (numbers without a dimension and indices of the CPU are taken), and ``.numpy()`` is refused. So a batch, an index or a mask that was left behind is found where there is
 no GPU. What it can't find: kernels of a GPU that round otherwise, streams, pinned memory, other precisions.
 """
 
