@@ -23,6 +23,7 @@ import torch.distributed as dist
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
+from dataflex.host.leaving import leave
 from dataflex.signals import gradients
 from dataflex.signals.adam import read_moments
 from dataflex.signals.gradients import SampleGradients, trainable
@@ -294,6 +295,7 @@ def main(folder: Path) -> None:
                 found = {"error": f"{error}\n{traceback.format_exc()}"}
             torch.save(found, folder / f"{strategy}-{kind}-{dist.get_rank()}.pt")
     dist.destroy_process_group()
+    leave(0)
 
 
 if __name__ == "__main__":

@@ -109,6 +109,7 @@ def main(file: Path) -> None:
         from . import pretended
 
         pretended.start()
+    from dataflex.host.leaving import leave
     from dataflex.host.prepare import check
     from dataflex.host.train import train
 
@@ -131,6 +132,7 @@ def main(file: Path) -> None:
             seen.with_suffix(".error").write_text(traceback.format_exc())
     if dist.is_initialized():
         destroy()
+    leave(0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,62 @@
+"""A process that is left in the midst of PyTorch's threads: with its own status, after all that was to be done."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# The thread is for ever on its way into or out of PyTorch, where Python's lock is let go and asked for.
+BUSY = """
+import atexit, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+import torch
+import dataflex.host.leaving
+
+def compute():
+    ones = torch.ones(100)
+    while True:
+        ones + ones
+
+def say(what):
+    print(what, end=" ")
+
+atexit.register(say, "registered")
+pool = ThreadPoolExecutor()
+pool.submit(lambda: (time.sleep(0.2), say("pooled")))
+for _ in range(4):
+    threading.Thread(target=compute, daemon=True).start()
+say("trained")
+"""
+
+
+def run(end: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BUSY + end],
+        env=os.environ | (env or {}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_a_process_leaves_with_its_own_status(status: int) -> None:
+    done = run(f"dataflex.host.leaving.leave({status})")
+    assert (done.returncode, done.stdout) == (status, "trained pooled registered "), done.stderr
+
+
+def test_what_fails_at_the_end_does_not_change_the_status() -> None:
+    done = run("atexit.register(lambda: 1 / 0)\ndataflex.host.leaving.leave(3)")
+    assert (done.returncode, done.stdout) == (3, "trained pooled registered ")
+    assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("nonsense", 2)])
+def test_a_worker_of_torchrun_leaves_so(argument: str, status: int) -> None:
+    end = f"sys.argv[1:] = ['train', {argument!r}]\nfrom dataflex.cli import main\nmain()"
+    done = run(end, {"LOCAL_RANK": "0"})
+    assert done.returncode == status, done.stderr
+    assert "pooled" in done.stdout
+    assert done.stdout.endswith("registered ")
