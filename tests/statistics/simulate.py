@@ -32,6 +32,10 @@ SUBJECTS = {
     14_042: np.repeat(np.arange(57), MMLU_SUBJECTS),
 }
 LEVEL = 0.95
+LIMIT = 0.01
+"""How far a coverage may be from the level."""
+EXPERIMENTS = {165: 10_000, 285: 10_000, 14_042: 4_000}
+"""By the number of questions: chance is .22 % (one standard deviation), and .34 %."""
 DRAWS = 1_000
 """Of a bootstrap, a tenth of what it takes by itself: this is done tens of thousands of times."""
 
@@ -81,9 +85,7 @@ class Case:
     interval: str
     design: str
     held: Callable[[np.random.Generator], Iterator[bool]]
-    experiments: int = 4_000
-    limit: float = 0.01
-    """How far the coverage may be from what the interval says."""
+    experiments: int
 
     def row(self, coverage: float) -> str:
         """Its line in the table, without the experiments' chance."""
@@ -194,59 +196,59 @@ def of_prediction(runs: int, question_error: float):
 def cases() -> list[Case]:
     """All that is measured, in the order of the table."""
     found = []
-    for n in (165, 285, 14_042):
-        found.append(Case("questions.accuracy", f"{n} questions", of_accuracy(Answers(), n, clustered=False)))
+    for n, many in EXPERIMENTS.items():
+        plain = of_accuracy(Answers(), n, clustered=False)
+        found.append(Case("questions.accuracy", f"{n} questions", plain, many))
         found.append(Case("questions.wilson", f"{n} questions", of_wilson(0.27, n), 20_000))
-    for n in (165, 285, 14_042):
+    for n, many in EXPERIMENTS.items():
         for spread in (0.1, 0.5):
-            answers = Answers(0.4, subject=spread)
+            held = of_accuracy(Answers(0.4, subject=spread), n, clustered=True)
             name = f"{n} questions in 57 subjects, whose ease has sd {spread}"
-            found.append(Case("questions.accuracy, clustered", name, of_accuracy(answers, n, clustered=True)))
-    better, worse = Answers(0.30, subject=0.3), Answers(0.27, subject=0.3)
-    for n in (165, 285, 14_042):
+            found.append(Case("questions.accuracy, clustered", name, held, many))
+    models, by_subject = (
+        (Answers(0.30), Answers(0.27)),
+        (Answers(0.30, subject=0.3), Answers(0.27, subject=0.3)),
+    )
+    for n, many in EXPERIMENTS.items():
         name = f"{n} questions, .30 beside .27"
-        plain = (Answers(0.30), Answers(0.27))
-        found.append(Case("paired.difference", name, of_difference(*plain, n, clustered=False)))
+        found.append(Case("paired.difference", name, of_difference(*models, n, clustered=False), many))
         if n < 14_042:
-            boot = of_difference(*plain, n, clustered=False, bootstrap=True)
-            found.append(Case("paired.bootstrap", name, boot, 10_000))
-        found.append(
-            Case("paired.difference, clustered", name, of_difference(better, worse, n, clustered=True))
-        )
+            held = of_difference(*models, n, clustered=False, bootstrap=True)
+            found.append(Case("paired.bootstrap", name, held, many))
+        held = of_difference(*by_subject, n, clustered=True)
+        found.append(Case("paired.difference, clustered", name, held, many))
     for runs in (3, 6):
         found.append(Case("seeds.of_mean", f"{runs} seeds", of_seeds(runs), 20_000))
         for n, spread in ((165, 0.02), (165, 0.1), (165, 0.4), (285, 0.1), (14_042, 0.02), (14_042, 0.1)):
-            answers = Answers(0.27, seed=spread)
-            by_subject = Answers(0.27, seed=spread, subject=0.3)
-            name = f"{runs} seeds (sd {answers.points:.1f} points), {n} questions"
-            # Shares of seeds that lie nine points apart are not normally distributed.
-            limit = 0.01 if spread < 0.4 else 0.02
-            # Both approximations, of unequal subjects and of few seeds, err on the side of caution.
-            by_subject_limit = 0.015 if (runs, n) == (3, 14_042) else limit
-            count = 4_000 if n < 14_042 else 2_000
-            for how in ("random", "fixed"):
-                held = of_hierarchy(answers, n, runs, how)
-                found.append(Case(f"hierarchical.mean, {how}", name, held, count, limit=limit))
-            held = of_hierarchy(by_subject, n, runs, "random", clustered=True)
-            found.append(Case("hierarchical.mean, random, clustered", name, held, limit=by_subject_limit))
-            if n == 165:
-                held = of_hierarchy(answers, n, runs, "random", bootstrap=True)
-                found.append(Case("hierarchical.bootstrap, random", name, held, limit=limit))
-                held = of_hierarchy(by_subject, n, runs, "random", clustered=True, bootstrap=True)
-                name = f"{name} in 57 subjects"
-                found.append(Case("hierarchical.bootstrap, random", name, held, limit=limit))
+            found += _hierarchies(n, spread, runs)
         for n, spread in ((165, 0.1), (14_042, 0.1)):
             models = (Answers(0.30, spread, 0.3), Answers(0.27, spread, 0.3))
-            points = f"{models[1].points:.1f}"
+            name = f"{runs} seeds (sd {models[1].points:.1f} points), {n} questions in 57 subjects"
             for how in ("random", "fixed"):
-                name = f"{runs} seeds (sd {points} points), {n} questions in 57 subjects"
                 held = of_paired_hierarchy(*models, n, runs, how)
-                count = 4_000 if n < 14_042 else 2_000
-                found.append(Case(f"hierarchical.difference, {how}", name, held, count))
+                found.append(Case(f"hierarchical.difference, {how}", name, held, EXPERIMENTS[n]))
         for error in (0.0, 0.004, 0.02):
             name = f"{runs} seeds (sd 1.0 points), question error {100 * error:.1f}"
             found.append(Case("prediction.further_run", name, of_prediction(runs, error), 10_000))
     return found
+
+
+def _hierarchies(n: int, spread: float, runs: int) -> list[Case]:
+    """One model of several seeds: both questions, by subject too, and the bootstrap on few questions."""
+    answers, by_subject = Answers(0.27, seed=spread), Answers(0.27, seed=spread, subject=0.3)
+    name = f"{runs} seeds (sd {answers.points:.1f} points), {n} questions"
+    found = {
+        f"hierarchical.mean, {how}": (name, of_hierarchy(answers, n, runs, how))
+        for how in ("random", "fixed")
+    }
+    held = of_hierarchy(by_subject, n, runs, "random", clustered=True)
+    found["hierarchical.mean, random, clustered"] = (name, held)
+    if n == 165:
+        held = of_hierarchy(answers, n, runs, "random", bootstrap=True)
+        found["hierarchical.bootstrap, random"] = (name, held)
+        held = of_hierarchy(by_subject, n, runs, "random", clustered=True, bootstrap=True)
+        found["hierarchical.bootstrap, random, clustered"] = (name, held)
+    return [Case(interval, design, held, EXPERIMENTS[n]) for interval, (design, held) in found.items()]
 
 
 def main() -> None:

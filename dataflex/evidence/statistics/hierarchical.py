@@ -116,8 +116,9 @@ def bootstrap(
 
     Of S seeds S - 1 are drawn, and likewise of the questions: then the draws scatter as the mean does, not
     (S - 1)/S times as much (Rao and Wu 1988). Drawn alone, seeds carry the rest once and so do questions;
-    drawn together they carry it three times. So twice the variances of the first two less that of the third
-    has it once. Degrees of freedom are those of ``mean``: of these the draws know nothing.
+    what a draw of both shows beyond the two carries it once more. So the variances of the first two, less
+    that of this remainder, have it once. Degrees of freedom are those of ``mean``: of these the draws know
+    nothing.
 
     Args:
         outcomes: shape (seeds, questions); 0 and 1, or any numbers.
@@ -136,13 +137,14 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     seeds = len(found)
     times = rng.multinomial(seeds - 1, np.full(seeds, 1 / seeds), size=draws) / (seeds - 1)
-    by_seed = float((times @ found.mean(axis=1)).var())
+    of_seeds = times @ found.mean(axis=1)
     if questions == "fixed":
-        return Estimate(expected.value, math.sqrt(by_seed), expected.freedom)
+        return Estimate(expected.value, float(of_seeds.std()), expected.freedom)
     drawn = np.concatenate(list(units(found, subjects).means(draws, rng, fewer=1)))
-    apart = by_seed + float(drawn.mean(axis=1).var())
-    together = float((times * drawn).sum(axis=1).var())
-    return Estimate(expected.value, math.sqrt(max(by_seed, 2 * apart - together)), expected.freedom)
+    asked = drawn.mean(axis=1)
+    remainder = (times * drawn).sum(axis=1) - of_seeds - asked
+    by_question = max(0.0, float(asked.var() - remainder.var()))
+    return Estimate(expected.value, math.sqrt(of_seeds.var() + by_question), expected.freedom)
 
 
 def _table(outcomes: npt.ArrayLike) -> FloatArray:
