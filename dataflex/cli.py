@@ -290,24 +290,6 @@ def version() -> None:
 
 def main() -> Any:
     """Entry point. A user's mistake is one line on stderr and exit status 2; a run that was stopped, 75."""
-    from dataflex.host.launch import is_worker
-
-    if not is_worker(os.environ):
-        return _main()
-    try:
-        _main()
-    except SystemExit as end:
-        if not isinstance(end.code, int | None):
-            raise
-        status = end.code or 0
-    else:
-        status = 0
-    from dataflex.host.leaving import leave
-
-    leave(status)
-
-
-def _main() -> Any:
     if len(sys.argv) > 1 and sys.argv[1] in HOST_COMMANDS:
         from llamafactory.cli import main as host_main
 
@@ -340,4 +322,7 @@ def _main() -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    # As torchrun starts it.
+    from dataflex.host.leaving import run_and_leave
+
+    run_and_leave(main)

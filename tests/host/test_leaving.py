@@ -53,10 +53,43 @@ def test_what_fails_at_the_end_does_not_change_the_status() -> None:
     assert "ZeroDivisionError" in done.stderr
 
 
+def test_output_that_cannot_be_written_is_a_failure() -> None:
+    done = run("sys.stdout = open('/dev/full', 'w')\nsay('lost')\ndataflex.host.leaving.leave(0)")
+    assert done.returncode == 120
+    assert "No space left" in done.stderr
+
+
+def test_an_interruption_meanwhile_leaves_nothing_out() -> None:
+    end = """
+import os, signal
+pool.submit(lambda: (time.sleep(0.5), os.kill(os.getpid(), signal.SIGINT), time.sleep(0.5)))
+dataflex.host.leaving.leave(0)
+"""
+    done = run(end)
+    assert done.returncode == 120
+    assert "KeyboardInterrupt" in done.stderr
+    assert "registered" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("main", "status", "told"),
+    [
+        ("lambda: None", 0, ""),
+        ("lambda: sys.exit(75)", 75, ""),
+        ("lambda: sys.exit('no such file')", 1, "no such file\n"),
+        ("lambda: 1 / 0", 1, "ZeroDivisionError: division by zero\n"),
+    ],
+)
+def test_the_status_is_pythons(main: str, status: int, told: str) -> None:
+    done = run(f"dataflex.host.leaving.run_and_leave({main})")
+    assert (done.returncode, done.stderr[-len(told) :] if told else done.stderr) == (status, told)
+    assert done.stdout == "trained pooled registered "
+
+
 @pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("nonsense", 2)])
-def test_a_worker_of_torchrun_leaves_so(argument: str, status: int) -> None:
-    end = f"sys.argv[1:] = ['train', {argument!r}]\nfrom dataflex.cli import main\nmain()"
-    done = run(end, {"LOCAL_RANK": "0"})
+def test_the_command_leaves_so_where_torchrun_starts_it(argument: str, status: int) -> None:
+    start = "import runpy\nrunpy.run_module('dataflex.cli', run_name='__main__')"
+    done = run(f"sys.argv[1:] = ['train', {argument!r}]\n{start}")
     assert done.returncode == status, done.stderr
     assert "pooled" in done.stdout
     assert done.stdout.endswith("registered ")

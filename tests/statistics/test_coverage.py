@@ -24,10 +24,12 @@ def test_the_document_has_every_case_once() -> None:
     assert list(documented()) == [start(case) for case in CASES]
 
 
+def test_what_the_document_says_is_near_to_the_level() -> None:
+    assert [row for row, value in documented().items() if abs(value - 100 * LEVEL) > 100 * LIMIT] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.interval}, {case.design}")
 def test_coverage(case: Case) -> None:
-    found = case.coverage()
-    assert found == pytest.approx(LEVEL, abs=LIMIT)
     # Another platform may round an end of a few intervals to the other side.
-    assert 100 * found == pytest.approx(documented()[start(case)], abs=0.16)
+    assert 100 * case.coverage() == pytest.approx(documented()[start(case)], abs=0.16)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-LEVEL = 0.95
+AT = 1 - (1 - 0.95) / 2
+SURELY_KNOWN = 1e-6
+"""A share of the variance below which its degrees of freedom make no difference."""
 Variance = tuple[float, float]
 """An estimated variance and its degrees of freedom."""
 
@@ -18,28 +20,39 @@ def combined(one: Variance, other: Variance) -> float:
     the variances as weights, which never covers too seldom, but up to 97 %. Here the quantiles are averaged
     too. With w the share of the part of fewer degrees of freedom,
 
-    - its weight is w^4 / (w^4 + b (1 - w)), b = .7 (1 - .77/freedom)^3: next to nothing until w is
-      considerable, as in Welch's (1947) exact solution where that is smooth;
+    - its weight is w^4 / (w^4 + b (1 - w)), b = .7 (1 - .77/freedom)^3, one degree at least: next to nothing
+      until w is considerable, as in Welch's (1947) exact solution where that is smooth;
     - the other part's degrees of freedom are divided by (1 - w)^2: Satterthwaite's, were the first known.
 
-    Form and constants make the coverage of normal variables, an integral over both variances, come near to
-    95 % for 1 to 20 degrees of freedom beside 10 and more. ``docs/statistics.md`` says how near.
+    Of parts of the same degrees of freedom each is taken for the first once, and the mean. Form and constants
+    make the coverage of normal variables, an integral over both variances, come near to 95 % for 1 to 20
+    degrees of freedom beside 20 and more. ``docs/statistics.md`` says how near, and what of other levels.
 
     Returns:
         The degrees of freedom whose quantile at 95 % is the averaged one, not below the fewer of the two that
-        were given; none where one part has none.
+        were given; of a part without variance nothing counts; none where another part has none.
     """
-    from scipy.special import ndtri, stdtridf, stdtrit  # scipy takes longer to import than all the rest
+    from scipy.special import stdtridf  # scipy takes longer to import than all the rest
 
-    (few, low), (many, high) = sorted((one, other), key=lambda part: part[1])
-    if few <= 0:
-        return high
-    share = few / (few + many)
-    if share == 1 or low in (0, high):
+    first, second = sorted((one, other), key=lambda part: part[1])
+    (few, low), (many, high) = first, second
+    if few <= 0 or many <= 0:
+        return high if few <= 0 else low
+    if low == 0 or math.isinf(low):
         return low
-    at = 1 - (1 - LEVEL) / 2
-    known = float(ndtri(at) if math.isinf(high) else stdtrit(high / (1 - share) ** 2, at))
-    held_back = 0.7 * max(0.0, 1 - 0.77 / low) ** 3 * (1 - share)
+    quantile = _averaged(first, second)
+    if low == high:
+        quantile = (quantile + _averaged(second, first)) / 2
+    return max(float(stdtridf(AT, quantile)), low)
+
+
+def _averaged(first: Variance, second: Variance) -> float:
+    from scipy.special import ndtri, stdtrit
+
+    (few, low), (many, high) = first, second
+    share, rest = few / (few + many), many / (few + many)
+    normal = math.isinf(high) or rest < SURELY_KNOWN
+    known = float(ndtri(AT) if normal else stdtrit(high / rest**2, AT))
+    held_back = 0.7 * (1 - 0.77 / max(low, 1)) ** 3 * rest
     weight = share**4 / (share**4 + held_back)
-    quantile = weight * float(stdtrit(low, at)) + (1 - weight) * known
-    return max(float(stdtridf(at, quantile)), low)
+    return weight * float(stdtrit(low, AT)) + (1 - weight) * known
