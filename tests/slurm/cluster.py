@@ -152,6 +152,14 @@ class Cluster:
         lines = self.run("squeue", "--noheader", "--states=all", "--format=%i|%T|%k").splitlines()
         return {job: (state, comment) for job, state, comment in (line.split("|", 2) for line in lines)}
 
+    def requeue(self, job: str) -> None:
+        """Have a job that has ended started again, and wait for its end."""
+        self.run("scontrol", "requeue", job)
+        self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        alive = ("PENDING", "RUNNING", "COMPLETING")
+        self.wait_for(lambda: self.jobs()[job][0] not in alive, f"the requeued job {job} does not end")
+        assert self.jobs()[job][0] == "COMPLETED"
+
     def run(self, *words: str, check: bool = True, timeout: float = PATIENCE) -> str:
         """Output of a Slurm command."""
         done = subprocess.run(

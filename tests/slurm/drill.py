@@ -107,10 +107,17 @@ class CellUnderFire:
         files = self.folder.glob("checkpoint-*/dataflex/complete.json")
         return {file.parent.parent.name: file.stat().st_mtime_ns for file in files}
 
+    @property
+    def _sentinel(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".done.json")
+
     def sentinel(self) -> dict[str, Any]:
         """What its success says."""
-        file = self.folder.with_name(self.folder.name + ".done.json")
-        return dict(json.loads(file.read_text()))
+        return dict(json.loads(self._sentinel.read_text()))
+
+    def sealed(self) -> int:
+        """When that was written, in nanoseconds."""
+        return self._sentinel.stat().st_mtime_ns
 
     def evaluated_by(self) -> str | None:
         """Number of the job that was submitted last for its evaluation."""

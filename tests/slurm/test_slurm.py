@@ -72,6 +72,11 @@ def test_every_kind_of_job(cluster: Cluster, tmp_path: Path) -> None:
     assert "Natural (baseline), tiny, two_nodes" in (root / "tables/mixture.md").read_text()
     manifest = json.loads((root / "train/mixture/odm.tiny.two_nodes.seed1/manifest.json").read_text())
     assert manifest["hardware"]["world_size"] == 2
+    # Slurm starts a job again that has ended, as after a controller that was lost: its sentinel is not touched.
+    cell = CellUnderFire(root, "mixture", "natural.tiny.one_node.seed1")
+    sealed, events = cell.sealed(), cell.events
+    cluster.requeue(cell.slurm_job)
+    assert (cell.sealed(), cell.events) == (sealed, events)
 
 
 @pytest.mark.drill

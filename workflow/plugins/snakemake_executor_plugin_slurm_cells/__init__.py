@@ -20,7 +20,7 @@ from snakemake_executor_plugin_slurm.utils import get_job_wildcards
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
-from snakemake_executor_plugin_slurm_cells import cells, records, slurm, waiting
+from snakemake_executor_plugin_slurm_cells import cells, records, restarted, slurm, waiting
 from snakemake_executor_plugin_slurm_cells.marks import Mark, alive_at, choose, comment_of, mark_of
 from snakemake_executor_plugin_slurm_cells.settings import ExecutorSettings
 from snakemake_executor_plugin_slurm_cells.verdicts import (
@@ -76,6 +76,14 @@ class Executor(slurm_plugin.Executor):
         asked = str(super().additional_general_args())
         # What the tasks of an array are to do is handed to Snakemake's own.
         return asked if self.array_jobs else asked.replace("slurm-jobstep", "slurm-cells-jobstep")
+
+    def get_job_exec_prefix(self, job: JobExecutorInterface) -> str:
+        """What stands before the job's command: one that Slurm starts again after its end does nothing."""
+        outputs = [] if self.array_jobs or job.is_group() else [str(output) for output in job.output]
+        if not outputs or not all(cells.SENTINEL.search(output) for output in outputs):
+            return str(super().get_job_exec_prefix(job))
+        words = [self.get_python_executable(), "-S", "-E", restarted.__file__, str(int(time.time()))]
+        return f"if {shlex.join([*words, *outputs])}; then exit 0; fi"
 
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit a job, or wait for the one that was submitted for it already."""
