@@ -1,4 +1,4 @@
-"""``restarted.py SECONDS OUTPUT...``: whether this Slurm job is a restart, and what it is to make is there already.
+"""``restarted.py SECONDS OUTPUT...``: whether this Slurm job is a restart that has nothing left to do.
 
 A controller that was lost comes back with an older state: it may take a job that has ended for one that runs,
 miss it on its node, and start it again, long after. Snakemake would first of all remove the outputs.
