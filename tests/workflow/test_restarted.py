@@ -54,9 +54,31 @@ def test_without_slurms_word_it_is_no_restart(start, monkeypatch):
     assert begin(run, job) == "runs\n"
 
 
-def test_results_that_are_not_written_at_once_are_made_again(start):
-    run, job = start(), Job(rule="measure")
-    job.output = [job.made, job.made.with_name("held_out.csv")]
+@pytest.mark.parametrize(
+    ("attempts", "runs"),
+    [
+        (['{"event": "start"}', '{"event": "end", "status": 0}'], False),
+        (['{"event": "end", "status": 0}', '{"event": "start"}'], True),
+        (['{"event": "start"}', '{"event": "end", "status": 1}'], True),
+        (['{"event": "end", "sta'], True),
+        (["[]"], True),
+        ([], True),
+        (None, True),
+    ],
+)
+def test_results_that_are_not_written_at_once_need_a_good_end(start, attempts, runs):
+    run, job = start(), Job(rule="evaluate")
+    job.output = [job.made.with_name("metrics.json"), job.made.with_name("held_out.csv")]
+    for output in job.output:
+        output.write_text("anything")
+    if attempts is not None:
+        job.attempts.write_text("".join(f"{line}\n" for line in attempts))
+    assert begin(run, job, SLURM_RESTART_COUNT="1").endswith("runs\n") is runs
+
+
+def test_a_job_of_which_no_attempts_are_kept_runs(start):
+    run, job = start(), Job(rule="tables")
+    job.output, job.log = [job.made.with_name("results.md")], []
     assert run.get_job_exec_prefix(job) == ""
 
 

@@ -80,10 +80,12 @@ class Executor(slurm_plugin.Executor):
     def get_job_exec_prefix(self, job: JobExecutorInterface) -> str:
         """What stands before the job's command: one that Slurm starts again after its end does nothing."""
         outputs = [] if self.array_jobs or job.is_group() else [str(output) for output in job.output]
-        if not outputs or not all(cells.SENTINEL.search(output) for output in outputs):
+        sentinels = all(cells.SENTINEL.search(output) for output in outputs)
+        attempts = "-" if sentinels else cells.place(job, "attempts", ".jsonl")
+        if not outputs or attempts is None:
             return str(super().get_job_exec_prefix(job))
         words = [self.get_python_executable(), "-S", "-E", restarted.__file__, str(int(time.time()))]
-        return f"if {shlex.join([*words, *outputs])}; then exit 0; fi"
+        return f"if {shlex.join([*words, str(attempts), *outputs])}; then exit 0; fi"
 
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit a job, or wait for the one that was submitted for it already."""
