@@ -101,6 +101,11 @@ class Cluster:
             self.run("scancel", "--user", str(os.getuid()), "--signal=KILL", check=False, timeout=20)
         for name in ("slurmd-n1", "slurmd-n2", "slurmctld", "munged"):
             self.stop(name)
+        # A daemon's child that was starting a step outlives it.
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if str(self.folder / "slurm.conf") in process.cmdline():
+                    kill_with_children(process)
 
     def start_controller(self) -> None:
         """Start slurmctld; its state is what the last one left."""
