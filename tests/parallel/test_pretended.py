@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 # What a GPU refuses, and what it takes.
 MIXTURES = """
     import torch
+    from dataflex.host.leaving import leave
     from tests.parallel import pretended
 
     pretended.start()
@@ -55,6 +56,8 @@ MIXTURES = """
     assert there.copy_(here * 2).sum().item() == 12
     layer(there).sum().backward()
     assert layer.weight.grad.device.type == pretended.NAME
+    # The device's thread for gradients speaks Python, and the interpreter would end under it.
+    leave(0)
 """
 
 
