@@ -164,6 +164,7 @@ class Cluster:
         alive = ("PENDING", "RUNNING", "COMPLETING")
         self.wait_for(lambda: self.jobs()[job][0] not in alive, f"the requeued job {job} does not end")
         assert self.jobs()[job][0] == "COMPLETED"
+        assert "Restarts=1 " in self.run("scontrol", "show", "job", job)
 
     def run(self, *words: str, check: bool = True, timeout: float = PATIENCE) -> str:
         """Output of a Slurm command."""

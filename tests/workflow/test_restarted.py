@@ -36,7 +36,7 @@ def begin(run, job, **environment):
         (None, 0, "1", True),
     ],
 )
-def test_a_restartruns_unless_its_sentinel_is_there(start, content, age, restarts, runs):
+def test_a_restart_runs_unless_its_sentinel_is_there(start, content, age, restarts, runs):
     run, job = start(), Job()
     if content is not None:
         job.made.write_text(content)

@@ -5,6 +5,8 @@ miss it on its node, and start it again, long after. Snakemake would first of al
 
 Exit status 0: all outputs are there, no older than SECONDS (since the epoch, when the job was submitted), and
 whole: by the end of ATTEMPTS, the file of the job's attempts, or with ``-`` in its place as JSON.
+
+It imports nothing of the suite, whose import would take longer than the question.
 """
 
 import json
