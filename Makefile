@@ -55,8 +55,8 @@ browser: ## install Chromium, in which the tests open the report, as root on Deb
 	    apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || { \
 	  echo "error: a browser is missing: as root, apt-get install chromium" >&2; exit 1; }
 
-test-slurm: $(VENV)/installed slurm ## a Slurm of two nodes on this machine: every kind of job, and a drill of faults
-	$(BIN)/pytest tests/slurm $(HOURS) -m $(if $(SHORT),"slurm and not drill","slurm")
+test-slurm: $(VENV)/installed slurm ## a Slurm of two nodes on this machine: every kind of job, the demo, a drill of faults
+	$(BIN)/pytest tests/slurm $(HOURS) -m $(if $(SHORT),"slurm and not long","slurm")
 
 laptop: $(VENV)/installed ## the laptop grid: SmolLM2-135M, every selector and weighter; goes on where it ended; LIMIT=8h ends it
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e .[laptop]

@@ -42,6 +42,14 @@ def test_processes_share_the_processors_of_their_node(processes, threads, each):
     assert ("FORCE_TORCHRUN" in environment) is (processes > 1)
 
 
+def test_deepspeed_is_started_by_torchrun_whatever_the_number_of_processes():
+    """LLaMA-Factory refuses it otherwise."""
+    command, environment = train.spread(["train"], 1, 1, 4, sharded=True)
+    assert command == ["train"]
+    variables = [environment[name] for name in ("FORCE_TORCHRUN", "NNODES", "NPROC_PER_NODE")]
+    assert variables == ["1", "1", "1"]
+
+
 def test_a_step_over_nodes_asks_for_all_their_processors(slurm):
     command, environment = train.spread(["train", "x.yaml"], 4, 8, 64)
     step = command[command.index("srun") :]
@@ -73,7 +81,7 @@ def test_patience_with_a_controller_has_an_end(slurm, monkeypatch):
 def test_who_comes_back_after_another_has_trained_starts_nothing(tmp_path, again):
     """It had lost its lock; the other one has trained, sealed and left, and is not there to be waited for."""
     config = tmp_path / "x.yaml"
-    config.write_text("")
+    config.write_text("{}")
     prepare.prepare(tmp_path / "run", prepare.stamp_of(config, ()))
     (tmp_path / "done.json").write_text("the other one's")
     words = ["run", "--config", "x.yaml", "--output", "done.json", "--attempts", "x.jsonl"]

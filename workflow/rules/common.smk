@@ -75,7 +75,8 @@ def open_folder():
     chosen = {key: config[key] for key in ("grid", "seeds", "experiments", "methods")}
     chosen["own_files"] = [name for name in GRID["corpora"] if corpus_files("corpus_files", name)]
     (Path(R) / "grid.json").write_text(json.dumps(chosen, indent=2) + "\n")
-    if WARM:
+    # A job of a cluster's is to run where the cluster has put it, not as a child of this process.
+    if WARM and workflow.local_exec:
         warm.start(Path(R) / "logs" / "warm.log")
 
 

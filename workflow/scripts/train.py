@@ -15,6 +15,7 @@ from pathlib import Path
 import attempts
 import extensions
 import seal
+import yaml
 from hold import Hold, persist
 from prepare import is_stamped, prepare, stamp_of
 
@@ -29,7 +30,7 @@ PATIENCE = 900.0
 
 
 def spread(
-    command: Sequence[str], nodes: int, processes: int, threads: int
+    command: Sequence[str], nodes: int, processes: int, threads: int, sharded: bool = False
 ) -> tuple[list[str], dict[str, str]]:
     """The command as it is started, with LLaMA-Factory's variables for torchrun, and each process's threads.
 
@@ -38,9 +39,10 @@ def spread(
             first.
         processes: on a node, one for each of its GPUs.
         threads: processors of a node, which Snakemake would give to every process.
+        sharded: by DeepSpeed, which wants torchrun for a single process too.
     """
     environment = dict.fromkeys(THREADS, str(max(1, threads // processes)))
-    if nodes * processes > 1:
+    if sharded or nodes * processes > 1:
         environment |= {"FORCE_TORCHRUN": "1", "NNODES": str(nodes), "NPROC_PER_NODE": str(processes)}
     if nodes == 1:
         return list(command), environment
@@ -144,7 +146,8 @@ def train(arguments: argparse.Namespace, again: bool) -> int:
             attempts.began(arguments.attempts)
             print(f"{folder}: started anew, because its config or inputs have changed", flush=True)
         words = [*arguments.command, str(arguments.config)]
-        command, environment = spread(words, arguments.nodes, arguments.processes, arguments.threads)
+        sharded = bool(yaml.safe_load(arguments.config.read_text()).get("deepspeed"))
+        command, environment = spread(words, arguments.nodes, arguments.processes, arguments.threads, sharded)
         own = folder.with_name(folder.name + ".extensions")
         compiled = extensions.prepare(own, arguments.extensions)
         if hold.run(command, {**compiled, **environment, **time_limit(os.environ)}):
