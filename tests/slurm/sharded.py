@@ -16,8 +16,8 @@ def demo_under_zero3(folder: Path) -> Path:
     for name in FILES:
         grid = yaml.safe_load((REPOSITORY / "reproductions" / name).read_text())
         for experiment in grid["experiments"].values():
-            # DeepSpeed finds out by itself that there is no GPU.
-            del experiment["config"]["use_cpu"]
-            experiment["config"]["deepspeed"] = "reproductions/deepspeed/zero3.json"
+            # DeepSpeed finds out by itself that there is no GPU. Experiments may share one config.
+            own = {key: value for key, value in experiment["config"].items() if key != "use_cpu"}
+            experiment["config"] = own | {"deepspeed": "reproductions/deepspeed/zero3.json"}
         (folder / name).write_text(yaml.safe_dump(grid, sort_keys=False))
     return folder / FILES[0]
