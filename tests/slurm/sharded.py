@@ -19,5 +19,8 @@ def demo_under_zero3(folder: Path) -> Path:
             # DeepSpeed finds out by itself that there is no GPU. Experiments may share one config.
             own = {key: value for key, value in experiment["config"].items() if key != "use_cpu"}
             experiment["config"] = own | {"deepspeed": "reproductions/deepspeed/zero3.json"}
+            # torchrun, what starts it, and the compiler of DeepSpeed's operators are of the job's memory.
+            train = {**experiment["resources"]["train"], "mem_mb": 6000}
+            experiment["resources"] = {**experiment["resources"], "train": train}
         (folder / name).write_text(yaml.safe_dump(grid, sort_keys=False))
     return folder / FILES[0]
