@@ -1,8 +1,8 @@
 """A folder of compiled extensions for one run alone.
 
-PyTorch compiles what DeepSpeed needs at its first use, behind a lock file that a killed process leaves and
-that every later process waits for, without end. So each run has a folder of its own, cleared when the run
-begins and filled with what an earlier one has built.
+PyTorch compiles what DeepSpeed needs at its first use, behind a lock file. Before PyTorch 2.14 a killed process
+leaves it and every later one waits for it, without end; since then it stays and means nothing. So each run has
+a folder of its own, cleared when the run begins and filled with what an earlier one has built.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ def prepare(own: Path, shared: Path) -> dict[str, str]:
 
 
 def publish(own: Path, shared: Path) -> None:
-    """Hand what a run has built to later ones, if they have nothing yet, and remove the run's folder."""
+    """Hand what a run has built to later ones, if they have nothing yet, and remove the run's folder.
+
+    The run has ended well, so that all that it has begun to build is built.
+    """
     built = shared / _environment()
-    if own.is_dir() and not built.exists() and not any(own.rglob("lock")):
+    if own.is_dir() and not built.exists():
         shared.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError):  # another run was faster
             os.rename(own, built)
