@@ -1,8 +1,8 @@
 """A folder of compiled extensions for one run alone.
 
 PyTorch compiles what DeepSpeed needs at its first use, behind a lock file. Before PyTorch 2.14 a killed
-process leaves it and every later one waits for it, without end; since then it stays and means nothing. So each
-run has a folder of its own, cleared when the run begins and filled with what an earlier one has built.
+process leaves it and every later one waits for it, without end; since then it stays and means nothing. So
+each run has a folder of its own, cleared when the run begins and filled with what an earlier one has built.
 """
 
 from __future__ import annotations
