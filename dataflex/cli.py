@@ -289,7 +289,10 @@ def version() -> None:
 
 
 def main() -> Any:
-    """Entry point. A user's mistake is one line on stderr and exit status 2; a run that was stopped, 75."""
+    """Entry point. A user's mistake is one line on stderr and exit status 2; a run that was stopped, 75.
+
+    A check that finds something unfit ends with 78.
+    """
     if len(sys.argv) > 1 and sys.argv[1] in HOST_COMMANDS:
         from llamafactory.cli import main as host_main
 
@@ -301,7 +304,7 @@ def main() -> Any:
 
         if not report_to_launcher(error):
             print(f"dataflex-cli: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.status)
     except ModuleNotFoundError as missing:
         # The library works without what grids, statistics and reports rest on.
         if missing.name is None or missing.name.partition(".")[0] not in SUITE:

@@ -8,10 +8,22 @@ class UserError(Exception):
     loads and before anything is written, wherever that is possible.
     """
 
+    status = 2
+    """Exit status of the command line."""
+
 
 def one_line(error: BaseException) -> str:
     """Return what an error of another library says, on one line, to quote it; its type if nothing."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+class UnfitError(UserError):
+    """What was looked at is not as it has to be: to look again helps nobody before it was changed.
+
+    The exit status is 78, the system's EX_CONFIG, which tells a verdict from a check that could not be made.
+    """
+
+    status = 78
 
 
 class LoneError(UserError):

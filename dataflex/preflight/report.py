@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dataflex.corpus.files import write_json, write_text
-from dataflex.errors import UserError
+from dataflex.errors import UnfitError
 
 State = Literal["passed", "warned", "skipped", "failed"]
 MARKS: dict[State, str] = {"passed": "ok", "warned": "warning", "skipped": "skipped", "failed": "FAILED"}
@@ -40,7 +40,7 @@ def conclude(
         more: further keys of the JSON file.
 
     Raises:
-        UserError: something failed; says what, and where the report is.
+        UnfitError: something failed; says what, and where the report is.
     """
     report = output.with_suffix(".md")
     lines = [f"# Preflight: {title}", "", *(f"- {finding.line()}" for finding in findings)]
@@ -48,5 +48,5 @@ def conclude(
     write_text(report, "\n".join(lines) + "\n")
     if failed := [finding for finding in findings if finding.state == "failed"]:
         told = "; ".join(f"{finding.what}: {finding.told}" for finding in failed)
-        raise UserError(f"preflight of {title} failed, nothing will be trained: {told} (report: {report})")
+        raise UnfitError(f"preflight of {title} failed, nothing will be trained: {told} (report: {report})")
     write_json(output, {"findings": [asdict(finding) for finding in findings], **(more or {})})

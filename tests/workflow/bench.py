@@ -21,6 +21,7 @@ class Job:
 
     def __init__(self, cell="less.seed1", rule="train", **params):
         self.name, self.jobid, self.threads, self.asked_anew = rule, 7, 1, 0
+        self.restart_times, self._attempt = 3, 1
         self.rule, self.rules, self.wildcards = SimpleNamespace(name=rule), [rule], ["selection", cell]
         self.is_updated = False
         self.config, self.made = Path(f"configs/{cell}.yaml"), Path(f"train/{cell}.done.json")
@@ -40,11 +41,17 @@ class Job:
 
     @property
     def attempt(self):
-        return 1
+        return self._attempt
 
     @attempt.setter
     def attempt(self, number):
         self.asked_anew += 1  # as Snakemake has the resources computed
+        self._attempt = number
+
+    @property
+    def is_given_up(self):
+        """Whether Snakemake will not start it again once it has failed."""
+        return self.attempt > self.restart_times
 
     @property
     def record(self):

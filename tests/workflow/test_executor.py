@@ -333,9 +333,41 @@ def test_a_job_that_gives_no_sign_of_life_is_cancelled(
     wall = time.time
     monkeypatch.setattr(time, "time", lambda: wall() + clock)
     later(run, monkeypatch, 600)
+    # Once is not enough: where the file server was away a sign comes a moment after it is back.
+    assert run.numbers == ["100"]
+    later(run, monkeypatch, 620)
+    assert run.numbers == ["100"]
+    later(run, monkeypatch, 640)
     assert run.numbers == ([] if ghost else ["100"])
     assert site.jobs()["100"]["queue"] == ("CANCELLED by 0" if ghost else "RUNNING")
     assert run.workflow.failed == ([job] if ghost else [])
+
+
+def test_a_job_that_gives_a_sign_when_it_is_looked_at_again_is_alive(site, start, monkeypatch):
+    run, job = start(), Job()
+    run.submit(job)
+    site.say("100", "RUNNING")
+    run.check()
+    attempt(job, {"event": "start"})
+    os.utime(job.attempts, (time.time() - 500,) * 2)
+    later(run, monkeypatch, 600)
+    job.attempts.with_suffix(".lock").touch()
+    later(run, monkeypatch, 620)
+    # The next silence begins anew.
+    os.utime(job.attempts.with_suffix(".lock"), (time.time() - 500,) * 2)
+    later(run, monkeypatch, 640)
+    assert run.numbers == ["100"]
+
+
+@pytest.mark.parametrize(("status", "given_up"), [(78, True), (2, False), (1, False)])
+def test_what_was_looked_at_and_found_unfit_is_not_looked_at_again(site, start, status, given_up):
+    run, job = start(), Job(rule="preflight_score")
+    run.submit(job)
+    attempt(job, {"event": "start"}, {"event": "end", "status": status})
+    site.say("100", "FAILED")
+    run.check()
+    assert run.workflow.failed == [job]
+    assert job.is_given_up is given_up
 
 
 def test_a_job_without_a_lock_is_never_taken_for_dead(site, start, monkeypatch):

@@ -58,6 +58,22 @@ def test_a_lock_of_an_earlier_run_is_not_handed_on(tmp_path):
     assert [file.name for file in (tmp_path / "two/small").iterdir()] == ["small.so"]
 
 
+def test_a_run_that_needs_another_extension_adds_it(tmp_path):
+    shared = tmp_path / "shared"
+    for run, names in (("one", {"small"}), ("two", {"small", "large"}), ("three", {"small", "large"})):
+        own = tmp_path / run
+        extensions.prepare(own, shared)
+        for name in names - {folder.name for folder in own.glob("*")}:
+            (own / name).mkdir(parents=True)
+            (own / name / f"{name}.so").write_text(run)
+        if run != "three":
+            extensions.publish(own, shared)
+    assert {file.name: file.read_text() for file in own.rglob("*.so")} == {
+        "small.so": "one",
+        "large.so": "two",
+    }
+
+
 def test_what_a_killed_run_left_is_cleared(tmp_path):
     own, shared = tmp_path / "one", tmp_path / "shared"
     (own / "small").mkdir(parents=True)

@@ -454,6 +454,29 @@ def test_an_end_that_can_not_be_noted_keeps_no_lock(tmp_path, monkeypatch):
     assert not (tmp_path / "x.lock").exists()
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_who_was_taken_for_dead_leaves_alone_what_another_has_made(tmp_path, made):
+    """It ends well where all is made, as Snakemake would remove what a failed job was to make; else it goes on."""
+    ran, output, other = tmp_path / "ran", tmp_path / "metrics.json", tmp_path / "questions.jsonl"
+    code = "import functools, sys, hold; hold.Lock = functools.partial(hold.Lock, beat=0.05, silence=5.0); "
+    code += "sys.argv = ['hold.py', *sys.argv[1:]]; hold.main()"
+    # The first time it hangs, as if its node did.
+    script = f"echo >> {ran}; test $(wc -l < {ran}) = 2 || sleep 60; echo own > {output}; echo own > {other}"
+    words = ["--lock", tmp_path / "x.lock", "--attempts", tmp_path / "x.jsonl", "--makes", output, other]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words), "--", "sh", "-c", script],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+    )
+    while not ran.exists():
+        time.sleep(0.05)
+    for file in (output, other) if made else (output,):
+        file.write_text("another's\n")
+    (tmp_path / "x.lock").unlink()
+    assert process.wait(30) == 0
+    assert len(ran.read_text()) == (1 if made else 2)
+    assert {file.read_text() for file in (output, other)} == {"another's\n" if made else "own\n"}
+
+
 def test_a_command_that_is_not_there_is_named(tmp_path):
     assert hold(tmp_path, "no-such-command").wait() == 127
     assert writers.of("no such token") == []

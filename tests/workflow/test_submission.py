@@ -1,12 +1,16 @@
 """What the executor submits, waits for and cancels, beside a site that refuses, forgets and remembers jobs."""
 
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import snakemake_executor_plugin_slurm_cells as plugin
+from snakemake.io import IOFile, ancient
+from snakemake_executor_plugin_slurm_cells import waiting
 from snakemake_executor_plugin_slurm_cells.marks import MARK, comment_of
+from snakemake_interface_common.exceptions import WorkflowError
 
 from tests.workflow.bench import Job, until
 
@@ -79,6 +83,18 @@ def test_what_is_no_longer_asked_is_cancelled(site, start, change, known_by):
     assert run.numbers == ["101"]
 
 
+def test_a_check_that_was_made_again_cancels_nothing(site, start):
+    """What only releases a job is ancient: its text, as how much room is free, is not what is trained."""
+    released = Path("preflight/selection.json")
+    released.parent.mkdir()
+    for room in ("900.1 GB free", "899.0 GB free"):
+        released.write_text(room)
+        run, job = start(), Job()
+        job.input.append(IOFile(ancient(str(released))))
+        assert run.submit(job).numbers == ["100"]
+    assert list(site.jobs()) == ["100"]
+
+
 def test_jobs_of_one_name_are_told_apart(site, start):
     """All jobs of a workflow have its name in Slurm."""
     first = start()
@@ -144,6 +160,41 @@ def test_a_refusal_for_good_is_named_at_once(site, start, said):
     assert run.workflow.failed == [job]
     assert said in job.errors[0]
     assert not site.jobs()
+    assert job.is_given_up
+
+
+@pytest.mark.parametrize(
+    ("said", "change"),
+    [
+        ("Batch job submission failed: Invalid account or account/partition combination", "slurm_account"),
+        ("invalid partition specified: gpux", "slurm_partition"),
+        ("Batch job submission failed: Requested time limit is invalid (missing or exceeds)", "longest"),
+        ("Batch job submission failed: Requested node configuration is not available", "gpus_per_node"),
+        ("Batch job submission failed: Memory specification can not be satisfied", "set-resources"),
+        ("Batch job submission failed: Invalid generic resource (gres) specification", "gpus_per_node"),
+        ("Batch job submission failed: Invalid qos specification", "qos"),
+        ("Batch job submission failed: Invalid feature specification", "constraint"),
+    ],
+)
+def test_a_refusal_says_what_to_change(site, start, said, change):
+    run, job = start(), Job()
+    site.answer("sbatch", {"said": f"sbatch: error: {said}"})
+    run.submit(job)
+    (told,) = job.errors
+    assert change in told.splitlines()[-1]
+
+
+def test_no_advice_where_nobody_knows():
+    assert waiting.refused("sbatch: error: Batch job submission failed: Something new") is None
+    # An error of ours may name anything.
+    assert waiting.refused("KeyError: 'account'") is None
+
+
+def test_without_slurms_commands_it_is_said_at_once(site, start, monkeypatch, tmp_path):
+    (tmp_path / "which").symlink_to(shutil.which("which"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WorkflowError, match=r"sbatch, squeue, scancel not found.*login node"):
+        start()
 
 
 def test_patience_with_refusals_has_an_end(site, start, at_once):

@@ -3,6 +3,7 @@ import os
 import subprocess
 import time
 from itertools import product
+from pathlib import Path
 
 import attempts
 import hold
@@ -188,6 +189,25 @@ def test_the_last_sign_of_a_cell_is_its_lock_or_its_last_event(tmp_path, monkeyp
     lock.unlink()
     assert records.silence(attempts) == pytest.approx(200, abs=30)
     assert [file.name for file in tmp_path.iterdir()] == [attempts.name]
+
+
+def test_a_file_server_that_was_away_says_nothing_of_who_writes_there(tmp_path, monkeypatch):
+    """The look was kept waiting, and so were the writers."""
+    attempts, lock = tmp_path / "x.seed1.jsonl", tmp_path / "x.seed1.lock"
+    for file in (attempts, lock):
+        file.touch()
+    clock, touch = time.monotonic(), Path.touch
+
+    def waits(self):
+        nonlocal clock
+        clock += 500
+        touch(self)
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+    monkeypatch.setattr(Path, "touch", waits)
+    for look in (lambda: records.silence(attempts), lambda: records.beats(attempts, 100)):
+        with pytest.raises(OSError, match="has not answered for 500 s"):
+            look()
 
 
 @pytest.mark.parametrize(

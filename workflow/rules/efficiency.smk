@@ -106,7 +106,7 @@ if BENCHMARKS:
             mem_mb=more_memory(benchmark_asks("mem_mb"), lambda w: f"efficiency/{w.benchmark}"),
             slurm_extra="--exclusive",
         shell:
-            BENCHMARK_PATH + " python {SCRIPTS}/hold.py {params.held} -- "
+            BENCHMARK_PATH + " python {SCRIPTS}/hold.py {params.held} --makes {output:q} -- "
             "python -m efficiency {params.command} --output {output:q} > {log:q} 2>&1"
 
     rule efficiency_tables:

@@ -42,7 +42,7 @@ rule evaluate:
         runtime=more_time("evaluate", "evaluate"),
         mem_mb=more_memory_of_cell("evaluate", "evaluate"),
     shell:
-        "python {SCRIPTS}/hold.py {params.held} -- "
+        "python {SCRIPTS}/hold.py {params.held} --makes {output:q} -- "
         "{CLI} evaluate {params.run} --corpus {params.corpus} --output {params.folder} "
         "{params.base} {params.options} > {log} 2>&1"
 

@@ -31,6 +31,7 @@ rule preflight_checks:
         root=R,
         own=" ".join(f"--own-files {name}" for name in GRID["corpora"] if corpus_files("corpus_files", name)),
     localrule: True
+    # Seconds, on this machine: what it finds is no fault that passes.
     retries: 0
     shell:
         "dataflex-cli preflight {params.grid} --root {params.root} --experiment {wildcards.experiment} "
@@ -55,7 +56,6 @@ rule preflight_devices:
         asked=json.dumps((PREFLIGHT or {}).get("gpu_memory_gb")),
         gpus=device_asks("gpus"),
     threads: lambda w: min(8, device_asks("threads")(w))
-    retries: 0
     resources:
         gres=gres(device_asks("gpus")),
         slurm_partition=partition(device_asks("gpus")),
@@ -64,7 +64,7 @@ rule preflight_devices:
         runtime=minutes(lambda w: 15),
         mem_mb=more_memory(lambda w: 16000, lambda w: f"preflight_devices/{w.experiment}.{w.scale}"),
     shell:
-        "python {SCRIPTS}/hold.py {params.held} -- "
+        "python {SCRIPTS}/hold.py {params.held} --makes {output:q} -- "
         "dataflex-cli preflight {params.grid} --root {params.root} --experiment {wildcards.experiment} "
         "--scale {wildcards.scale} --devices {params.gpus} --output {output} > {log} 2>&1"
 
@@ -89,7 +89,6 @@ rule preflight_score:
         grid=config["grid"],
         root=R,
     threads: scored_asked("threads")
-    retries: 0
     resources:
         gres=gres(lambda w: scored_asked("gpus")),
         slurm_partition=partition(lambda w: scored_asked("gpus")),
@@ -97,6 +96,6 @@ rule preflight_score:
         runtime=minutes(lambda w: scored_asked("runtime")),
         mem_mb=more_memory(lambda w: scored_asked("mem_mb"), lambda w: f"preflight_score/{w.model}"),
     shell:
-        "python {SCRIPTS}/hold.py {params.held} -- "
+        "python {SCRIPTS}/hold.py {params.held} --makes {output:q} -- "
         "dataflex-cli preflight {params.grid} --root {params.root} --model {wildcards.model} --output {output} "
         "> {log} 2>&1"

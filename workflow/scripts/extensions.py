@@ -25,15 +25,16 @@ def prepare(own: Path, shared: Path) -> dict[str, str]:
 
 
 def publish(own: Path, shared: Path) -> None:
-    """Hand what a run has built to later ones, if they have nothing yet, and remove the run's folder.
+    """Hand what a run has built to later ones, each extension that they do not have; remove the run's folder.
 
     The run has ended well, so that all that it has begun to build is built.
     """
     built = shared / _environment()
-    if own.is_dir() and not built.exists():
-        shared.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):  # another run was faster
-            os.rename(own, built)
+    for extension in own.iterdir() if own.is_dir() else ():
+        if not (built / extension.name).exists():
+            built.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):  # another run was faster
+                os.rename(extension, built / extension.name)
     shutil.rmtree(own, ignore_errors=True)
 
 

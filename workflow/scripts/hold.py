@@ -171,16 +171,29 @@ def persist(work: Callable[[bool], int]) -> int:
     return as_exit_status(status)
 
 
+def do(arguments: argparse.Namespace, again: bool) -> int:
+    """Do it once as the only writer; the exit status, ``LOST`` if another took over.
+
+    Args:
+        again: it was begun before, and another took over: what that has made is left alone.
+    """
+    with Hold(arguments.lock, arguments.attempts) as hold:
+        if again and arguments.makes and all(file.is_file() for file in arguments.makes):
+            hold.status = 0
+        else:
+            hold.run(arguments.command)
+        return hold.status
+
+
 def main() -> None:
-    """Command line: ``hold.py --lock FILE --attempts FILE -- COMMAND...``."""
+    """Command line: ``hold.py --lock FILE --attempts FILE [--makes FILE ...] -- COMMAND...``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lock", type=Path, required=True)
     parser.add_argument("--attempts", type=Path, required=True)
+    parser.add_argument("--makes", type=Path, nargs="+", default=[], help="what the command writes")
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
-    with Hold(arguments.lock, arguments.attempts) as hold:
-        hold.run(arguments.command)
-    sys.exit(as_exit_status(hold.status))
+    sys.exit(persist(lambda again: do(arguments, again)))
 
 
 if __name__ == "__main__":

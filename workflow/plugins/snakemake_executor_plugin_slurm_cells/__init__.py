@@ -7,6 +7,7 @@ before it ended, however it did, is submitted again without counting as a failur
 """
 
 import contextlib
+import platform
 import shlex
 import sys
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 import psutil
 import snakemake_executor_plugin_slurm as slurm_plugin
 from snakemake_executor_plugin_slurm.utils import get_job_wildcards
+from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
@@ -44,6 +46,8 @@ NODE_TIMEOUT = 300
 """Slurm's own default of the seconds after which a silent node is lost, where it does not tell."""
 MARGIN = 120
 """Seconds that Slurm gets beyond that to find the node lost and to start its jobs again."""
+SECOND_LOOK = 30.0
+"""Seconds for which a job has to be found dead: three beats of a lock."""
 WORTH_A_WORD = 600.0
 """Seconds after which a job that waits for more than its turn is spoken of."""
 
@@ -53,9 +57,15 @@ class Executor(slurm_plugin.Executor):
 
     def __post_init__(self, test_mode: bool = False) -> None:
         """Start with no job silent and no submission refused."""
+        if absent := slurm.missing():
+            raise WorkflowError(
+                f"{', '.join(absent)} not found on {platform.node()}: start the workflow where jobs are "
+                "submitted, on a login node; some sites want `module load slurm` first."
+            )
         super().__post_init__(test_mode)
         self._silent_since: dict[str, float] = {}
         self._seen_running: dict[str, float] = {}
+        self._taken_for_dead: dict[str, float] = {}
         self._waits: dict[str, tuple[str, float]] = {}
         self._spoken_of: set[tuple[str, str]] = set()
         self._unreadable_since: dict[str, float] = {}
@@ -170,7 +180,12 @@ class Executor(slurm_plugin.Executor):
         if is_permanent(msg, error) or now - since > self.workflow.executor_settings.submission_patience:
             self._refused_since.pop(job, None)
             what = f" ({type(error).__name__})" if error is not None else ""
-            super()._report_job_error_threadsafe(job_info, msg + what)
+            advice = waiting.refused(msg)
+            # It was tried as often as makes sense.
+            job.attempt = job.restart_times + 1
+            super()._report_job_error_threadsafe(
+                job_info, msg.strip() + what + (f"\n{advice}" if advice else "")
+            )
             return
         self._refused_since[job] = (since, times + 1)
         delay = min(FIRST_DELAY * 2**times, LONGEST_DELAY)
@@ -265,6 +280,7 @@ class Executor(slurm_plugin.Executor):
         if why is not None or judged is Verdict.STUCK:
             slurm.cancel(job)
         self._seen_running.pop(job, None)
+        self._taken_for_dead.pop(job, None)
         self._waits.pop(job, None)
         if judged is Verdict.SUCCEEDED or cells.has_succeeded(info.job, forgotten=judged is Verdict.VANISHED):
             self.report_job_success(info)
@@ -288,6 +304,7 @@ class Executor(slurm_plugin.Executor):
         job, now = str(info.external_jobid), time.monotonic()
         if said is None or said.word not in ("RUNNING", "COMPLETING"):
             self._seen_running.pop(job, None)
+            self._taken_for_dead.pop(job, None)
             return False
         runs = now - self._seen_running.setdefault(job, now)
         silent = records.silence(cells.place(info.job, "attempts", ".jsonl"))
@@ -299,7 +316,11 @@ class Executor(slurm_plugin.Executor):
         lost = (NODE_TIMEOUT if self._node_timeout is None else self._node_timeout) + MARGIN
         patience = max(self.workflow.executor_settings.patience, lost)
         # Before its first sign a job is loading: it gets three times as long.
-        return silent > patience if silent < runs else runs > 3 * patience
+        if not (silent > patience if silent < runs else runs > 3 * patience):
+            self._taken_for_dead.pop(job, None)
+            return False
+        # Where the file server was away its writers give a sign a moment after it is back.
+        return now - self._taken_for_dead.setdefault(job, now) >= SECOND_LOOK
 
     def _can_never_start(self, info: SubmittedJobInfo, said: Said | None) -> str | None:
         """Note what a job waits for; return why it can't start and what to change, None for one that may."""
@@ -353,4 +374,7 @@ class Executor(slurm_plugin.Executor):
                 info.job.attempt = info.job.attempt
             self._try_again(info.job)
             return
+        if records.is_unfit(ended):
+            # Looking again, for hours perhaps, would find the same.
+            info.job.attempt = info.job.restart_times + 1
         self.report_job_error(info, msg=f"Slurm's job {job} ({what}) did not succeed.", aux_logs=[log])

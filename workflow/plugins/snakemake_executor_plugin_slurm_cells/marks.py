@@ -44,7 +44,8 @@ class Mark:
 def mark_of(job: Any) -> Mark | None:
     """The mark of Snakemake's job; None for a group of jobs and for one without outputs.
 
-    Its digest is of its rule, its parameters, its sentinels and its config.
+    Its digest is of its rule, its parameters, its sentinels and its config. An ancient input only releases
+    the job: what it says is not what is done.
 
     Raises:
         OSError: an input can't be read.
@@ -53,7 +54,8 @@ def mark_of(job: Any) -> Mark | None:
     if not outputs:
         return None
     digest = hashlib.sha256(f"{job.rule.name} {dict(job.params.items())}".encode())
-    for file in sorted({Path(str(name)) for name in job.input}):
+    asked = [name for name in job.input if not getattr(name, "is_ancient", False)]
+    for file in sorted({Path(str(name)) for name in asked}):
         if file.is_file() and file.stat().st_size < SMALL:
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     place = hashlib.sha256("\n".join(outputs).encode())

@@ -18,6 +18,10 @@ from dataflex.watching.progress import last_checkpoint
 
 INTERRUPTED = 75
 """Exit status of a command that stopped with a checkpoint and wants to go on (EX_TEMPFAIL)."""
+SLOW = 10.0
+"""Seconds after which the answer of a file server says nothing about who writes there."""
+UNFIT = 78
+"""Exit status of a command that has looked at something and found it unfit (EX_CONFIG): no fault."""
 MEMORY, TIME = "mem_mb", "runtime"
 """Resources of which a job can have too little."""
 
@@ -119,6 +123,7 @@ def beats(attempts: Path | None, patience: float) -> bool:
 
 
 def _age(beside: Path, *files: Path) -> float | None:
+    began = time.monotonic()
     signs = []
     for file in files:
         with contextlib.suppress(FileNotFoundError):
@@ -130,6 +135,9 @@ def _age(beside: Path, *files: Path) -> float | None:
     probe.touch()
     now = probe.stat().st_mtime
     probe.unlink()
+    if (took := time.monotonic() - began) > SLOW:
+        # Writers were kept waiting as long, and could give no sign.
+        raise OSError(f"{beside.parent} has not answered for {took:.0f} s")
     return now - max(signs)
 
 
@@ -180,6 +188,11 @@ def ends(file: Path | None) -> list[dict[str, Any]]:
         events = [] if event.get("event") == "anew" else [*events, event]
     killed = bool(events) and events[-1].get("event") != "end"
     return [] if killed else [event for event in events if event.get("event") == "end"]
+
+
+def is_unfit(ended: list[dict[str, Any]]) -> bool:
+    """Whether the last attempt has found what it looked at unfit."""
+    return bool(ended) and ended[-1].get("status") == UNFIT
 
 
 def goes_on(ended: list[dict[str, Any]]) -> bool:

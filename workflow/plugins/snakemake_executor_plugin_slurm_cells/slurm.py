@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import getpass
 import re
+import shutil
 import subprocess
 from collections.abc import Collection
 
 from snakemake_executor_plugin_slurm_cells.verdicts import Said, parse
 
 TIMEOUT = 60
+NEEDED = ("sbatch", "squeue", "scancel")
+
+
+def missing() -> list[str]:
+    """Commands that are not on the path, of those without which nothing can be submitted and watched."""
+    return [name for name in NEEDED if shutil.which(name) is None]
 
 
 def queue() -> dict[str, Said] | None:

@@ -1,4 +1,4 @@
-"""Why Slurm has not started a job yet: what is usual, and what never ends by itself."""
+"""Why Slurm has not started a job yet, or has not taken it: what is usual, what never ends by itself."""
 
 from __future__ import annotations
 
@@ -25,6 +25,31 @@ NEVER = {
 
 Not ``PartitionNodeLimit``: Slurm gives it, too, while nodes that a job needs are down or drained.
 """
+
+REFUSALS = {
+    r"time limit": "it asks for more minutes than its partition allows: set `longest` in the profile to the "
+    "partition's MaxTime, or another `slurm_partition`",
+    r"requested node configuration|memory specification|cpu count|more processors": "no node has what it "
+    "asks for: set `gpus_per_node` in the profile; for other processors or memory of a node add "
+    "`set-threads: {train: 48}` or `set-resources: {train: {mem_mb: 200000}}` there",
+    r"generic resource": "no node has the GPUs that it asks for: see `slurm_partition`, `constraint` and "
+    "`gpus_per_node` in the profile",
+    r"account|association": "set `slurm_account` in the profile to one of yours: sacctmgr show "
+    "associations user=$USER",
+    r"partition": "set `slurm_partition` in the profile to one of yours: sinfo --summarize",
+    r"qos": "set `qos` in the profile to one of yours: sacctmgr show associations user=$USER",
+    r"feature|constraint": "no node has what `constraint` in the profile asks for: sinfo --format='%N %f'",
+}
+"""Words of a refusal -> what is to be changed; the first that fits."""
+
+
+def refused(said: str) -> str | None:
+    """What is to be changed for a job that Slurm refuses for good; None where that is not known."""
+    # Behind it stands what was to be submitted, which names all of this.
+    answer = said.partition("sbatch call:")[0]
+    if "sbatch: error" not in answer:
+        return None
+    return next((what for name, what in REFUSALS.items() if re.search(name, answer, re.IGNORECASE)), None)
 
 
 def never(reason: str) -> str | None:
