@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ EVALUATIONS: Mapping[Kind, str] = {"model": "evaluate", "selection": "mark", "mi
 """The workflow's rule that evaluates a cell, by what the cell is about."""
 OF_STEPS = "evaluate_steps"
 """The rule that evaluates a cell's checkpoints."""
+TARGETS = ("trained", "evaluated", "by_step", "benchmarks")
+"""What the workflow notes of its targets: cells by path, benchmarks by name."""
 EFFICIENCY = "efficiency"
 """Folder of the benchmarks' logs, records and results."""
 
@@ -97,7 +99,10 @@ def expected(root: Path, grid_file: Path | None = None) -> Expected:
     file = _nearest(root, Path(str(asked.get("grid"))))
     try:
         own = _names(asked, "own_files") or ()
-        return of_grid(root, file, _seeds(asked), _names(asked, "experiments"), _names(asked, "methods"), own)
+        part = asked.get("asked")
+        targets = {key: _names(part, key) or [] for key in TARGETS} if isinstance(part, dict) else None
+        named = _names(asked, "experiments"), _names(asked, "methods")
+        return of_grid(root, file, _seeds(asked), *named, own_files=own, targets=targets)
     except UserError as error:
         return _found(root, f"the cells are those that are found on the disk: {error}")
 
@@ -108,7 +113,9 @@ def of_grid(
     seeds: Iterable[int] | None = None,
     experiments: Iterable[str] | None = None,
     methods: Iterable[str] | None = None,
+    *,
     own_files: Iterable[str] = (),
+    targets: Mapping[str, Collection[str]] | None = None,
 ) -> Expected:
     """Tell what a part of a grid file asks for, with the cells that it builds on.
 
@@ -119,6 +126,7 @@ def of_grid(
         experiments: None: all.
         methods: None: all.
         own_files: corpora that are made from the user's files.
+        targets: names of the jobs of this part that the command line asked for, by ``TARGETS``; None: all.
 
     Raises:
         UserError: the file can't be used, or has no such part.
@@ -131,6 +139,8 @@ def of_grid(
         if cell.path not in cells:
             cells[cell.path] = cell
             pending += grids.needed(grid, cell).values()
+    if targets is not None:
+        cells = {path: cell for path, cell in cells.items() if path in targets["trained"]}
     order = list(grid["experiments"])
     listed = sorted(cells.values(), key=lambda cell: order.index(cell.experiment))
     corpora, models = set(), {cell.model for cell in listed if "build" in grid["models"][cell.model]}
@@ -138,7 +148,7 @@ def of_grid(
         name = grids.corpus_name(grid, cell)
         corpora |= {name, grids.corpus_spec(grid, name).get("corpus", name)}
     corpora |= {corpus for model in models if (corpus := grid["models"][model]["build"].get("corpus"))}
-    return Expected(
+    whole = Expected(
         tuple(_cell(grid, cell, root) for cell in listed),
         {name: _corpus(root, name) for name in sorted(corpora)},
         {name: _model(root, name) for name in sorted(models)},
@@ -146,6 +156,21 @@ def of_grid(
         benchmarks=() if experiments or methods else _benchmarks(root, grid),
         supplies=supplies(grid, root, listed, tuple(own_files)),
     )
+    return whole if targets is None else _looked_at(whole, targets)
+
+
+def _looked_at(whole: Expected, targets: Mapping[str, Collection[str]]) -> Expected:
+    """The same, with what is to be evaluated and measured of it."""
+    cells = tuple(
+        replace(
+            cell,
+            reported=cell.path in targets["evaluated"],
+            steps=cell.steps if cell.path in targets["by_step"] else (),
+        )
+        for cell in whole.cells
+    )
+    measured = tuple(name for name in whole.benchmarks if name in targets["benchmarks"])
+    return replace(whole, cells=cells, benchmarks=measured)
 
 
 def _cell(grid: Mapping[str, Any], cell: grids.Cell, root: Path) -> ExpectedCell:

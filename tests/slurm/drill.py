@@ -30,10 +30,18 @@ class Workflow:
         root: folder that it writes to.
         log: its own output.
         methods: part of the grid; none: all of it.
+        check: whether numbers that are outside of their reference's tolerance fail it.
     """
 
     def __init__(
-        self, cluster: Cluster, grid: str, root: Path, log: Path, *words: str, methods: Collection[str] = ()
+        self,
+        cluster: Cluster,
+        grid: str,
+        root: Path,
+        log: Path,
+        *words: str,
+        methods: Collection[str] = (),
+        check: bool = True,
     ) -> None:
         self.root, self._log = root, log
         chosen = [f"methods=[{','.join(methods)}]"] if methods else []
@@ -43,7 +51,7 @@ class Workflow:
         self._environment = {**os.environ, **cluster.environment, **own}
         self._words = [
             *(sys.executable, "-m", "snakemake", "--profile", "slurm"),
-            *("--config", f"grid={grid}", f"output={root}", *chosen),
+            *("--config", f"grid={grid}", f"output={root}", f"check={str(check).lower()}", *chosen),
             *("--default-resources", "slurm_partition=debug", "runtime=30", "mem_mb=3000"),
             *("--slurm-cells-no-account", "--slurm-cells-patience", "40"),
             *("--slurm-cells-seconds-between-checks", "2", "--latency-wait", "20", *words),

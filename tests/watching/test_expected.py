@@ -39,6 +39,17 @@ def test_a_part_with_what_it_builds_on(rung: Rung) -> None:
     ]
 
 
+def test_what_the_targets_of_the_command_line_were(rung: Rung) -> None:
+    """One experiment at one scale, or one cell: nothing else will ever be done."""
+    cell = "mixture/uniform.tiny.harvest.seed1"
+    base = "mixture/natural.tiny.harvest.seed1"
+    asked = {"trained": [cell, base], "evaluated": [cell], "by_step": [], "benchmarks": []}
+    rung.write("grid.json", {"grid": "reproductions/little.yaml", "asked": asked})
+    what = expected(rung.root)
+    assert what.note is None
+    assert {one.path: one.reported for one in what.cells} == {cell: True, base: False}
+
+
 def test_the_demo_grid_is_as_the_workflow_has_it(tmp_path: Path) -> None:
     file = REPRODUCTIONS / "demo.yaml"
     what = expected(tmp_path, file)

@@ -15,6 +15,7 @@ import yaml
 from dataflex import grid as grids
 from dataflex.planning.jobs import jobs_of, local_jobs
 from dataflex.planning.kinds import by_kind
+from dataflex.watching.expected import expected
 from tests.browsing import browser, opened
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -161,7 +162,8 @@ PLANTED = "planted/random.tiny.pool.seed1"
 
 
 @pytest.mark.slow
-def test_the_workflow_from_end_to_end(repository):
+def test_the_workflow_from_end_to_end(repository, monkeypatch):
+    monkeypatch.chdir(repository)
     # 1. A failing cell: the tail of its log is shown, its run directory stays, nothing is sealed.
     failed = demo(repository, "--config", "check=false", FAIL_TRAIN="natural")
     assert failed.returncode != 0
@@ -194,6 +196,10 @@ def test_the_workflow_from_end_to_end(repository):
     # 4. The rest runs through; what is done is not done again; the interrupted run was kept for its resume.
     done = demo(repository, "--config", "check=false")
     assert done.returncode == 0, done.stderr
+    whole = expected(Path("runs/demo"))
+    assert whole.note is None
+    assert {cell.path for cell in whole.cells if cell.reported} >= {NATURAL, FULL, PLANTED}
+    assert [cell.steps for cell in whole.cells if cell.path == FULL] == [(32, 64)]
     assert starts(repository, NATURAL) == 3
     assert starts(repository, "mixture/uniform.tiny.harvest.seed1") == 1
     assert "evaluate_steps " in done.stderr
@@ -258,6 +264,16 @@ def test_the_workflow_from_end_to_end(repository):
     picked = json.loads((repository / f"runs/demo/results/{PLANTED}/selection.json").read_text())
     assert picked["precision"] == pytest.approx(2 / 3)
     assert starts(repository, PLANTED) == 1
+
+    # 8. What is watched is what the targets ask for, and what that builds on.
+    part["experiments"]["planted"]["methods"]["random"]["target"] = ["relevant"]
+    (repository / "reproductions/planted.yaml").write_text(yaml.safe_dump(part))
+    assert demo(repository, "planted", "--config", "check=false").returncode == 0
+    watched = expected(Path("runs/demo")).cells
+    assert {cell.path for cell in watched if cell.reported} == {
+        cell.path for cell in whole.cells if cell.experiment == "planted"
+    }
+    assert [cell.path for cell in watched if not cell.reported] == [NATURAL]
 
 
 @pytest.mark.slow

@@ -66,6 +66,22 @@ WARM = bool(GRID.get("warm")) and sys.platform == "linux"
 CLI = f"{shlex.quote(sys.executable)} -S {shlex.quote(warm.__file__)}" if WARM else "dataflex-cli"
 
 
+def asked_for():
+    """What the targets on the command line ask for, by the jobs that Snakemake has found for them."""
+    jobs = list(workflow.dag.jobs)
+
+    def cells(*rules):
+        found = (job.wildcards for job in jobs if job.rule.name in rules)
+        return sorted({f"{one.experiment}/{one.cell}" for one in found})
+
+    return {
+        "trained": cells("train"),
+        "evaluated": cells("evaluate", "mark", "measure"),
+        "by_step": cells("evaluate_steps"),
+        "benchmarks": sorted({job.wildcards.benchmark for job in jobs if job.rule.name == "benchmark"}),
+    }
+
+
 def open_folder():
     """Be the only workflow on this folder, say what it is about, start the server that jobs are forked from."""
     try:
@@ -74,6 +90,7 @@ def open_folder():
         raise WorkflowError(str(error)) from None
     chosen = {key: config[key] for key in ("grid", "seeds", "experiments", "methods")}
     chosen["own_files"] = [name for name in GRID["corpora"] if corpus_files("corpus_files", name)]
+    chosen["asked"] = asked_for()
     (Path(R) / "grid.json").write_text(json.dumps(chosen, indent=2) + "\n")
     # A job of a cluster's is to run where the cluster has put it, not as a child of this process.
     if WARM and workflow.local_exec:
