@@ -155,6 +155,13 @@ def plan(
     gpu_memory_gb: Annotated[
         float | None, typer.Option(min=0, help="Flag cells that need more.", rich_help_panel=GRID)
     ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Grid for GPUs: the cluster's, else workflow/profiles/slurm/config.yaml.",
+            rich_help_panel=GRID,
+        ),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="Of the calibration file; else its first.", rich_help_panel=GRID)
     ] = None,
@@ -183,7 +190,9 @@ def plan(
         runs = [config, *map(Path, overrides or [])]
         commands.print_device(*commands.calibrate(runs, device, calibration))
         return
-    options = commands.Options(seeds, experiments, methods, device, output, gpus, gpu_memory_gb, budget)
+    options = commands.Options(
+        seeds, experiments, methods, device, output, gpus, gpu_memory_gb, budget, profile
+    )
     if commands.is_grid(config):
         if overrides or ranks or memory:
             raise UserError(

@@ -44,12 +44,14 @@ from dataflex.grid.places import (
 )
 from dataflex.grid.release import RELEASES, release_file, releases, trainings
 from dataflex.grid.render import recipe, render
-from dataflex.grid.site import Site
+from dataflex.grid.site import ANYWHERE, PROFILE, Site, read_site
 
 __all__ = [
+    "ANYWHERE",
     "AUTHORS",
     "DRAWN",
     "LAID_OUT",
+    "PROFILE",
     "RELEASES",
     "Asset",
     "Benchmark",
@@ -83,6 +85,7 @@ __all__ = [
     "needed",
     "possible",
     "priority",
+    "read_site",
     "recipe",
     "release_file",
     "releases",

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import yaml
+
+from dataflex.errors import UserError
+
+PROFILE = Path("workflow/profiles/slurm/config.yaml")
+"""What `snakemake --profile slurm` reads."""
 
 
 @dataclass(frozen=True)
@@ -15,10 +23,21 @@ class Site:
     Attributes:
         gpus_per_node: None where every job finds the node that the grid asks for.
         longest: minutes that a job may ask for; a training goes on in further jobs. None: as the grid asks.
+        cpu_nodes: whether jobs without GPUs have nodes of their own.
     """
 
     gpus_per_node: int | None = None
     longest: int | None = None
+    cpu_nodes: bool = True
+
+    def fits(self, gpus: int) -> bool:
+        """Whether a node has so many GPUs."""
+        return self.gpus_per_node is None or gpus <= self.gpus_per_node
+
+    def alone(self, gpus: int) -> int:
+        """GPUs that a job takes from others that wants some of a node, or none, and the node for itself."""
+        takes = gpus or not self.cpu_nodes
+        return (self.gpus_per_node or gpus) if takes else 0
 
     def fitted(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Resources of a job as this cluster can give them.
@@ -44,3 +63,30 @@ class Site:
 
 ANYWHERE = Site()
 """A cluster that gives what the grid asks for."""
+
+
+def read_site(profile: Path) -> Site:
+    """The cluster as a profile of Snakemake's describes it, under ``default-resources``.
+
+    Raises:
+        UserError: the file can't be read as one, or a number in it is none.
+    """
+    try:
+        content = yaml.safe_load(profile.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{profile} can't be read as a profile: {error}") from None
+    found = (content or {}).get("default-resources", {}) if isinstance(content, dict | None) else None
+    if isinstance(found, list):
+        found = dict(str(line).partition("=")[::2] for line in found)
+    if not isinstance(found, dict):
+        raise UserError(f"{profile} is no profile: default-resources has to be a mapping")
+
+    def whole(key: str) -> int | None:
+        value = found.get(key)
+        if value in (None, ""):
+            return None
+        if not str(value).isdigit() or not int(value):
+            raise UserError(f"{profile}: {key} is {value!r}: write a whole number, or remove the line")
+        return int(value)
+
+    return Site(whole("gpus_per_node"), whole("longest"), cpu_nodes=bool(found.get("cpu_partition")))

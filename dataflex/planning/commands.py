@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from dataflex.errors import UserError
-from dataflex.grid import cells, load
+from dataflex.grid import PROFILE, cells, load
 from dataflex.planning.calibration import (
     CALIBRATION,
     Device,
@@ -68,6 +68,7 @@ class Options:
     gpus: int | None = None
     gpu_memory_gb: float | None = None
     budget: float | None = None
+    profile: str | None = None
 
     def given(self) -> list[str]:
         """Options that were said, as typed."""
@@ -85,7 +86,15 @@ def plan_of_file(file: Path, options: Options, calibration: Path = CALIBRATION) 
         devices=options.gpus,
         memory_gb=options.gpu_memory_gb,
         budget=options.budget,
+        profile=_profile(file, options.profile),
     )
+
+
+def _profile(file: Path, given: str | None) -> Path | None:
+    """The cluster's profile: by default, of a grid for GPUs, what `snakemake --profile slurm` reads."""
+    if given is not None:
+        return Path(given)
+    return PROFILE if PROFILE.is_file() and _kind(file) == "gpu" else None
 
 
 def _kind(file: Path) -> str:

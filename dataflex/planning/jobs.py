@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dataflex.grid import (
+    ANYWHERE,
     Benchmark,
     Cell,
+    Site,
     about,
     benchmark_resources,
     benchmarks,
@@ -49,7 +51,9 @@ def uses_gpus(grid: Mapping[str, Any], cells: Sequence[Cell]) -> bool:
     return any(resources(grid, cell, "train")["gpus"] for cell in cells)
 
 
-def jobs_of(grid: Mapping[str, Any], cells: Sequence[Cell], *, whole: bool = True) -> list[Job]:
+def jobs_of(
+    grid: Mapping[str, Any], cells: Sequence[Cell], *, whole: bool = True, site: Site = ANYWHERE
+) -> list[Job]:
     """Return the jobs for some cells and all that these need, each after those that it needs.
 
     Jobs that only copy or render small files are left out; see ``local_jobs``.
@@ -58,27 +62,29 @@ def jobs_of(grid: Mapping[str, Any], cells: Sequence[Cell], *, whole: bool = Tru
         grid: see ``dataflex.grid.load``.
         cells: asked for; helper runs among them are not evaluated.
         whole: with the efficiency experiments, which go without saying only with all of the grid.
+        site: the cluster that they run on.
     """
     every = with_needed(grid, cells)
     gpus = uses_gpus(grid, every)
     found: dict[str, Job] = {}
-    supply = Supply(grid, found, gpus)
+    supply = Supply(grid, found, gpus, site)
     for cell in _after_their_needs(grid, every):
         waits = [f"train {need.path}" for need in needed(grid, cell).values()]
         waits += [job for name in models_of(grid, cell) for job in supply.model(name)]
         waits += [supply.corpus(corpus_name(grid, cell)), *supply.release(cell)]
-        found[f"train {cell.path}"] = _of_cell(grid, cell, "train", "train", waits, gpus)
+        found[f"train {cell.path}"] = _of_cell(grid, cell, "train", "train", waits, gpus, site)
     for cell in [cell for cell in cells if reported(grid, cell)]:
         kind = EVALUATION[about(experiment_spec(grid, cell))]
         waits = [f"train {cell.path}"]
-        found[f"{kind} {cell.path}"] = _of_cell(grid, cell, kind, "evaluate", waits, gpus)
+        found[f"{kind} {cell.path}"] = _of_cell(grid, cell, kind, "evaluate", waits, gpus, site)
         if steps := steps_to_evaluate(grid, cell):
-            one = _of_cell(grid, cell, OF_STEPS, "evaluate", waits, gpus)
+            one = _of_cell(grid, cell, OF_STEPS, "evaluate", waits, gpus, site)
             limit = None if one.limit_hours is None else one.limit_hours * len(steps)
             found[one.name] = replace(one, limit_hours=limit)
     if whole:
         for benchmark in possible(benchmarks(grid), {}):
-            _add_benchmark(grid, benchmark, supply, found, gpus)
+            if site.fits(benchmark.gpus):
+                _add_benchmark(grid, benchmark, supply, found, gpus, site)
     last = {*EVALUATION.values(), OF_STEPS, "benchmark"}
     found["report"] = Job("report", "report", tuple(job.name for job in found.values() if job.kind in last))
     return list(found.values())
@@ -111,9 +117,15 @@ def with_hours(jobs: Sequence[Job], hours: Mapping[str, float]) -> list[Job]:
 
 
 def _of_cell(
-    grid: Mapping[str, Any], cell: Cell, kind: str, asked: str, waits: Sequence[str], gpus: bool
+    grid: Mapping[str, Any],
+    cell: Cell,
+    kind: str,
+    asked: str,
+    waits: Sequence[str],
+    gpus: bool,
+    site: Site,
 ) -> Job:
-    own = resources(grid, cell, asked)
+    own = resources(grid, cell, asked, site)
     devices = own["gpus"] * own["nodes"] if gpus else own["threads"]
     return Job(
         f"{kind} {cell.path}",
@@ -127,9 +139,14 @@ def _of_cell(
 
 
 def _add_benchmark(
-    grid: Mapping[str, Any], one: Benchmark, supply: Supply, found: dict[str, Job], gpus: bool
+    grid: Mapping[str, Any],
+    one: Benchmark,
+    supply: Supply,
+    found: dict[str, Job],
+    gpus: bool,
+    site: Site,
 ) -> None:
-    """Add a benchmark and what it runs on."""
+    """Add a benchmark and what it runs on; nothing else runs on its node."""
     spec, asked = grid["efficiency"][one.method], benchmark_resources(grid, one)
     waits = []
     if one.side != "ours":
@@ -137,9 +154,10 @@ def _add_benchmark(
         found.setdefault("upstream", Job("upstream", "upstream"))
     if one.method == "less":
         waits += [supply.corpus(spec["corpus"]), *supply.model(spec["model"])]
-    devices = one.gpus if gpus else asked["threads"]
+    devices = site.alone(one.gpus) if gpus else asked["threads"]
     name = f"benchmark {one.name}"
-    found[name] = Job(name, "benchmark", tuple(waits), devices, limit_hours=asked["runtime"] / 60)
+    limit = site.fitted({"runtime": asked["runtime"]})["runtime"] / 60
+    found[name] = Job(name, "benchmark", tuple(waits), devices, limit_hours=limit)
 
 
 def _after_their_needs(grid: Mapping[str, Any], cells: Sequence[Cell]) -> list[Cell]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dataflex.grid import Cell, benchmarks, left_out, load, needed, reported
+from dataflex.grid import ANYWHERE, Cell, Site, benchmarks, left_out, load, needed, read_site, reported
 from dataflex.planning.bounds import awaited, bounded, unbounded
 from dataflex.planning.budget import Candidate, propose
 from dataflex.planning.calibration import Device
@@ -74,6 +74,7 @@ def grid_plan(
     devices: int | None = None,
     memory_gb: float | None = None,
     budget: float | None = None,
+    profile: Path | None = None,
 ) -> dict[str, Any]:
     """Return the plan of a grid file as JSON types.
 
@@ -85,9 +86,11 @@ def grid_plan(
         devices: that are there at a time, for the makespan; None: as many as the jobs want.
         memory_gb: of a GPU; None: what the device is known to have.
         budget: device-hours; None: no proposal.
+        profile: of the cluster, for what it gives a job; None: what the grid asks for.
     """
     grid = load(file)
-    runs = Runs(grid, part, root or f"runs/{grid['rung']}")
+    site = read_site(profile) if profile is not None else ANYWHERE
+    runs = Runs(grid, part, root or f"runs/{grid['rung']}", site)
     jobs, found = runs.jobs(device), runs.comparisons()
     kinds = by_kind(jobs, local_jobs(grid, jobs))
     begun = starts(jobs, devices)
@@ -145,10 +148,11 @@ def grid_plan(
         "disk_bytes": runs.disk(),
         "download_bytes": runs.downloads(),
         "comparisons": [one.as_dict() for one in found],
-        "assumed": _assumed(runs, device, kinds),
+        "assumed": [*_assumed(runs, device, kinds), *_of_site(site, profile)],
     }
     if budget is not None:
-        content["budget"] = _budget(candidates(runs, jobs, found), budget)
+        beside = [job for job in most if job.cell is None]
+        content["budget"] = _budget(candidates(runs, jobs, found), budget, beside)
     return content
 
 
@@ -227,9 +231,19 @@ def _assumed(runs: Runs, device: Device, kinds: Sequence[Mapping[str, Any]]) -> 
     return found
 
 
-def _budget(found: Sequence[Candidate], budget: float) -> dict[str, Any]:
+def _of_site(site: Site, profile: Path | None) -> list[str]:
+    """What is taken from a profile."""
+    if profile is None:
+        return []
+    node = f"nodes of {site.gpus_per_node} GPUs" if site.gpus_per_node else "nodes as the grid asks for them"
+    longest = f"jobs of {site.longest} minutes at most" if site.longest else "jobs as long as the grid asks"
+    return [f"the cluster of {profile}: {node}, {longest}; a benchmark has its node for itself"]
+
+
+def _budget(found: Sequence[Candidate], budget: float, beside: Sequence[Job]) -> dict[str, Any]:
     proposal = propose(found, budget)
     return {
+        "beside_device_hours_most": round(sum(job.device_hours for job in beside), 3),
         "asked_device_hours": budget,
         "device_hours": round(proposal.hours, 3),
         "drop": [{"cell": path, "because": why} for path, why in proposal.dropped],

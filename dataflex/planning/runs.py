@@ -9,7 +9,9 @@ from typing import Any
 from dataflex.config import split
 from dataflex.errors import UserError
 from dataflex.grid import (
+    ANYWHERE,
     Cell,
+    Site,
     cells,
     corpus_name,
     model_path,
@@ -63,8 +65,8 @@ class Run:
 class Runs:
     """A grid, or a part of one, with what each of its runs computes."""
 
-    def __init__(self, grid: Mapping[str, Any], part: Part, root: str) -> None:
-        self.grid, self.root = grid, root
+    def __init__(self, grid: Mapping[str, Any], part: Part, root: str, site: Site = ANYWHERE) -> None:
+        self.grid, self.root, self.site = grid, root, site
         self.whole = not (part.experiments or part.methods)
         self.asked = cells(grid, part.seeds, part.experiments, part.methods)
         self.every = with_needed(grid, self.asked)
@@ -143,7 +145,7 @@ class Runs:
                 questions = device.seconds(evaluation(*sizes, documents=False), processes)
                 steps = steps_to_evaluate(self.grid, one.cell)
                 seconds[f"{OF_STEPS} {path}"] = questions * len(steps)
-        jobs = jobs_of(self.grid, self.asked, whole=self.whole)
+        jobs = jobs_of(self.grid, self.asked, whole=self.whole, site=self.site)
         for job in jobs:
             if job.kind == "preflight_score" and (work := self._score(job.name.partition(" ")[2])):
                 seconds[job.name] = device.seconds(work, max(job.devices if self.on_gpus else 1, 1))

@@ -269,7 +269,7 @@ def _comparisons(plan: Mapping[str, Any], width: int) -> Fitted:
 
 def _budget(plan: Mapping[str, Any], width: int) -> Fitted:
     found, unit = plan["budget"], plan["device"]["kind"]
-    names = short_names(plan["cells"])
+    names, beside = short_names(plan["cells"]), found["beside_device_hours_most"]
     return fitted(
         f"to drop, in this order, for {found['asked_device_hours']:g} {unit} hours; "
         f"{found['device_hours']:,.1f} remain: {len(found['keep'])} cells, {len(found['train'])} trainings",
@@ -278,4 +278,10 @@ def _budget(plan: Mapping[str, Any], width: int) -> Fitted:
         ("because",),
         width,
         kept=("because",),
+        notes=[
+            f"cells alone are dropped: benchmarks and checks may take {duration(beside)} of {unit} time "
+            "beside them; to run what remains without benchmarks name its experiments as targets"
+        ]
+        if beside
+        else [],
     )

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflex.grid import (
+    ANYWHERE,
     DRAWN,
     LAID_OUT,
     Cell,
+    Site,
     corpus_parts,
     corpus_spec,
     experiment_models,
@@ -56,10 +58,13 @@ class Supply:
         grid: see ``dataflex.grid.load``.
         found: jobs by name, to which they are added.
         gpus: whether devices are GPUs.
+        site: the cluster that they run on.
     """
 
-    def __init__(self, grid: Mapping[str, Any], found: dict[str, Job], gpus: bool) -> None:
-        self._grid, self._found, self._gpus = grid, found, gpus
+    def __init__(
+        self, grid: Mapping[str, Any], found: dict[str, Job], gpus: bool, site: Site = ANYWHERE
+    ) -> None:
+        self._grid, self._found, self._gpus, self._site = grid, found, gpus, site
 
     def corpus(self, name: str) -> str:
         """Add the job that makes a corpus; its name."""
@@ -74,7 +79,8 @@ class Supply:
             if "tokenizer" in spec:
                 waits += self.model(spec["tokenizer"])
             minutes = spec.get("resources", {}).get("runtime", CORPUS_MINUTES)
-            self._add(Job(job, "corpus", tuple(dict.fromkeys(waits)), limit_hours=minutes / 60))
+            limit = self._limit(minutes)
+            self._add(Job(job, "corpus", tuple(dict.fromkeys(waits)), limit_hours=limit))
         return job
 
     def model(self, name: str) -> list[str]:
@@ -85,7 +91,7 @@ class Supply:
         job = f"model {name}"
         if job not in self._found:
             waits = (self.corpus(build["corpus"]),) if "corpus" in build else ()
-            self._add(Job(job, "model", waits, limit_hours=MODEL_MINUTES / 60))
+            self._add(Job(job, "model", waits, limit_hours=self._limit(MODEL_MINUTES)))
         return [job]
 
     def release(self, cell: Cell) -> list[str]:
@@ -102,8 +108,8 @@ class Supply:
 
     def _devices(self, cell: Cell) -> str:
         job = f"preflight_devices {cell.experiment}.{cell.scale}"
-        gpus = trainings(self._grid, cell.experiment, cell.scale)["gpus"]
-        self._add(Job(job, "preflight_devices", (), gpus, limit_hours=DEVICE_MINUTES / 60))
+        gpus = trainings(self._grid, cell.experiment, cell.scale, self._site)["gpus"]
+        self._add(Job(job, "preflight_devices", (), gpus, limit_hours=self._limit(DEVICE_MINUTES)))
         return job
 
     def _checks(self, cell: Cell) -> str:
@@ -123,8 +129,13 @@ class Supply:
             asked = {**SCORE, **preflight.get("resources", {})}
             waits = [*self.model(model), self.corpus(preflight["scores"][model]["corpus"])]
             devices = asked["gpus"] if self._gpus else asked["threads"]
-            self._add(Job(job, "preflight_score", tuple(waits), devices, limit_hours=asked["runtime"] / 60))
+            limit = self._limit(asked["runtime"])
+            self._add(Job(job, "preflight_score", tuple(waits), devices, limit_hours=limit))
         return job
+
+    def _limit(self, minutes: int) -> float:
+        """Hours that a job is given at most."""
+        return float(self._site.fitted({"runtime": minutes})["runtime"]) / 60
 
     def _taken(self, asset: str) -> str:
         self._add(Job(f"asset {asset}", "asset"))

@@ -57,6 +57,54 @@ def test_the_papers_jobs_are_those_of_the_workflow() -> None:
     assert devices == {8, 32}
 
 
+def test_another_cluster_is_planned_by_its_profile(
+    planned: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Nodes of four GPUs, a partition without GPUs, and half a day for a job."""
+    profile = tmp_path / "config.yaml"
+    resources = {"gpus_per_node": 4, "longest": 720, "cpu_partition": "cpu"}
+    profile.write_text(json.dumps({"executor": "slurm-cells", "default-resources": resources}))
+    jobs = {job["name"]: job for job in planned(PAPER, "--profile", str(profile))["jobs"]}
+    trainings = [job for job in jobs.values() if job["kind"] == "train"]
+    # As many GPUs train together, on more nodes.
+    assert {(job["devices"], job["nodes"]) for job in trainings} == {(8, 2), (32, 8)}
+    assert max(job["limit_hours"] for job in jobs.values() if job["kind"] == "corpus") == 12
+    benchmarks = [job for job in jobs.values() if job["kind"] == "benchmark"]
+    # Those on eight GPUs are left out, as the workflow does; TSDS has a node without any.
+    assert {job["devices"] for job in benchmarks if "less" in job["name"]} == {4}
+    assert {job["devices"] for job in benchmarks if "tsds" in job["name"]} == {0}
+    assert not [job["name"] for job in benchmarks if "gpus8" in job["name"]]
+
+
+def test_what_stands_beside_a_proposal_is_told(planned: Callable[..., dict[str, Any]]) -> None:
+    """The budget drops cells: the benchmarks' hours are in no sum that it makes."""
+    found = planned(PAPER, "--budget", "9600")["budget"]
+    assert found["drop"] == []
+    assert found["beside_device_hours_most"] == pytest.approx(
+        8 * (2 * 4 * 2 * 48 + 5 * 12) + 3 * 8 / 4, abs=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("default-resources: 3", "has to be a mapping"),
+        ("default-resources: {longest: a day}", "write a whole number"),
+        ("[", "can't be read"),
+    ],
+)
+def test_a_profile_that_is_none_is_told(cli: Call, tmp_path: Path, text: str, why: str) -> None:
+    profile = tmp_path / "config.yaml"
+    profile.write_text(text)
+    assert why in cli(PAPER, "--profile", str(profile), status=2)
+
+
+def test_a_profile_may_have_a_list(tmp_path: Path) -> None:
+    profile = tmp_path / "config.yaml"
+    profile.write_text("default-resources: [slurm_partition=gpu, gpus_per_node=4]")
+    assert grids.read_site(profile) == grids.Site(4, None, cpu_nodes=False)
+
+
 @pytest.mark.parametrize("file", [PAPER, DEMO])
 @pytest.mark.parametrize("methods", [None, ["doremi"], ["less"]])
 def test_every_job_comes_after_what_it_needs(file: str, methods: list[str] | None) -> None:
@@ -107,12 +155,14 @@ def test_what_has_no_rate_is_not_estimated(planned: Callable[..., dict[str, Any]
     unknown = {kind for kind, row in rows.items() if not row["estimated"]}
     assert unknown == {"asset", "corpus", "preflight_checks", "preflight_devices", "upstream", "benchmark"}
     assert all(rows[kind]["device_hours"] is None for kind in unknown)
-    # LESS: 2 sides x 4 ratios on 1 and on 8 GPUs for at most 48 h; TSDS needs none.
-    assert rows["benchmark"]["limit_device_hours"] == 2 * 4 * (1 + 8) * 48
+    # Each takes a node of eight for itself, also for one GPU or none, since the profile has no other nodes:
+    # LESS 2 sides x 4 ratios x 2 numbers of GPUs for at most 48 h, TSDS 5 pools for 12.
+    benchmarks = 8 * (2 * 4 * 2 * 48 + 5 * 12)
+    assert rows["benchmark"]["limit_device_hours"] == benchmarks
     assert all(not job["hours"] for job in plan["jobs"] if not job["estimated"])
     # A quarter of an hour on a node of eight for each experiment and scale.
     assert rows["preflight_devices"]["limit_device_hours"] == 3 * 8 / 4
-    most = plan["device_hours"] + 2 * 4 * (1 + 8) * 48 + 3 * 8 / 4
+    most = plan["device_hours"] + benchmarks + 3 * 8 / 4
     assert plan["device_hours_most"] == pytest.approx(most, abs=0.01)
     # Nothing says how long these may take.
     assert plan["unbounded"] == {"asset": 9, "preflight_checks": 3, "upstream": 1}
@@ -257,7 +307,7 @@ def test_what_is_printed(cli: Call) -> None:
     assert "left out: 5 jobs with the authors' code of TSDS" in flat(text)
     assert "assumed, not measured: 148 TFLOP/s" in flat(text)
     assert "what another seed would give is not covered" in flat(text)
-    assert "5 of 28 trainings take longer than the runtime that they ask for: by design" in flat(text)
+    assert "8 of 28 trainings take longer than the runtime that they ask for: by design" in flat(text)
     assert "2 jobs of 24 h: selection/less Mistral-7B-v0.1, selection/nice Mistral-7B-v0.1" in flat(text)
     assert "so that the cluster ends them" not in flat(text)
     assert "to drop, in this order, for 1000 GPU hours" in flat(text)
@@ -269,8 +319,8 @@ def test_what_is_printed(cli: Call) -> None:
 
 def test_the_headline_is_a_range_that_holds_what_nobody_knows(cli: Call) -> None:
     text = flat(cli(PAPER))
-    assert "9,595 to 13,057 h of GPU time (assumed, not measured)" in text
-    assert "21 benchmarks, at most 48 h each and 3,456 h of GPU time together" in text
+    assert "9,595 to 16,225 h of GPU time (assumed, not measured)" in text
+    assert "21 benchmarks, at most 48 h each and 6,624 h of GPU time together" in text
     assert (
         "critical path 104 to 128 h: corpus slimpajama_30b (at most 24 h) > mixture/doremi_reference 30B"
         in text
@@ -278,6 +328,7 @@ def test_the_headline_is_a_range_that_holds_what_nobody_knows(cli: Call) -> None
     assert "all is done after 104 to 128 h: on as many GPUs as it wants" in text
     assert "to this come 9 asset, 3 preflight_checks, 1 upstream, whose time nobody knows" in text
     assert "0 to 24 h" in text
+    assert "nodes of 8 GPUs, jobs of 2880 minutes at most; a benchmark has its node for itself" in text
     assert not re.search(r"\b0 s\b", text)
     # What no job leaves open is one number.
     part = flat(cli(PAPER, "--experiments", "selection", "--methods", "random"))

@@ -137,7 +137,11 @@ def whole_number(key):
 
 # The cluster as its profile describes it, beside partition and account. No config key: `--config` on the command line
 # would take the place of all that a profile gives under `config`.
-SITE = grids.Site(gpus_per_node=whole_number("gpus_per_node"), longest=whole_number("longest"))
+SITE = grids.Site(
+    gpus_per_node=whole_number("gpus_per_node"),
+    longest=whole_number("longest"),
+    cpu_nodes=bool(of_profile("cpu_partition")),
+)
 
 
 def about(cell):

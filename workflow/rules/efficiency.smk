@@ -3,7 +3,7 @@
 AUTHORS = config.get("authors") or {}
 _asked = grids.benchmarks(GRID)
 # A benchmark runs on one node.
-_fit = [job for job in _asked if SITE.gpus_per_node is None or job.gpus <= SITE.gpus_per_node]
+_fit = [job for job in _asked if SITE.fits(job.gpus)]
 BENCHMARKS = {job.name: job for job in grids.possible(_fit, AUTHORS)}
 LEFT_OUT = grids.left_out(_fit, AUTHORS) + (
     [f"left out: {len(_asked) - len(_fit)} benchmarks on more GPUs than a node has (gpus_per_node in the profile)"]
