@@ -26,12 +26,15 @@ def preflight(
             "trainings of --experiment at --scale are set to use.",
         ),
     ] = None,
+    seeds: Annotated[str | None, typer.Option(help="That will be trained, as 1,2; else the grid's.")] = None,
+    methods: Annotated[str | None, typer.Option(help="That will be trained, as a,b; else all.")] = None,
     own_files: Annotated[
         list[str] | None, typer.Option(help="A corpus that is made from your files, not from the hub.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="JSON file; else below <root>/preflight.")] = None,
 ) -> None:
     """Before training: check disk, versions, licences, data; or a node's GPUs; or a base model's score."""
+    from dataflex.planning.commands import names, numbers
     from dataflex.preflight.devices import check_devices
     from dataflex.preflight.run import check, score
 
@@ -47,7 +50,14 @@ def preflight(
     else:
         target = output or folder / "preflight" / f"{name}.json"
         findings = check(
-            grid, folder, target, experiment=experiment, scale=scale, own_files=tuple(own_files or ())
+            grid,
+            folder,
+            target,
+            experiment=experiment,
+            scale=scale,
+            seeds=numbers(seeds),
+            methods=names(methods),
+            own_files=tuple(own_files or ()),
         )
     for finding in findings:
         typer.echo(finding.line())

@@ -86,10 +86,10 @@ def room(
     root: Path,
     locked: Mapping[str, Entry],
 ) -> dict[str, float]:
-    """GB that are still to be written, by purpose: repositories, packed corpora and runs.
+    """GB that are still to be written before the trainings, by purpose: repositories and packed corpora.
 
     Of a packed corpus: its tokens, and half as many again for what the subset is taken from. What a
-    repository needs is known once it is locked; what runs need is the grid's own number.
+    repository needs is known once it is locked.
     """
     missing = 0.0
     for asset in taken:
@@ -103,5 +103,4 @@ def room(
         budget = spec.get("options", {}).get("tokens")
         if spec["source"] == "packed" and budget and not made.is_file():
             tokens += 2.5 * read_budget(str(budget))
-    runs = float(grid.get("preflight", {}).get("disk_gb", 0))
-    return {"repositories": missing / 1e9, "corpora": tokens * BYTES_PER_TOKEN / 1e9, "runs": runs}
+    return {"repositories": missing / 1e9, "corpora": tokens * BYTES_PER_TOKEN / 1e9}

@@ -43,9 +43,12 @@ def disk(folder: Path, estimate: Mapping[str, float]) -> Finding:
     )
     if free < needed:
         return Finding(
-            "disk", "failed", f"{told}: make room, or set `output` of the workflow to a larger disk"
+            "disk",
+            "failed",
+            f"{told}: make room, or set `output` of the workflow to a larger disk; if runs take less, lower "
+            "preflight.disk_gb in the grid, which is what all of its runs take",
         )
-    return Finding("disk", "passed", told)
+    return Finding("disk", "passed", f"{told}; a quota is not seen here")
 
 
 def gpus(asked: int) -> Finding:

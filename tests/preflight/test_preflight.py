@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,12 +15,16 @@ from dataflex.assets.resolve import resolve
 from dataflex.cli import app
 from dataflex.corpus.files import write_json, write_jsonl
 from dataflex.corpus.questions import as_instruction, packaged_questions, split_questions
-from dataflex.errors import UserError
+from dataflex.errors import UnfitError, UserError
 from dataflex.evaluation.evaluate import evaluate
+from dataflex.planning.runs import Part
 from dataflex.preflight.holdings import as_locked, licence, readable, room
+from dataflex.preflight.left import still_written
 from dataflex.preflight.machine import DECISIVE, disk, gpus, versions
 from dataflex.preflight.report import Finding, conclude
 from dataflex.preflight.score import in_band, measure, some_questions
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 COMMIT = "d" * 40
 
@@ -109,15 +114,44 @@ def test_a_corpus_is_read(tmp_path):
 
 def test_room_counts_what_is_still_missing(held, tmp_path):
     asset, cache, locked = held
-    grid = yaml.safe_load(yaml.safe_dump(GRID | {"preflight": {"disk_gb": 3}}))
+    grid = yaml.safe_load(yaml.safe_dump(GRID))
     grid["corpora"]["packed"] = {"source": "packed", "options": {"tokens": "2M"}}
     root = cache.parent / "run"
     found = room(grid, ["packed", "questions"], [asset], root, locked)
     size = next(iter(locked.values())).bytes
-    assert found == pytest.approx({"repositories": size / 1e9, "corpora": 2e6 * 2.5 * 4 / 1e9, "runs": 3.0})
+    assert found == pytest.approx({"repositories": size / 1e9, "corpora": 2e6 * 2.5 * 4 / 1e9})
     shutil.copytree(cache, root / "assets")
     write_json(root / "packed/packed/card.json", {})
-    assert room(grid, ["packed"], [asset], root, locked) == {"repositories": 0, "corpora": 0, "runs": 3.0}
+    assert room(grid, ["packed"], [asset], root, locked) == {"repositories": 0, "corpora": 0}
+
+
+def test_a_part_of_the_runs_needs_its_share_of_the_disk(tmp_path):
+    """Of the paper's grid, by the plan's arithmetic: the disk that is left need not hold what is done already."""
+    grid = grids.load(ROOT / "reproductions/paper.yaml")
+    parts = {
+        (experiment, scale): still_written(grid, tmp_path, Part(None, [experiment]), scale)
+        for experiment, spec in grid["experiments"].items()
+        for scale in spec["scales"]
+    }
+    assert sum(parts.values()) == pytest.approx(still_written(grid, tmp_path, Part())) == pytest.approx(850)
+    assert parts["mixture", "6B"] == pytest.approx(parts["mixture", "30B"])
+    assert 0 < parts["mixture", "6B"] < 400
+    # Two seeds need twice as much, one method less than all.
+    twice = still_written(grid, tmp_path, Part([42, 43], ["mixture"]), "6B")
+    assert twice == pytest.approx(2 * parts["mixture", "6B"])
+    assert still_written(grid, tmp_path, Part(None, ["mixture"], ["odm"]), "6B") < parts["mixture", "6B"] / 2
+    # What is done needs nothing more.
+    for cell in grids.cells(grid, experiments=["mixture"]):
+        done = tmp_path / "train" / f"{cell.path}.done.json"
+        done.parent.mkdir(parents=True, exist_ok=True)
+        done.touch()
+    assert still_written(grid, tmp_path, Part(None, ["mixture"]), "6B") == 0.0
+
+
+def test_without_an_architecture_every_part_needs_all(tmp_path):
+    grid = yaml.safe_load(yaml.safe_dump(GRID | {"preflight": {"disk_gb": 3}}))
+    assert still_written(grid, tmp_path, Part(None, ["one"]), "only") == 3.0
+    assert still_written(GRID, tmp_path, Part()) == 0.0
 
 
 def test_a_report_is_written_whatever_the_outcome(tmp_path):
@@ -195,7 +229,9 @@ def test_the_command(tiny, tmp_path, monkeypatch):
 
     write([0.0, 1.0])
     result, told = call()
-    assert isinstance(result.exception, UserError)
+    # Not a mistake and not a fault: the same would be found again.
+    assert isinstance(result.exception, UnfitError)
+    assert result.exception.status == 78
     assert "files of models/org/small: not locked" in told
     assert "FAILED" in (tmp_path / "runs/small/preflight/grid.md").read_text()
     (asset,) = grids.assets(grids.load(file)).values()

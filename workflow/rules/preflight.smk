@@ -29,13 +29,16 @@ rule preflight_checks:
         asked=json.dumps(PREFLIGHT, sort_keys=True),
         grid=config["grid"],
         root=R,
+        part=" ".join(
+            f"--{key} {','.join(map(str, config[key]))}" for key in ("seeds", "methods") if config[key]
+        ),
         own=" ".join(f"--own-files {name}" for name in GRID["corpora"] if corpus_files("corpus_files", name)),
     localrule: True
     # Seconds, on this machine: what it finds is no fault that passes.
     retries: 0
     shell:
         "dataflex-cli preflight {params.grid} --root {params.root} --experiment {wildcards.experiment} "
-        "--scale {wildcards.scale} {params.own} --output {output} > {log} 2>&1"
+        "--scale {wildcards.scale} {params.part} {params.own} --output {output} > {log} 2>&1"
 
 
 def device_asks(key):
