@@ -44,15 +44,18 @@ from dataflex.grid.places import (
 )
 from dataflex.grid.release import RELEASES, release_file, releases, trainings
 from dataflex.grid.render import recipe, render
-from dataflex.grid.site import ANYWHERE, PROFILE, Site, read_site
+from dataflex.grid.site import ANYWHERE, PROFILE, Site, read_site, site_of
+from dataflex.grid.targets import NOTE, TARGETS, read_note, targets_of
 
 __all__ = [
     "ANYWHERE",
     "AUTHORS",
     "DRAWN",
     "LAID_OUT",
+    "NOTE",
     "PROFILE",
     "RELEASES",
+    "TARGETS",
     "Asset",
     "Benchmark",
     "Cell",
@@ -85,6 +88,7 @@ __all__ = [
     "needed",
     "possible",
     "priority",
+    "read_note",
     "read_site",
     "recipe",
     "release_file",
@@ -94,9 +98,11 @@ __all__ = [
     "resources",
     "run_dir",
     "settings",
+    "site_of",
     "start",
     "steps_to_evaluate",
     "target",
+    "targets_of",
     "total_steps",
     "trainings",
     "validate",

@@ -65,28 +65,46 @@ ANYWHERE = Site()
 """A cluster that gives what the grid asks for."""
 
 
+def site_of(resources: Mapping[str, Any]) -> Site:
+    """The cluster as default resources of a profile describe it.
+
+    Raises:
+        UserError: a number is none.
+    """
+
+    def whole(key: str) -> int | None:
+        value = resources.get(key)
+        if value in (None, ""):
+            return None
+        if not str(value).isdigit() or not int(str(value)):
+            raise UserError(
+                f"default-resources: {key} is {value!r}: write a whole number, or remove the line"
+            )
+        return int(str(value))
+
+    return Site(whole("gpus_per_node"), whole("longest"), cpu_nodes=bool(resources.get("cpu_partition")))
+
+
 def read_site(profile: Path) -> Site:
-    """The cluster as a profile of Snakemake's describes it, under ``default-resources``.
+    """The cluster as a profile of Snakemake's describes it.
+
+    Args:
+        profile: its file, or its folder.
 
     Raises:
         UserError: the file can't be read as one, or a number in it is none.
     """
+    file = profile / "config.yaml" if profile.is_dir() else profile
     try:
-        content = yaml.safe_load(profile.read_text(encoding="utf-8"))
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{profile} can't be read as a profile: {error}") from None
-    found = (content or {}).get("default-resources", {}) if isinstance(content, dict | None) else None
+        raise UserError(f"{file} can't be read as a profile: {error}") from None
+    found = content.get("default-resources") or {} if isinstance(content, dict) else None
     if isinstance(found, list):
         found = dict(str(line).partition("=")[::2] for line in found)
     if not isinstance(found, dict):
-        raise UserError(f"{profile} is no profile: default-resources has to be a mapping")
-
-    def whole(key: str) -> int | None:
-        value = found.get(key)
-        if value in (None, ""):
-            return None
-        if not str(value).isdigit() or not int(value):
-            raise UserError(f"{profile}: {key} is {value!r}: write a whole number, or remove the line")
-        return int(value)
-
-    return Site(whole("gpus_per_node"), whole("longest"), cpu_nodes=bool(found.get("cpu_partition")))
+        raise UserError(f"{file} is no profile: default-resources has to be a mapping")
+    try:
+        return site_of(found)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None

@@ -79,8 +79,9 @@ def jobs_of(
         found[f"{kind} {cell.path}"] = _of_cell(grid, cell, kind, "evaluate", waits, gpus, site)
         if steps := steps_to_evaluate(grid, cell):
             one = _of_cell(grid, cell, OF_STEPS, "evaluate", waits, gpus, site)
-            limit = None if one.limit_hours is None else one.limit_hours * len(steps)
-            found[one.name] = replace(one, limit_hours=limit)
+            # The time of one for each, no more than the cluster gives: a job goes on where that ended it.
+            minutes = resources(grid, cell, "evaluate")["runtime"] * len(steps)
+            found[one.name] = replace(one, limit_hours=site.fitted({"runtime": minutes})["runtime"] / 60)
     if whole:
         for benchmark in possible(benchmarks(grid), {}):
             if site.fits(benchmark.gpus):

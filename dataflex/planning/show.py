@@ -280,7 +280,7 @@ def _budget(plan: Mapping[str, Any], width: int) -> Fitted:
         kept=("because",),
         notes=[
             f"cells alone are dropped: benchmarks and checks may take {duration(beside)} of {unit} time "
-            "beside them; to run what remains without benchmarks name its experiments as targets"
+            "beside them; a part that --config 'methods=[...]' names runs without benchmarks"
         ]
         if beside
         else [],

@@ -8,8 +8,12 @@ from typing import Any
 
 from rich.filesize import decimal
 
+from dataflex.planning.jobs import OF_STEPS
 from dataflex.planning.names import short_names, together
 from dataflex.planning.words import counted, duration, span
+
+GO_ON = ("train", OF_STEPS)
+"""Kinds of jobs that go on where their limit has ended them."""
 
 
 def totals(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -96,7 +100,7 @@ def _stopped(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "by design: each saves a checkpoint before its limit, is submitted again and goes on from there. "
             + "; ".join(f"{times}: {', '.join(names)}" for times, names in parts.items()),
         )
-    others = [f"{job['name']} ({duration(job['limit_hours'])})" for job in late if job["kind"] != "train"]
+    others = [f"{job['name']} ({duration(job['limit_hours'])})" for job in late if job["kind"] not in GO_ON]
     if others:
         yield "longer than the runtime that they ask for, so that the cluster ends them", ", ".join(others)
 

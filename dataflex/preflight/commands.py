@@ -26,15 +26,12 @@ def preflight(
             "trainings of --experiment at --scale are set to use.",
         ),
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="That will be trained, as 1,2; else the grid's.")] = None,
-    methods: Annotated[str | None, typer.Option(help="That will be trained, as a,b; else all.")] = None,
     own_files: Annotated[
         list[str] | None, typer.Option(help="A corpus that is made from your files, not from the hub.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="JSON file; else below <root>/preflight.")] = None,
 ) -> None:
     """Before training: check disk, versions, licences, data; or a node's GPUs; or a base model's score."""
-    from dataflex.planning.commands import names, numbers
     from dataflex.preflight.devices import check_devices
     from dataflex.preflight.run import check, score
 
@@ -55,8 +52,6 @@ def preflight(
             target,
             experiment=experiment,
             scale=scale,
-            seeds=numbers(seeds),
-            methods=names(methods),
             own_files=tuple(own_files or ()),
         )
     for finding in findings:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dataflex import grid as grids
 from dataflex.assets.lock import beside, read_lock
 from dataflex.errors import UserError
-from dataflex.planning.runs import Part
 from dataflex.preflight.holdings import as_locked, licence, readable, room
 from dataflex.preflight.left import still_written
 from dataflex.preflight.machine import disk, gpus, versions
@@ -49,8 +47,6 @@ def check(
     *,
     experiment: str | None = None,
     scale: str | None = None,
-    seeds: Sequence[int] | None = None,
-    methods: Sequence[str] | None = None,
     own_files: tuple[str, ...] = (),
     constraints: Path = Path("constraints.txt"),
 ) -> list[Finding]:
@@ -62,8 +58,6 @@ def check(
         output: the JSON file.
         experiment: look at this one alone.
         scale: look at this scale of it alone.
-        seeds: that are to be trained; None: the grid's.
-        methods: that are to be trained; None: all.
         own_files: corpora that are made from the user's files in place of a repository.
         constraints: versions that were tested together.
 
@@ -78,9 +72,10 @@ def check(
             taken.pop(text.name, None)
     locked = read_lock(beside(file))
     cache = root / "assets"
-    part = Part(seeds, [experiment] if experiment else None, methods)
-    needed = room(grid, corpora, taken.values(), root, locked)
-    findings = [disk(root, needed | {"runs": still_written(grid, root, part, scale)})]
+    # All that the workflow was asked for: parts that fit one by one may not fit together.
+    targets = grids.targets_of(grids.read_note(root))
+    runs = still_written(grid, root, targets["trained"] if targets else None)
+    findings = [disk(root, room(grid, corpora, taken.values(), root, locked) | {"runs": runs})]
     asked = max(
         (_gpus(grid, one) for one in ([experiment] if experiment else grid["experiments"])), default=0
     )

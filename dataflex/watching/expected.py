@@ -11,14 +11,12 @@ from dataflex import grid as grids
 from dataflex.errors import UserError
 from dataflex.evidence.results import BY_STEP, FILES, Kind
 from dataflex.watching.supplies import Supply, corpus_need, model_needs, release_needs, supplies
-from dataflex.watching.tails import number, read_object
+from dataflex.watching.tails import number
 
 EVALUATIONS: Mapping[Kind, str] = {"model": "evaluate", "selection": "mark", "mixture": "measure"}
 """The workflow's rule that evaluates a cell, by what the cell is about."""
 OF_STEPS = "evaluate_steps"
 """The rule that evaluates a cell's checkpoints."""
-TARGETS = ("trained", "evaluated", "by_step", "benchmarks")
-"""What the workflow notes of its targets: cells by path, benchmarks by name."""
 EFFICIENCY = "efficiency"
 """Folder of the benchmarks' logs, records and results."""
 
@@ -93,15 +91,13 @@ def expected(root: Path, grid_file: Path | None = None) -> Expected:
         raise UserError(f"{root} is no folder: name the folder of a grid, for example runs/demo")
     if grid_file is not None:
         return of_grid(root, grid_file)
-    asked = read_object(root / "grid.json")
+    asked = grids.read_note(root)
     if asked is None:
         return _found(root, "no grid.json and no --grid: the cells are those that are found on the disk")
     file = _nearest(root, Path(str(asked.get("grid"))))
     try:
         own = _names(asked, "own_files") or ()
-        part = asked.get("asked")
-        targets = {key: _names(part, key) or [] for key in TARGETS} if isinstance(part, dict) else None
-        named = _names(asked, "experiments"), _names(asked, "methods")
+        named, targets = (_names(asked, "experiments"), _names(asked, "methods")), grids.targets_of(asked)
         return of_grid(root, file, _seeds(asked), *named, own_files=own, targets=targets)
     except UserError as error:
         return _found(root, f"the cells are those that are found on the disk: {error}")
@@ -126,7 +122,7 @@ def of_grid(
         experiments: None: all.
         methods: None: all.
         own_files: corpora that are made from the user's files.
-        targets: names of the jobs of this part that the command line asked for, by ``TARGETS``; None: all.
+        targets: names of the jobs that the command line asked for, by ``dataflex.grid.TARGETS``; None: all.
 
     Raises:
         UserError: the file can't be used, or has no such part.
@@ -153,7 +149,7 @@ def of_grid(
         {name: _corpus(root, name) for name in sorted(corpora)},
         {name: _model(root, name) for name in sorted(models)},
         grid=file,
-        benchmarks=() if experiments or methods else _benchmarks(root, grid),
+        benchmarks=() if targets is None and (experiments or methods) else _benchmarks(root, grid),
         supplies=supplies(grid, root, listed, tuple(own_files)),
     )
     return whole if targets is None else _looked_at(whole, targets)

@@ -54,7 +54,7 @@ class Overview:
     def finished(self) -> bool:
         """Whether every cell is trained and evaluated, and every benchmark measured."""
         measured = all(one.state == "measured" for one in self.benchmarks)
-        return bool(self.cells) and all(cell.finished for cell in self.cells) and measured
+        return bool(self.cells or self.benchmarks) and all(cell.finished for cell in self.cells) and measured
 
     def counts(self) -> dict[str, int]:
         """Sums over all cells."""

@@ -17,11 +17,12 @@ from dataflex.corpus.files import write_json, write_jsonl
 from dataflex.corpus.questions import as_instruction, packaged_questions, split_questions
 from dataflex.errors import UnfitError, UserError
 from dataflex.evaluation.evaluate import evaluate
-from dataflex.planning.runs import Part
+from dataflex.planning.jobs import with_needed
 from dataflex.preflight.holdings import as_locked, licence, readable, room
 from dataflex.preflight.left import still_written
 from dataflex.preflight.machine import DECISIVE, disk, gpus, versions
 from dataflex.preflight.report import Finding, conclude
+from dataflex.preflight.run import check
 from dataflex.preflight.score import in_band, measure, some_questions
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -125,33 +126,54 @@ def test_room_counts_what_is_still_missing(held, tmp_path):
     assert room(grid, ["packed"], [asset], root, locked) == {"repositories": 0, "corpora": 0}
 
 
-def test_a_part_of_the_runs_needs_its_share_of_the_disk(tmp_path):
+def test_what_was_asked_for_needs_its_share_of_the_disk(tmp_path):
     """Of the paper's grid, by the plan's arithmetic: the disk that is left need not hold what is done already."""
     grid = grids.load(ROOT / "reproductions/paper.yaml")
-    parts = {
-        (experiment, scale): still_written(grid, tmp_path, Part(None, [experiment]), scale)
-        for experiment, spec in grid["experiments"].items()
-        for scale in spec["scales"]
-    }
-    assert sum(parts.values()) == pytest.approx(still_written(grid, tmp_path, Part())) == pytest.approx(850)
-    assert parts["mixture", "6B"] == pytest.approx(parts["mixture", "30B"])
-    assert 0 < parts["mixture", "6B"] < 400
+
+    def need(*, seeds=None, **part):
+        chosen = grids.cells(grid, seeds, **part)
+        return still_written(grid, tmp_path, [cell.path for cell in with_needed(grid, chosen)])
+
+    whole = still_written(grid, tmp_path)
+    assert whole == pytest.approx(850) == pytest.approx(need())
+    mixture, selection = need(experiments=["mixture"]), need(experiments=["selection"])
+    assert mixture + selection == pytest.approx(whole)
+    assert 0 < selection < mixture < 700
     # Two seeds need twice as much, one method less than all.
-    twice = still_written(grid, tmp_path, Part([42, 43], ["mixture"]), "6B")
-    assert twice == pytest.approx(2 * parts["mixture", "6B"])
-    assert still_written(grid, tmp_path, Part(None, ["mixture"], ["odm"]), "6B") < parts["mixture", "6B"] / 2
+    assert need(seeds=[43, 44]) == pytest.approx(2 * whole)
+    assert need(experiments=["mixture"], methods=["odm"]) < mixture / 3
     # What is done needs nothing more.
     for cell in grids.cells(grid, experiments=["mixture"]):
         done = tmp_path / "train" / f"{cell.path}.done.json"
         done.parent.mkdir(parents=True, exist_ok=True)
         done.touch()
-    assert still_written(grid, tmp_path, Part(None, ["mixture"]), "6B") == 0.0
+    assert need(experiments=["mixture"]) == 0.0
+    assert need() == pytest.approx(selection)
+
+
+def test_parts_that_fit_one_by_one_may_not_fit_together(tmp_path, monkeypatch):
+    """Each part's check asks for all that its workflow was asked for: nothing is written yet when the first passes."""
+    asked = []
+    monkeypatch.setattr("dataflex.preflight.run.disk", lambda root, needed: asked.append(needed) or FOUND)
+    monkeypatch.setattr("dataflex.preflight.run.conclude", lambda *_: None)
+    grid = grids.load(file := ROOT / "reproductions/paper.yaml")
+    cells = grids.cells(grid, experiments=["mixture"])
+    for trained in (cells, [cell for cell in cells if cell.scale == "6B"]):
+        asked_for = {key: [] for key in grids.TARGETS} | {"trained": [cell.path for cell in trained]}
+        write_json(tmp_path / grids.NOTE, {"grid": str(file), "asked": asked_for})
+        for scale in ("6B", "30B"):
+            check(file, tmp_path, tmp_path / "x.json", experiment="mixture", scale=scale)
+    both, again, *one = [needed["runs"] for needed in asked]
+    assert both == again == pytest.approx(2 * one[0])
+
+
+FOUND = Finding("disk", "passed", "")
 
 
 def test_without_an_architecture_every_part_needs_all(tmp_path):
     grid = yaml.safe_load(yaml.safe_dump(GRID | {"preflight": {"disk_gb": 3}}))
-    assert still_written(grid, tmp_path, Part(None, ["one"]), "only") == 3.0
-    assert still_written(GRID, tmp_path, Part()) == 0.0
+    assert still_written(grid, tmp_path, ["one/plain.small.only.seed1"]) == 3.0
+    assert still_written(GRID, tmp_path) == 0.0
 
 
 def test_a_report_is_written_whatever_the_outcome(tmp_path):

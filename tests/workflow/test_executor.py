@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import snakemake_executor_plugin_slurm_cells as plugin
+from snakemake_executor_plugin_slurm_cells import records
 from snakemake_executor_plugin_slurm_cells.marks import comment_of, mark_of
 
 from dataflex.engine.checkpoints import seal
@@ -363,11 +364,42 @@ def test_a_job_that_gives_a_sign_when_it_is_looked_at_again_is_alive(site, start
 def test_what_was_looked_at_and_found_unfit_is_not_looked_at_again(site, start, status, given_up):
     run, job = start(), Job(rule="preflight_score")
     run.submit(job)
-    attempt(job, {"event": "start"}, {"event": "end", "status": status})
+    attempt(job, {"event": "start", "slurm_job": "100"}, {"event": "end", "status": status})
     site.say("100", "FAILED")
     run.check()
     assert run.workflow.failed == [job]
     assert job.is_given_up is given_up
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_verdict_of_an_earlier_workflow_says_nothing_of_a_job_that_was_killed(site, start, begun):
+    run, job = start(), Job(rule="preflight_score")
+    attempt(job, {"event": "start", "slurm_job": "7"}, {"event": "end", "status": 78})
+    run.submit(job)
+    if begun:
+        attempt(job, {"event": "start", "slurm_job": "100"})
+    site.say("100", "CANCELLED by 0")
+    run.check()
+    assert run.workflow.failed == [job]
+    assert not job.is_given_up
+
+
+def test_a_file_server_that_is_away_makes_the_second_look_the_first(site, start, monkeypatch):
+    """Of two outages in a row each ends with a first look."""
+    run, job = start(), Job()
+    run.submit(job)
+    site.say("100", "RUNNING")
+    run.check()
+    attempt(job, {"event": "start"})
+    os.utime(job.attempts, (time.time() - 500,) * 2)
+    later(run, monkeypatch, 600)
+    with monkeypatch.context() as away:
+        away.setattr(records, "silence", lambda attempts: (_ for _ in ()).throw(OSError("away")))
+        later(run, monkeypatch, 640)
+    later(run, monkeypatch, 680)
+    assert run.numbers == ["100"]
+    later(run, monkeypatch, 720)
+    assert run.numbers == []
 
 
 def test_a_job_without_a_lock_is_never_taken_for_dead(site, start, monkeypatch):

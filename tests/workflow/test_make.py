@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import hold
+import make
 import pytest
 import seal
 
@@ -191,3 +192,17 @@ def test_an_interrupted_packed_corpus_tells_how_much_is_finished(tmp_path):
 
 def last_checkpoint(folder):
     return json.loads((folder / "attempts/pool.jsonl").read_text().splitlines()[-1])["checkpoint"]
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_what_has_no_sentinel_is_left_alone_when_another_has_made_it(tmp_path, monkeypatch, made):
+    """By who was taken for dead and comes back: a failure of its would have Snakemake remove what is there."""
+    monkeypatch.chdir(tmp_path)
+    words = [*HELD, "--makes", "mixture.json", "--", "sh", "-c", "echo own > mixture.json"]
+    if made:
+        Path("mixture.json").write_text("another's\n")
+    assert make.make(make.parse(words), again=True) == 0
+    assert Path("mixture.json").read_text() == ("another's\n" if made else "own\n")
+    # One that only waited does its own: what the other did may have been something else.
+    assert make.make(make.parse(words), again=False) == 0
+    assert Path("mixture.json").read_text() == "own\n"

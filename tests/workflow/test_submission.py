@@ -10,6 +10,7 @@ import snakemake_executor_plugin_slurm_cells as plugin
 from snakemake.io import IOFile, ancient
 from snakemake_executor_plugin_slurm_cells import waiting
 from snakemake_executor_plugin_slurm_cells.marks import MARK, comment_of
+from snakemake_executor_plugin_slurm_cells.verdicts import is_permanent
 from snakemake_interface_common.exceptions import WorkflowError
 
 from tests.workflow.bench import Job, until
@@ -170,6 +171,7 @@ def test_a_refusal_for_good_is_named_at_once(site, start, said):
         ("invalid partition specified: gpux", "slurm_partition"),
         ("Batch job submission failed: Requested time limit is invalid (missing or exceeds)", "longest"),
         ("Batch job submission failed: Requested node configuration is not available", "gpus_per_node"),
+        ("Batch job submission failed: CPU count per node can not be satisfied", "set-threads"),
         ("Batch job submission failed: Memory specification can not be satisfied", "set-resources"),
         ("Batch job submission failed: Invalid generic resource (gres) specification", "gpus_per_node"),
         ("Batch job submission failed: Invalid qos specification", "qos"),
@@ -182,6 +184,19 @@ def test_a_refusal_says_what_to_change(site, start, said, change):
     run.submit(job)
     (told,) = job.errors
     assert change in told.splitlines()[-1]
+
+
+def test_a_limit_on_jobs_passes_and_is_spoken_of(site, start, at_once):
+    said = "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size "
+    said += "and/or time limits)"
+    assert not is_permanent(said)
+    assert "lower `jobs`" in waiting.refused(said)
+    run, job = start(submission_patience=0), Job()
+    site.answer("sbatch", {"said": said}, {"said": said}, {"said": said})
+    run.submit(job)
+    until(lambda: run.workflow.failed)
+    # Its turn may come yet.
+    assert not job.is_given_up
 
 
 def test_no_advice_where_nobody_knows():

@@ -10,6 +10,7 @@ from pathlib import Path
 from snakemake.utils import validate
 
 from dataflex import grid as grids
+from dataflex.errors import UserError
 from dataflex.evidence.results import BY_STEP, FILES
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
@@ -67,19 +68,23 @@ CLI = f"{shlex.quote(sys.executable)} -S {shlex.quote(warm.__file__)}" if WARM e
 
 
 def asked_for():
-    """What the targets on the command line ask for, by the jobs that Snakemake has found for them."""
+    """What the targets on the command line ask for, by the jobs that Snakemake has found for them.
+
+    None where they are single files, or nothing that is trained or measured: then all that the grid has is watched.
+    """
     jobs = list(workflow.dag.jobs)
 
     def cells(*rules):
         found = (job.wildcards for job in jobs if job.rule.name in rules)
         return sorted({f"{one.experiment}/{one.cell}" for one in found})
 
-    return {
-        "trained": cells("train"),
-        "evaluated": cells("evaluate", "mark", "measure"),
-        "by_step": cells("evaluate_steps"),
-        "benchmarks": sorted({job.wildcards.benchmark for job in jobs if job.rule.name == "benchmark"}),
-    }
+    trained, evaluated = cells("train"), cells("evaluate", "mark", "measure")
+    benchmarks = sorted({job.wildcards.benchmark for job in jobs if job.rule.name == "benchmark"})
+    # Of a whole result something is collected, too.
+    if evaluated != cells("collect") or not (trained or benchmarks):
+        return None
+    by_step = cells("evaluate_steps")
+    return dict(zip(grids.TARGETS, (trained, evaluated, by_step, benchmarks), strict=True))
 
 
 def open_folder():
@@ -91,7 +96,7 @@ def open_folder():
     chosen = {key: config[key] for key in ("grid", "seeds", "experiments", "methods")}
     chosen["own_files"] = [name for name in GRID["corpora"] if corpus_files("corpus_files", name)]
     chosen["asked"] = asked_for()
-    (Path(R) / "grid.json").write_text(json.dumps(chosen, indent=2) + "\n")
+    (Path(R) / grids.NOTE).write_text(json.dumps(chosen, indent=2) + "\n")
     # A job of a cluster's is to run where the cluster has put it, not as a child of this process.
     if WARM and workflow.local_exec:
         warm.start(Path(R) / "logs" / "warm.log")
@@ -127,21 +132,12 @@ def of_profile(key):
     return None if found is None or found.raw in (None, "") else found.raw
 
 
-def whole_number(key):
-    """The same of one that is a number."""
-    value = of_profile(key)
-    if value is None or (str(value).isdigit() and int(value) > 0):
-        return None if value is None else int(value)
-    raise WorkflowError(f"default-resources: {key} is {value!r}: write a whole number, or remove the line")
-
-
 # The cluster as its profile describes it, beside partition and account. No config key: `--config` on the command line
 # would take the place of all that a profile gives under `config`.
-SITE = grids.Site(
-    gpus_per_node=whole_number("gpus_per_node"),
-    longest=whole_number("longest"),
-    cpu_nodes=bool(of_profile("cpu_partition")),
-)
+try:
+    SITE = grids.site_of({key: of_profile(key) for key in ("gpus_per_node", "longest", "cpu_partition")})
+except UserError as error:
+    raise WorkflowError(str(error)) from None
 
 
 def about(cell):

@@ -146,7 +146,7 @@ rule measure:
         constraint=constraint(),
         mem_mb=more_memory_of_cell("evaluate", "measure"),
     shell:
-        "python {SCRIPTS}/make.py {params.held} -- "
+        "python {SCRIPTS}/make.py {params.held} --makes {output:q} -- "
         "{CLI} held-out {params.run} --corpus {params.corpus} --output {params.folder} ';' "
         "python {SCRIPTS}/account.py {params.run} --corpus {params.corpus} --output {params.folder} "
         "{params.yardstick} > {log} 2>&1"

@@ -1,6 +1,9 @@
 """Before anything is trained: cheap checks of an experiment at a scale, and the scores of its base models."""
 
 PREFLIGHT = GRID.get("preflight")
+# A check that finds something unfit is not made again: Slurm's executor tells that from a check that was killed, which
+# is. Nobody does on this machine.
+CHECKED_AGAIN = None if of_profile("slurm_partition") else 0
 
 
 def preflight_of(wildcards):
@@ -29,16 +32,13 @@ rule preflight_checks:
         asked=json.dumps(PREFLIGHT, sort_keys=True),
         grid=config["grid"],
         root=R,
-        part=" ".join(
-            f"--{key} {','.join(map(str, config[key]))}" for key in ("seeds", "methods") if config[key]
-        ),
         own=" ".join(f"--own-files {name}" for name in GRID["corpora"] if corpus_files("corpus_files", name)),
     localrule: True
     # Seconds, on this machine: what it finds is no fault that passes.
     retries: 0
     shell:
         "dataflex-cli preflight {params.grid} --root {params.root} --experiment {wildcards.experiment} "
-        "--scale {wildcards.scale} {params.part} {params.own} --output {output} > {log} 2>&1"
+        "--scale {wildcards.scale} {params.own} --output {output} > {log} 2>&1"
 
 
 def device_asks(key):
@@ -58,6 +58,7 @@ rule preflight_devices:
         root=R,
         asked=json.dumps((PREFLIGHT or {}).get("gpu_memory_gb")),
         gpus=device_asks("gpus"),
+    retries: CHECKED_AGAIN
     threads: lambda w: min(8, device_asks("threads")(w))
     resources:
         gres=gres(device_asks("gpus")),
@@ -92,6 +93,7 @@ rule preflight_score:
         grid=config["grid"],
         root=R,
     threads: scored_asked("threads")
+    retries: CHECKED_AGAIN
     resources:
         gres=gres(lambda w: scored_asked("gpus")),
         slurm_partition=partition(lambda w: scored_asked("gpus")),

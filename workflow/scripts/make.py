@@ -42,7 +42,7 @@ def make(arguments: argparse.Namespace, again: bool) -> int:
     """
     with Hold(arguments.lock, arguments.attempts, lambda: made(arguments)) as hold:
         # Snakemake removed the sentinel before this job began: now it is the other writer's.
-        if (hold.waited or again) and _is_made(arguments):
+        if ((hold.waited or again) and _is_made(arguments)) or (again and _is_there(arguments.makes)):
             hold.status = 0
             return 0
         try:
@@ -80,6 +80,11 @@ def _is_made(arguments: argparse.Namespace) -> bool:
     return stamp.is_file() and stamp.read_text().strip() == _stamp(arguments)
 
 
+def _is_there(files: Sequence[Path]) -> bool:
+    """Whether all that another writer was to make is there."""
+    return bool(files) and all(file.is_file() for file in files)
+
+
 def _clear(arguments: argparse.Namespace) -> None:
     """Clear away what an earlier job has left, its sentinel first: it must not stand beside half a folder."""
     if arguments.output is not None:
@@ -108,6 +113,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--clear", type=Path, help="folder that an interrupted or outdated job has left")
     parser.add_argument("--seal", nargs=2, metavar=("KIND", "DIR"), help="what is validated at the end")
     parser.add_argument("--output", type=Path, help="the sentinel of what was validated")
+    parser.add_argument("--makes", type=Path, nargs="+", default=[], help="what has no sentinel")
     parser.add_argument("--published", nargs="*", default=[], help="where the data is to be had")
     parser.add_argument("command", nargs="*", help=f"what makes it; a {NEXT!r} stands between two commands")
     return parser.parse_args(words)

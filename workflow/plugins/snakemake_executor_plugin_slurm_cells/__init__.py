@@ -181,8 +181,8 @@ class Executor(slurm_plugin.Executor):
             self._refused_since.pop(job, None)
             what = f" ({type(error).__name__})" if error is not None else ""
             advice = waiting.refused(msg)
-            # It was tried as often as makes sense.
-            job.attempt = job.restart_times + 1
+            if is_permanent(msg, error):
+                job.attempt = job.restart_times + 1
             super()._report_job_error_threadsafe(
                 job_info, msg.strip() + what + (f"\n{advice}" if advice else "")
             )
@@ -219,6 +219,7 @@ class Executor(slurm_plugin.Executor):
             )
         if queue is None:
             self._silent_since.clear()
+            self._taken_for_dead.clear()
             for info in active_jobs:
                 yield info
             return
@@ -250,6 +251,8 @@ class Executor(slurm_plugin.Executor):
     def _is_looked_at_later(self, info: SubmittedJobInfo, error: OSError) -> bool:
         """Whether a job whose files can't be read is waited for; if not, its end is reported."""
         job, now = str(info.external_jobid), time.monotonic()
+        # The file server is away, for all of them.
+        self._taken_for_dead.clear()
         if job not in self._unreadable_since:
             self.logger.warning(f"Slurm's job {job} is looked at again later: {error}")
         since = self._unreadable_since.setdefault(job, now)
@@ -374,7 +377,7 @@ class Executor(slurm_plugin.Executor):
                 info.job.attempt = info.job.attempt
             self._try_again(info.job)
             return
-        if records.is_unfit(ended):
+        if records.is_unfit(cells.place(info.job, "attempts", ".jsonl"), job):
             # Looking again, for hours perhaps, would find the same.
             info.job.attempt = info.job.restart_times + 1
         self.report_job_error(info, msg=f"Slurm's job {job} ({what}) did not succeed.", aux_logs=[log])

@@ -14,14 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dataflex.errors import UnfitError
 from dataflex.watching.progress import last_checkpoint
 
 INTERRUPTED = 75
 """Exit status of a command that stopped with a checkpoint and wants to go on (EX_TEMPFAIL)."""
 SLOW = 10.0
 """Seconds after which the answer of a file server says nothing about who writes there."""
-UNFIT = 78
-"""Exit status of a command that has looked at something and found it unfit (EX_CONFIG): no fault."""
 MEMORY, TIME = "mem_mb", "runtime"
 """Resources of which a job can have too little."""
 
@@ -190,9 +189,12 @@ def ends(file: Path | None) -> list[dict[str, Any]]:
     return [] if killed else [event for event in events if event.get("event") == "end"]
 
 
-def is_unfit(ended: list[dict[str, Any]]) -> bool:
-    """Whether the last attempt has found what it looked at unfit."""
-    return bool(ended) and ended[-1].get("status") == UNFIT
+def is_unfit(attempts: Path | None, job: str) -> bool:
+    """Whether a job's own last attempt, and not an earlier job's, has found what it looked at unfit."""
+    events = _events(attempts)
+    begun = [event for event in events if event.get("event") == "start"]
+    own = bool(begun) and begun[-1].get("slurm_job") == job
+    return own and events[-1].get("event") == "end" and events[-1].get("status") == UnfitError.status
 
 
 def goes_on(ended: list[dict[str, Any]]) -> bool:

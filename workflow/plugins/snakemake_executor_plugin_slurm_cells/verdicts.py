@@ -29,6 +29,7 @@ HELD = ("launch failed requeued held", "JobHeldAdmin", "job requeued in held sta
 PERMANENT = re.compile(
     r"invalid (account|partition|qos|feature|generic resource|number|node|job|time limit)|"
     r"appears to be invalid|time limit is invalid|memory specification can not be satisfied|"
+    r"cpu count per node can not be satisfied|more processors requested than permitted|"
     r"not permitted to use|access/permission denied|unrecognized option|"
     r"requested node configuration is not available|required (node|partition) not|"
     r"sbatch: (command )?not found",

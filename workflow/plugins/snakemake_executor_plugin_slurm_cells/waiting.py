@@ -27,10 +27,12 @@ Not ``PartitionNodeLimit``: Slurm gives it, too, while nodes that a job needs ar
 """
 
 REFUSALS = {
+    r"violates accounting/qos policy": "your account may not have as many jobs, or none as large: lower "
+    "`jobs` in the profile, or set another `slurm_account` or `qos` there",
     r"time limit": "it asks for more minutes than its partition allows: set `longest` in the profile to the "
     "partition's MaxTime, or another `slurm_partition`",
-    r"requested node configuration|memory specification|cpu count|more processors": "no node has what it "
-    "asks for: set `gpus_per_node` in the profile; for other processors or memory of a node add "
+    r"requested node configuration|memory specification|cpu count|processors requested": "no node has what "
+    "it asks for: set `gpus_per_node` in the profile; for other processors or memory of a node add "
     "`set-threads: {train: 48}` or `set-resources: {train: {mem_mb: 200000}}` there",
     r"generic resource": "no node has the GPUs that it asks for: see `slurm_partition`, `constraint` and "
     "`gpus_per_node` in the profile",
@@ -40,11 +42,11 @@ REFUSALS = {
     r"qos": "set `qos` in the profile to one of yours: sacctmgr show associations user=$USER",
     r"feature|constraint": "no node has what `constraint` in the profile asks for: sinfo --format='%N %f'",
 }
-"""Words of a refusal -> what is to be changed; the first that fits."""
+"""Words of a refusal -> what is to be changed; the first that fits. What passes by itself is among them."""
 
 
 def refused(said: str) -> str | None:
-    """What is to be changed for a job that Slurm refuses for good; None where that is not known."""
+    """What is to be changed for a job that Slurm has refused; None where that is not known."""
     # Behind it stands what was to be submitted, which names all of this.
     answer = said.partition("sbatch call:")[0]
     if "sbatch: error" not in answer:
