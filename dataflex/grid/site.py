@@ -35,9 +35,13 @@ class Site:
         return self.gpus_per_node is None or gpus <= self.gpus_per_node
 
     def alone(self, gpus: int) -> int:
-        """GPUs that a job takes from others that wants some of a node, or none, and the node for itself."""
-        takes = gpus or not self.cpu_nodes
-        return (self.gpus_per_node or gpus) if takes else 0
+        """GPUs that nobody else can use while a job that wants so many has a node for itself."""
+        on_gpu_node = gpus or not self.cpu_nodes
+        return (self.gpus_per_node or gpus) if on_gpu_node else 0
+
+    def minutes(self, asked: int) -> int:
+        """Time limit of a job that asks for so many."""
+        return asked if self.longest is None else min(asked, self.longest)
 
     def fitted(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Resources of a job as this cluster can give them.
@@ -56,8 +60,7 @@ class Site:
                 "threads": math.ceil(found["threads"] * gpus / wanted),
                 "mem_mb": math.ceil(found["mem_mb"] * gpus / wanted),
             }
-        if self.longest is not None:
-            found["runtime"] = min(found["runtime"], self.longest)
+        found["runtime"] = self.minutes(found["runtime"])
         return found
 
 

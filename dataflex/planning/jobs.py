@@ -81,7 +81,7 @@ def jobs_of(
             one = _of_cell(grid, cell, OF_STEPS, "evaluate", waits, gpus, site)
             # The time of one for each, no more than the cluster gives: a job goes on where that ended it.
             minutes = resources(grid, cell, "evaluate")["runtime"] * len(steps)
-            found[one.name] = replace(one, limit_hours=site.fitted({"runtime": minutes})["runtime"] / 60)
+            found[one.name] = replace(one, limit_hours=site.minutes(minutes) / 60)
     if whole:
         for benchmark in possible(benchmarks(grid), {}):
             if site.fits(benchmark.gpus):
@@ -157,7 +157,7 @@ def _add_benchmark(
         waits += [supply.corpus(spec["corpus"]), *supply.model(spec["model"])]
     devices = site.alone(one.gpus) if gpus else asked["threads"]
     name = f"benchmark {one.name}"
-    limit = site.fitted({"runtime": asked["runtime"]})["runtime"] / 60
+    limit = site.minutes(asked["runtime"]) / 60
     found[name] = Job(name, "benchmark", tuple(waits), devices, limit_hours=limit)
 
 

@@ -135,7 +135,7 @@ class Supply:
 
     def _limit(self, minutes: int) -> float:
         """Hours that a job is given at most."""
-        return float(self._site.fitted({"runtime": minutes})["runtime"]) / 60
+        return self._site.minutes(minutes) / 60
 
     def _taken(self, asset: str) -> str:
         self._add(Job(f"asset {asset}", "asset"))

@@ -90,7 +90,7 @@ def test_every_kind_of_job(cluster: Cluster, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_the_demo_under_zero3(cluster: Cluster, tmp_path: Path) -> None:
-    """Every cell of it is trained with ZeRO-3 and evaluated by Slurm's jobs, with numbers as of one more run."""
+    """Every cell of it is trained with ZeRO-3 and looked at by Slurm's jobs, with numbers as of one more run."""
     root = tmp_path / "demo"
     grid = grids.load(demo_under_zero3(tmp_path))
     # Each takes a processor and waits a good part of its time.

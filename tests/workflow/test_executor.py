@@ -344,7 +344,7 @@ def test_a_job_that_gives_no_sign_of_life_is_cancelled(
     assert run.workflow.failed == ([job] if ghost else [])
 
 
-def test_a_job_that_gives_a_sign_when_it_is_looked_at_again_is_alive(site, start, monkeypatch):
+def taken_for_dead_once(site, start, monkeypatch):
     run, job = start(), Job()
     run.submit(job)
     site.say("100", "RUNNING")
@@ -352,6 +352,11 @@ def test_a_job_that_gives_a_sign_when_it_is_looked_at_again_is_alive(site, start
     attempt(job, {"event": "start"})
     os.utime(job.attempts, (time.time() - 500,) * 2)
     later(run, monkeypatch, 600)
+    return run, job
+
+
+def test_a_job_that_gives_a_sign_when_it_is_looked_at_again_is_alive(site, start, monkeypatch):
+    run, job = taken_for_dead_once(site, start, monkeypatch)
     job.attempts.with_suffix(".lock").touch()
     later(run, monkeypatch, 620)
     # The next silence begins anew.
@@ -386,13 +391,7 @@ def test_a_verdict_of_an_earlier_workflow_says_nothing_of_a_job_that_was_killed(
 
 def test_a_file_server_that_is_away_makes_the_second_look_the_first(site, start, monkeypatch):
     """Of two outages in a row each ends with a first look."""
-    run, job = start(), Job()
-    run.submit(job)
-    site.say("100", "RUNNING")
-    run.check()
-    attempt(job, {"event": "start"})
-    os.utime(job.attempts, (time.time() - 500,) * 2)
-    later(run, monkeypatch, 600)
+    run, _ = taken_for_dead_once(site, start, monkeypatch)
     with monkeypatch.context() as away:
         away.setattr(records, "silence", lambda attempts: (_ for _ in ()).throw(OSError("away")))
         later(run, monkeypatch, 640)

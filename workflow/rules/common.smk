@@ -207,7 +207,7 @@ def in_turn(commands):
 
 def minutes(asked_for):
     """Time limit of a job: what the grid asks for, no more than the cluster gives."""
-    return lambda wildcards: SITE.fitted({"runtime": asked_for(wildcards)})["runtime"]
+    return lambda wildcards: SITE.minutes(asked_for(wildcards))
 
 
 def gres(gpus):

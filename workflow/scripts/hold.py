@@ -171,6 +171,11 @@ def persist(work: Callable[[bool], int]) -> int:
     return as_exit_status(status)
 
 
+def are_there(files: Sequence[Path]) -> bool:
+    """Whether all is there that another writer was to make."""
+    return bool(files) and all(file.is_file() for file in files)
+
+
 def do(arguments: argparse.Namespace, again: bool) -> int:
     """Do it once as the only writer; the exit status, ``LOST`` if another took over.
 
@@ -178,7 +183,7 @@ def do(arguments: argparse.Namespace, again: bool) -> int:
         again: it was begun before, and another took over: what that has made is left alone.
     """
     with Hold(arguments.lock, arguments.attempts) as hold:
-        if again and arguments.makes and all(file.is_file() for file in arguments.makes):
+        if again and are_there(arguments.makes):
             hold.status = 0
         else:
             hold.run(arguments.command)

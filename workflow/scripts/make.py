@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import seal
-from hold import Hold, persist
+from hold import Hold, are_there, persist
 from prepare import remove, write_stamp
 
 NEXT = ";"
@@ -42,7 +42,7 @@ def make(arguments: argparse.Namespace, again: bool) -> int:
     """
     with Hold(arguments.lock, arguments.attempts, lambda: made(arguments)) as hold:
         # Snakemake removed the sentinel before this job began: now it is the other writer's.
-        if ((hold.waited or again) and _is_made(arguments)) or (again and _is_there(arguments.makes)):
+        if ((hold.waited or again) and _is_made(arguments)) or (again and are_there(arguments.makes)):
             hold.status = 0
             return 0
         try:
@@ -78,11 +78,6 @@ def _is_made(arguments: argparse.Namespace) -> bool:
         return False
     stamp = _stamp_file(arguments)
     return stamp.is_file() and stamp.read_text().strip() == _stamp(arguments)
-
-
-def _is_there(files: Sequence[Path]) -> bool:
-    """Whether all that another writer was to make is there."""
-    return bool(files) and all(file.is_file() for file in files)
 
 
 def _clear(arguments: argparse.Namespace) -> None:

@@ -177,20 +177,19 @@ class Executor(slurm_plugin.Executor):
         """A job could not be submitted: try again later, unless that can't help."""
         job, now, error = job_info.job, time.monotonic(), sys.exception()
         since, times = self._refused_since.get(job, (now, 0))
-        if is_permanent(msg, error) or now - since > self.workflow.executor_settings.submission_patience:
+        permanent, advice = is_permanent(msg, error), waiting.refused(msg)
+        told = f"\n{advice}" if advice else ""
+        if permanent or now - since > self.workflow.executor_settings.submission_patience:
             self._refused_since.pop(job, None)
             what = f" ({type(error).__name__})" if error is not None else ""
-            advice = waiting.refused(msg)
-            if is_permanent(msg, error):
+            if permanent:
                 job.attempt = job.restart_times + 1
-            super()._report_job_error_threadsafe(
-                job_info, msg.strip() + what + (f"\n{advice}" if advice else "")
-            )
+            super()._report_job_error_threadsafe(job_info, msg.strip() + what + told)
             return
         self._refused_since[job] = (since, times + 1)
         delay = min(FIRST_DELAY * 2**times, LONGEST_DELAY)
         self.logger.warning(
-            f"Job {job.jobid} was not taken by Slurm; next try in {delay:.0f} s. {msg.strip()}"
+            f"Job {job.jobid} was not taken by Slurm; next try in {delay:.0f} s. {msg.strip()}{told}"
         )
         timer = threading.Timer(delay, self._try_again, [job])
         timer.daemon = True
