@@ -68,14 +68,21 @@ def read_corpus(grid: Mapping[str, Any], root: str, name: str) -> Corpus:
     spec = corpus_spec(grid, name)
     expected = {"says": "nothing is known before it is made", **spec.get("expected", {})}
     weights = expected.pop("proportions", {})
-    card = Path(corpus_dir(grid, root, name)) / "card.json"
-    if not card.is_file():
-        return Corpus(**expected, weights=weights)
+    folder = Path(corpus_dir(grid, root, name))
+    counted: dict[str, Any] = {}
+    # Of a packed corpus the first holds the text that is evaluated on, the second what is trained on.
+    for card in (folder / "card.json", folder / "packed" / "card.json"):
+        if card.is_file():
+            counted |= {"there": True, **_counted(_read(card), card)}
+    return Corpus(**{**expected, "weights": weights, **counted})
+
+
+def _read(card: Path) -> dict[str, Any]:
     try:
-        found = json.loads(card.read_text())
+        found: dict[str, Any] = json.loads(card.read_text())
     except json.JSONDecodeError as error:
         raise UserError(f"{card} is damaged: {error}") from None
-    return Corpus(**{**expected, "weights": weights, "there": True, **_counted(found, card)})
+    return found
 
 
 def _counted(card: Mapping[str, Any], file: Path) -> dict[str, Any]:
@@ -95,6 +102,7 @@ def _counted(card: Mapping[str, Any], file: Path) -> dict[str, Any]:
     sizes = {
         domain: float(entry["train"].get("bytes") or entry["train"]["documents"])
         for domain, entry in card.get("domains", {}).items()
+        if "train" in entry
     }
     if sizes:
         counted["weights"] = sizes
@@ -105,5 +113,5 @@ def _counted(card: Mapping[str, Any], file: Path) -> dict[str, Any]:
         counted["validation_rows"] = int(card["data"]["target_validation"]["rows"])
     if "questions" in card:
         counted["questions"] = int(card["questions"]["test"]["questions"])
-        counted["validation_rows"] = int(card["questions"]["validation"]["questions"])
+        counted["validation_rows"] = int(card["questions"]["validation_sft"]["rows"])
     return counted

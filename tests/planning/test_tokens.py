@@ -10,11 +10,15 @@ from hypothesis import strategies as st
 
 from dataflex import grid as grids
 from dataflex.config import split
+from dataflex.corpus.given import lay_out_instructions
+from dataflex.corpus.held_out_text import lay_out_held_out
+from dataflex.corpus.packed.build import build
 from dataflex.errors import UserError
 from dataflex.planning.corpora import Corpus, divide, read_corpus
 from dataflex.planning.runs import Part, Runs
 from dataflex.planning.shares import domain_tokens
 from dataflex.planning.work import batch_rows, pool_rows, steps_of
+from tests.corpus.packing import texts, tokens_of, write
 
 NATURAL = {"a": 60, "b": 30, "c": 10}
 STATIC = {"train_type": "dynamic_mix", "component_name": "static"}
@@ -106,23 +110,46 @@ def test_a_run_of_unknown_length_is_refused() -> None:
         steps_of(config, split(config)[0], pool_rows(config, Corpus(says="")), 1)
 
 
-def test_a_corpus_that_is_there_is_counted(tmp_path: Path) -> None:
-    """Counts of a corpus that was built take the place of what the grid expects."""
+def test_a_corpus_that_is_there_is_counted(tiny: Path, tmp_path: Path) -> None:
+    """Counts of a corpus that was built take the place of what the grid expects, in the layout of the workflow."""
     grid = grids.load("reproductions/paper.yaml")
     expected = read_corpus(grid, str(tmp_path), "slimpajama_6b")
     assert (expected.tokens, expected.there, expected.exact) == (6_000_000_000, False, False)
-    folder = tmp_path / "slimpajama_6b"
-    folder.mkdir()
-    rows = {"RedPajamaC4": {"tokens": 7_001}, "RedPajamaBook": {"tokens": 2_999}}
-    card = {"made_by": "build", "statistics": {"train": rows, "held_out": {"RedPajamaC4": {"tokens": 11}}}}
-    (folder / "card.json").write_text(json.dumps(card))
+    text, folder = write(tmp_path / "text.jsonl", texts(400, seed=3)), tmp_path / "slimpajama_6b"
+    build(
+        [str(text)],
+        folder / "packed",
+        tokenizer=str(tiny / "model"),
+        held_out=0.25,
+        tokens=4000,
+        processes=1,
+        quiet=True,
+    )
+    card = lay_out_held_out(folder / "packed", "packaged", folder, documents=1, quiet=True)
     found = read_corpus(grid, str(tmp_path), "slimpajama_6b")
-    assert found.exact
-    assert found.domain_tokens() == {"RedPajamaC4": 7_001, "RedPajamaBook": 2_999}
-    assert (found.held_out_tokens, found.questions) == (11, 14_042)
-    (folder / "card.json").write_text("{")
+    assert (found.there, found.exact, found.says) == (True, True, f"counted: {folder}/packed/card.json")
+    assert found.domain_tokens() == tokens_of(folder / "packed")
+    assert found.held_out_tokens == sum(tokens_of(folder / "packed", "held_out").values())
+    assert found.questions == card["questions"]["test"]["questions"]
+    # What is trained on is known from a build alone; what is evaluated on is then as expected.
+    (folder / "card.json").unlink()
+    assert read_corpus(grid, str(tmp_path), "slimpajama_6b").questions == 14_042
+    (folder / "packed/card.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
         read_corpus(grid, str(tmp_path), "slimpajama_6b")
+
+
+def test_rows_to_aim_at_are_those_that_a_selection_aims_at(tmp_path: Path) -> None:
+    """Not the questions' first part, in whose place the grid may name a data set."""
+    (tmp_path / "train").mkdir()
+    (tmp_path / "aims").mkdir()
+    for name, count in (("train", 9), ("aims", 7)):
+        rows = [{"instruction": f"Say {n}.", "input": "", "output": f"{n} it is."} for n in range(count)]
+        (tmp_path / name / "rows.json").write_text(json.dumps(rows))
+    folder = tmp_path / "openhermes_100k"
+    lay_out_instructions(tmp_path / "train", "packaged", folder, validation=tmp_path / "aims", quiet=True)
+    found = read_corpus(grids.load("reproductions/paper.yaml"), str(tmp_path), "openhermes_100k")
+    assert (found.rows, found.validation_rows) == (9, 7)
 
 
 def test_the_expected_parts_of_the_slimpajama_corpora_are_the_published_ones() -> None:
