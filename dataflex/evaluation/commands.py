@@ -25,6 +25,12 @@ def evaluate(
         typer.Option("--documents/--no-documents", help="Score the documents too. Default: without --step."),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Sequences a forward pass.")] = 8,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens of a window: what a model was trained on from scratch. Default: its positions."
+        ),
+    ] = None,
     shots: Annotated[int, typer.Option(help="Examples in an MMLU prompt.")] = 0,
     documents_per_domain: Annotated[int | None, typer.Option(help="Score only so many of a domain.")] = None,
 ) -> None:
@@ -39,6 +45,7 @@ def evaluate(
         step=step,
         documents=step is None if documents is None else documents,
         batch_size=batch_size,
+        context=context,
         shots=shots,
         documents_per_domain=documents_per_domain,
     )

@@ -78,6 +78,7 @@ def evaluate(
     base_model: str | None = None,
     step: int | None = None,
     batch_size: int = 8,
+    context: int | None = None,
     shots: int = 0,
     documents: bool = True,
     documents_per_domain: int | None = None,
@@ -92,6 +93,8 @@ def evaluate(
         base_model: the adapter's base where it is not the one that its config names.
         step: score the run's checkpoint after this step instead of the model at its end.
         batch_size: sequences a forward pass; it changes results by rounding only.
+        context: tokens of a window of a document, and most of a prompt; None: as many as the model has
+            positions. A model that was trained from scratch knows none behind its rows' last.
         shots: examples in an MMLU prompt, from the corpus's validation questions.
         documents: False scores the questions alone; what they are scored by is the same.
         documents_per_domain: score only so many test documents of a domain, chosen by a hash of their text.
@@ -105,6 +108,7 @@ def evaluate(
     """
     for name, value, least in (
         ("--batch-size", batch_size, 1),
+        ("--context", context, 2),
         ("--shots", shots, 0),
         ("--documents-per-domain", documents_per_domain, 1),
     ):
@@ -135,7 +139,7 @@ def evaluate(
             import lm_eval
             from lm_eval.tasks import TaskManager
 
-            model = load_model(found_target, batch_size, progress)
+            model = load_model(found_target, batch_size, progress, context)
             results = lm_eval.simple_evaluate(
                 model=model,
                 tasks=["mmlu", *map(perplexity.task_name, domains)],

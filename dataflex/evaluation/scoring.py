@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-def load_model(target: Target, batch_size: int, progress: Progress) -> HFLM:
+def load_model(target: Target, batch_size: int, progress: Progress, context: int | None = None) -> HFLM:
     """Load a target for scoring: float32 on a CPU, bfloat16 on a GPU.
 
     Args:
         target: model, tokenizer and adapter.
         batch_size: sequences a forward pass.
         progress: gets a task that advances with the requests that were scored.
+        context: most tokens of a forward pass; None: as many as the model has positions.
 
     Raises:
-        UserError: transformers or peft cannot load it.
+        UserError: transformers or peft cannot load it, or it has fewer positions than that.
     """
     import torch
     from lm_eval.models.huggingface import HFLM
@@ -45,9 +46,13 @@ def load_model(target: Target, batch_size: int, progress: Progress) -> HFLM:
             device="cuda" if gpu else "cpu",
             dtype="bfloat16" if gpu else "float32",
             batch_size=batch_size,
+            max_length=context,
         )
     except (OSError, ValueError, RuntimeError) as error:
         reason = one_line(error)[:300]
         raise UserError(f"{target.adapter or target.model} cannot be loaded: {reason}") from error
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if context is not None and positions is not None and context > positions:
+        raise UserError(f"--context is {context}, and {target.model} has {positions} positions")
     task = progress.add_task("requests scored", total=None)
     return model

@@ -55,7 +55,7 @@ def letter_logliks(network, tokenizer, prompt: str) -> list[float]:
 
 
 @torch.no_grad()
-def document_loglik(network, tokenizer, text: str) -> tuple[float, int]:
+def document_loglik(network, tokenizer, text: str, window: int = CONTEXT) -> tuple[float, int]:
     """Total log-probability in windows that share nothing but one token of context, and the token count."""
     tokens = tokenizer.encode(text)
     sequence = [tokenizer.eos_token_id, *tokens]
@@ -63,8 +63,8 @@ def document_loglik(network, tokenizer, text: str) -> tuple[float, int]:
     start = 0
     while start < len(tokens):
         # The last window reaches back over tokens that were scored, to be as long as the others.
-        end = min(start + CONTEXT, len(tokens))
-        first = max(0, end - CONTEXT) if start else 0
+        end = min(start + window, len(tokens))
+        first = max(0, end - window) if start else 0
         inputs = torch.tensor([sequence[first:end]])
         logits = network(inputs).logits.log_softmax(-1)[0]
         total += sum(float(logits[place - first, tokens[place]]) for place in range(start, end))
@@ -135,6 +135,16 @@ def test_perplexity_summary(result):
             if part[unit] is not None:
                 assert math.log(part[unit]) == pytest.approx(-loglik / total)
         assert part["bits_per_byte"] == pytest.approx(-loglik / math.log(2) / part["bytes"])
+
+
+def test_windows_are_as_long_as_asked_for(result, model, corpus, tmp_path, network, tokenizer):
+    """A model from scratch may have more positions than it was trained on."""
+    found = evaluate(model, corpus, tmp_path / "short", context=40, quiet=True)
+    assert found["protocol"]["context_length"] == 40
+    assert found["protocol_hash"] != metrics(result)["protocol_hash"]
+    texts = [row["text"] for name in ("numbers", "prose") for row in rows(corpus / f"test/{name}.jsonl")]
+    for row, text in zip(rows(tmp_path / "short/documents.jsonl"), texts, strict=True):
+        assert row["loglik"] == pytest.approx(document_loglik(network, tokenizer, text, 40)[0], rel=1e-5)
 
 
 def test_batch_size_changes_nothing_but_rounding(result, model, corpus, tmp_path):
@@ -225,6 +235,8 @@ def test_nothing_is_left_behind(result, corpus):
     ("options", "message"),
     [
         ({"batch_size": 0}, "--batch-size"),
+        ({"context": 1}, "--context"),
+        ({"context": CONTEXT + 1}, f"{CONTEXT} positions"),
         ({"shots": -1}, "--shots"),
         ({"shots": 3}, "--shots 3 needs"),
         ({"documents_per_domain": 0}, "--documents-per-domain"),
