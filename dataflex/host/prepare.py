@@ -21,6 +21,7 @@ from dataflex.engine.schedule import Kind, make_schedule, run_steps
 from dataflex.engine.selector import Selector
 from dataflex.errors import UserError, one_line
 from dataflex.host.arguments import HostArguments, dataset_files, local_files, parse
+from dataflex.host.attention import mend_flash_attention
 from dataflex.host.capabilities import check_attention, check_host, check_model, check_needs
 from dataflex.host.domains import Domains, load_domains
 from dataflex.host.packed import load_packed, packed_files, refuse_held_out_target
@@ -96,6 +97,8 @@ def check(config: dict[str, Any], *, planned_ranks: int | None = None) -> Checke
     components = components_of(own)
     args = parse(host_config)
     check_attention(args)
+    if args.model.flash_attn == "fa2":
+        mend_flash_attention()
     if own.packed_corpus is not None:
         files = packed_files(Path(own.packed_corpus), config, args)
     else:

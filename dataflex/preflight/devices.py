@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dataflex import grid as grids
-from dataflex.errors import UserError
+from dataflex.errors import UserError, one_line
+from dataflex.host.attention import NAME, mend_flash_attention
 from dataflex.host.capabilities import FLASH_ATTENTION, has_flash_attention
 from dataflex.preflight.machine import gpus
 from dataflex.preflight.report import Finding, conclude
@@ -44,6 +45,9 @@ def check_devices(
     if findings[0].state == "passed":
         findings.append(memory(grid.get("preflight", {}).get("gpu_memory_gb")))
     findings += libraries(configs, asked)
+    if asked and all(finding.state != "failed" for finding in findings):
+        fa2 = any(config.get("flash_attn") == "fa2" for config in configs)
+        findings.append(step(NAME if fa2 else None, "cuda"))
     conclude(f"the devices of {experiment}.{scale}", findings, output)
     return findings
 
@@ -90,3 +94,38 @@ def libraries(configs: Iterable[Mapping[str, Any]], asked: int) -> list[Finding]
         told = "it can be imported" if there else "install it: pip install -e '.[deepspeed]'"
         found.append(Finding("DeepSpeed", "passed" if there else "failed", told))
     return found
+
+
+def step(attention: str | None, device: str) -> Finding:
+    """Whether a small model gets a gradient there in bf16: kernels that are installed may still not run.
+
+    Args:
+        attention: as transformers names it; None: its own choice.
+        device: where the model lies.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, Qwen2Config
+
+    config = Qwen2Config(
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=512,
+    )
+    if attention == NAME:
+        mend_flash_attention()
+    try:
+        model = AutoModelForCausalLM.from_config(
+            config, attn_implementation=attention, dtype=torch.bfloat16
+        ).to(device)
+        ids = torch.randint(512, (2, 128), device=device)
+        model(input_ids=ids, labels=ids).loss.backward()
+        finite = all(bool(one.grad.isfinite().all()) for one in model.parameters())
+    except Exception as error:  # whatever it is, a training would end in it
+        return Finding("a step", "failed", f"a model of two layers can't be trained: {one_line(error)[:300]}")
+    told = f"a model of two layers in bf16, attention {model.config._attn_implementation}"
+    if not finite:
+        return Finding("a step", "failed", f"{told}: its gradient is not finite")
+    return Finding("a step", "passed", told)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from dataflex.errors import one_line
 from dataflex.preflight.report import Finding
 
 DECISIVE = (
@@ -65,7 +66,17 @@ def gpus(asked: int) -> Finding:
             f"{asked} asked for, {seen} visible: look at the partition and gres in the profile, at "
             "CUDA_VISIBLE_DEVICES, and whether torch was installed with CUDA",
         )
-    names = sorted({torch.cuda.get_device_name(index) for index in range(seen)})
+    try:
+        names = sorted({torch.cuda.get_device_name(index) for index in range(seen)})
+    except RuntimeError as error:
+        # They are counted without CUDA's driver, and this is the first thing that asks it.
+        return Finding(
+            "GPUs",
+            "failed",
+            f"{seen} visible, and CUDA can't use them ({one_line(error)[:200]}): torch {torch.__version__} "
+            f"is built for CUDA {torch.version.cuda}; where the driver is older, install a build of torch "
+            "for an earlier CUDA, from PyTorch's own index of wheels",
+        )
     return Finding("GPUs", "passed", f"{asked} asked for, {seen} visible: {', '.join(names)}")
 
 

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from dataflex.errors import UserError
-from dataflex.host.capabilities import check_attention
+from dataflex.host.capabilities import check_attention, has_flash_attention
 from dataflex.preflight import devices
+from dataflex.preflight.report import Finding
 
 GIB = 2**30
 
@@ -28,6 +29,7 @@ def node(monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
         monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: nccl)
         monkeypatch.setattr(devices, "has_flash_attention", lambda: flash)
+        monkeypatch.setattr(devices, "step", lambda *asked: Finding("a step", "passed", str(asked)))
 
     return make
 
@@ -64,8 +66,31 @@ def test_a_node_that_has_all_releases_the_trainings(grid, node):
     node()
     findings, output = look(grid)
     told = {finding.what: finding.state for finding in findings}
-    assert told == dict.fromkeys(("GPUs", "GPU memory", "bf16", "nccl", "FlashAttention-2"), "passed")
-    assert len(json.loads(output.read_text())["findings"]) == 5
+    assert told == dict.fromkeys(
+        ("GPUs", "GPU memory", "bf16", "nccl", "FlashAttention-2", "a step"), "passed"
+    )
+    assert findings[-1].told == "('flash_attention_2', 'cuda')"
+    assert len(json.loads(output.read_text())["findings"]) == 6
+
+
+def test_a_small_model_is_trained_as_the_trainings_will_be():
+    """Here on a CPU, with what a CPU has; an attention that isn't there is told, whatever it raises."""
+    assert devices.step("sdpa", "cpu").line() == ("a step: ok: a model of two layers in bf16, attention sdpa")
+    if not has_flash_attention():
+        lacking = devices.step("flash_attention_2", "cpu")
+        assert (lacking.state, "flash" in lacking.told.lower()) == ("failed", True)
+
+
+def test_a_driver_that_is_too_old_is_told(grid, node, monkeypatch):
+    import torch
+
+    def name(index):
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 12020).")
+
+    node()
+    monkeypatch.setattr(torch.cuda, "get_device_name", name)
+    with pytest.raises(UserError, match=r"driver on your system is too old .* is built for CUDA"):
+        look(grid)
 
 
 @pytest.mark.parametrize(
