@@ -25,6 +25,7 @@ from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.rewards.answer import Reward
 from dataflex.signals.rewards.build import build_reward, score_rollouts
 from dataflex.signals.rewards.endpoint import Endpoint
+from dataflex.signals.rewards.option_match import refuse_references
 from dataflex.signals.rollouts import Rollouts, Sampling
 
 
@@ -66,9 +67,12 @@ class NiceSelector(InfluenceSelector):
         return self
 
     def check(self, facts: Facts) -> None:
-        """Refuse a reward that is not there."""
+        """Refuse a reward that is not there, and right answers that it can't judge by."""
         super().check(facts)
         self._reward = build_reward(self.reward, self.endpoint)
+        right_answers = facts.validation.references if facts.validation else None
+        if self.reward == "option_match" and right_answers:
+            refuse_references(right_answers())
 
     def targets(self, context: Context, groups: IntArray, features: GradientFeatures) -> Targets:
         """Return the policy gradient of each group of validation rows.

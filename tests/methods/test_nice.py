@@ -170,6 +170,17 @@ def test_notes_are_short_and_json(at: At) -> None:
     assert notes["examples"][0]["reward"] == 1.0
 
 
+def test_right_answers_without_an_option_are_refused_before_training(facts: Facts) -> None:
+    assert facts.validation is not None
+    answers = ("B", "Paris", "(C) Rome", "B cells")
+    facts = replace(facts, validation=replace(facts.validation, references=lambda: answers))
+    with pytest.raises(
+        UserError, match=r"2 of the 4 right answers .* row 1 \('Paris'\), row 3 \('B cells'\)"
+    ):
+        build("select", "nice", {}).check(facts)
+    build("select", "nice", {"reward": "token_f1"}).check(facts)
+
+
 def test_parameters_that_do_not_fit_are_refused_before_training(facts: Facts) -> None:
     for params, message in [
         ({"reward": "bleu"}, "no reward is called 'bleu'"),
