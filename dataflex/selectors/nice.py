@@ -51,6 +51,10 @@ class NiceSelector(InfluenceSelector):
     """Mass of the likeliest tokens that are sampled from; 1 takes all."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 300
     """Longest answer; lower it where the reward looks at a short answer, since it costs most of the time."""
+    # Left out of what tells runs apart: answers don't depend on it.
+    sampling_tokens: Annotated[int, Field(ge=1)] | None = Field(default=None, exclude=True)
+    """Tokens that are sampled side by side, prompts included; none: four times those of a training batch on a
+    device. They lie in the attention cache, 128 KiB each for a 7B model with 8 key/value heads in bf16."""
     policy: Literal["vanilla", "rejection"] = "vanilla"
     """vanilla: all answers count with their advantage; rejection: those above the threshold alone."""
     threshold: float = 0.0
@@ -80,7 +84,14 @@ class NiceSelector(InfluenceSelector):
         Raises:
             UserError: no answer of any row is worth more or less than nothing.
         """
-        sampling = Sampling(self.mc_samples, self.temperature, self.top_p, self.top_k, self.max_new_tokens)
+        sampling = Sampling(
+            self.mc_samples,
+            self.temperature,
+            self.top_p,
+            self.top_k,
+            self.max_new_tokens,
+            self.sampling_tokens,
+        )
         rollouts = context.signals.rollouts(sampling, int(context.rng("nice").integers(2**63)))
         if self._reward is None:
             self._reward = build_reward(self.reward, self.endpoint)

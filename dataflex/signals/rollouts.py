@@ -33,6 +33,8 @@ class Sampling:
     top_k: int
     """0: no limit."""
     max_new_tokens: int
+    batch_tokens: int | None = None
+    """Tokens of all continuations of a batch at the most; None leaves it to what measures."""
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,7 @@ def test_the_rows_that_point_along_the_policy_gradient_are_taken(at: At) -> None
     ids, signals, notes = select(at, {})
     assert ids.tolist() == list(range(99, 89, -1))
     assert signals.asked[0][0] == Sampling(20, 1.2, 0.95, 50, 300)
+    assert select(at, {"sampling_tokens": 7})[1].asked[0][0].batch_tokens == 7
     assert signals.given["advantages"].shape == (4, 20)
     assert notes["mean_reward"] == signals.given["advantages"].mean()
     assert 0 < notes["mean_reward"] < 1
