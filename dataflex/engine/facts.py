@@ -19,6 +19,8 @@ class ValidationFacts:
     rows: int
     columns: Mapping[str, tuple[str, ...]]
     """Values of each row's columns that can name its subtask; ``dataset`` is always one of them."""
+    references: Callable[[], tuple[str, ...]] | None = None
+    """Makes the text of each row's right answer; None before rows are tokenised."""
 
     def groups(self, column: str | None) -> IntArray:
         """Return the subtask of each row, numbered by first appearance; all zero without a column.

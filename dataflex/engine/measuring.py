@@ -176,7 +176,7 @@ class Measurements(Signals):
                 rows,
                 sampling,
                 seed,
-                _CACHED_TOKENS * bench.batch_tokens,
+                sampling.batch_tokens or _CACHED_TOKENS * bench.batch_tokens,
                 next(bench.model.parameters()).device,
                 bench.end_tokens,
             )

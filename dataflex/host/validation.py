@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 from dataflex.engine.facts import ValidationFacts
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments, local_files
 from dataflex.host.domains import load_dataset_named, reading
-from dataflex.signals.passes import token_counts
+from dataflex.signals.passes import token_counts, tokens_and_labels
+from dataflex.signals.rollouts import reference_texts
 
 _FORMATS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
 
@@ -51,7 +53,12 @@ def load_validation(
         raw = _raw(args, name)
         # A row that did not fit was dropped: values could be matched to the wrong rows.
         columns.append(_columns(name, raw if raw is not None and len(raw) == len(part) else None, len(part)))
-    return concatenate_datasets(parts), _facts(columns)
+    rows = concatenate_datasets(parts)
+
+    def references() -> tuple[str, ...]:
+        return reference_texts(tokenizer_module["tokenizer"], map(tokens_and_labels, rows))
+
+    return rows, replace(_facts(columns), references=references)
 
 
 def raw_facts(args: HostArguments) -> ValidationFacts | None:

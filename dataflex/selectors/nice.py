@@ -25,6 +25,7 @@ from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.rewards.answer import Reward
 from dataflex.signals.rewards.build import build_reward, score_rollouts
 from dataflex.signals.rewards.endpoint import Endpoint
+from dataflex.signals.rewards.option_match import refuse_references
 from dataflex.signals.rollouts import Rollouts, Sampling
 
 
@@ -50,6 +51,10 @@ class NiceSelector(InfluenceSelector):
     """Mass of the likeliest tokens that are sampled from; 1 takes all."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 300
     """Longest answer; lower it where the reward looks at a short answer, since it costs most of the time."""
+    # Left out of what tells runs apart: answers don't depend on it.
+    sampling_tokens: Annotated[int, Field(ge=1)] | None = Field(default=None, exclude=True)
+    """Tokens that are sampled side by side, prompts included; none: four times those of a training batch on a
+    device. They lie in the attention cache, 128 KiB each for a 7B model with 8 key/value heads in bf16."""
     policy: Literal["vanilla", "rejection"] = "vanilla"
     """vanilla: all answers count with their advantage; rejection: those above the threshold alone."""
     threshold: float = 0.0
@@ -66,9 +71,12 @@ class NiceSelector(InfluenceSelector):
         return self
 
     def check(self, facts: Facts) -> None:
-        """Refuse a reward that is not there."""
+        """Refuse a reward that is not there, and right answers that it can't judge by."""
         super().check(facts)
         self._reward = build_reward(self.reward, self.endpoint)
+        right_answers = facts.validation.references if facts.validation else None
+        if self.reward == "option_match" and right_answers:
+            refuse_references(right_answers())
 
     def targets(self, context: Context, groups: IntArray, features: GradientFeatures) -> Targets:
         """Return the policy gradient of each group of validation rows.
@@ -76,7 +84,14 @@ class NiceSelector(InfluenceSelector):
         Raises:
             UserError: no answer of any row is worth more or less than nothing.
         """
-        sampling = Sampling(self.mc_samples, self.temperature, self.top_p, self.top_k, self.max_new_tokens)
+        sampling = Sampling(
+            self.mc_samples,
+            self.temperature,
+            self.top_p,
+            self.top_k,
+            self.max_new_tokens,
+            self.sampling_tokens,
+        )
         rollouts = context.signals.rollouts(sampling, int(context.rng("nice").integers(2**63)))
         if self._reward is None:
             self._reward = build_reward(self.reward, self.endpoint)

@@ -84,6 +84,9 @@ def nearest(
 
         ids = search(share, pool, k, probes)
         ids, distances = _measure(share, pool, ids, np.zeros(ids.shape), np.ones(ids.shape, bool))
+    elif not len(share):
+        # Fewer queries than ranks: this one has nothing to compute, but comes to the sum below all the same.
+        ids, distances = np.empty((0, k), np.int64), np.empty((0, k))
     else:
         with full_precision():
             ids, distances = _exact(share, pool, k, device)

@@ -7,7 +7,7 @@ ranks, up to rounding in the model's logits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ class Sampling:
     top_k: int
     """0: no limit."""
     max_new_tokens: int
+    batch_tokens: int | None = None
+    """Tokens of all continuations of a batch at the most; None leaves it to what measures."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,20 @@ def sample_rollouts(
         prompt_tokens=tuple(np.asarray(prompt, np.int64) for prompt in prompts),
         tokens=kept,
     )
+
+
+def reference_texts(tokenizer: Any, rows: Iterable[tuple[Sequence[int], Sequence[int]]]) -> tuple[str, ...]:
+    """Return the right answer of every row, as ``sample_rollouts`` will, without a model.
+
+    Args:
+        tokenizer: turns tokens into text.
+        rows: see ``sample_rollouts``.
+
+    Raises:
+        UserError: a row has no prompt.
+    """
+    split = (_prompt_and_reference(number, *row) for number, row in enumerate(rows))
+    return tuple(_texts(tokenizer, [reference for _, reference in split]))
 
 
 def _prompt_and_reference(

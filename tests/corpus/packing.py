@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from dataflex.corpus.packed.card import read_card
@@ -91,7 +90,8 @@ def bytes_below(folder: Path) -> dict[str, bytes]:
 def documents(folder: Path, domain: str, split: str = "train") -> list[list[int]]:
     """Tokens of every document, without the end token."""
     stream = TokenStream(folder, domain, split)
-    ends = np.concatenate(list(stream.document_ends())).tolist()
+    shards = zip(stream._shards, stream._ends.tolist(), strict=False)
+    ends = [end + begin for shard, begin in shards for end in shard.documents()["end"].tolist()]
     tokens = stream.tokens(0, len(stream)).tolist()
     found = [tokens[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     assert all(document[-1] == stream.vocabulary.end for document in found)

@@ -26,7 +26,7 @@ from dataflex.corpus.packed.rows import TokenStream
 from dataflex.corpus.packed.shards import UnitWriter, read_records
 from dataflex.corpus.packed.sources import find_sources
 from dataflex.corpus.packed.tokenizing import TokenizeUnit
-from dataflex.corpus.packed.units import cut_units
+from dataflex.corpus.packed.units import cut_units, unit_size
 from dataflex.corpus.packed.vocabulary import load_tokenizer
 from dataflex.errors import UserError
 
@@ -95,6 +95,39 @@ def test_units_are_many_and_end_at_document_ends(source, built):
     for size in (700, 5_000, 10**9):
         units = cut_units(find_sources([str(source)]), size)
         assert [document for unit in units for document in unit.documents()] == everything(source)
+
+
+@pytest.mark.parametrize("name", ["{}.jsonl", "{}.jsonl.zst", "{}.jsonl.gz", "{}.parquet"])
+def test_units_by_default_are_few_however_well_the_text_is_compressed(tmp_path, monkeypatch, name):
+    """What units are cut by is what their pieces weigh: the text, not the bytes of compressed files."""
+    monkeypatch.setattr("dataflex.corpus.packed.units.SMALLEST_UNIT", 1)
+    monkeypatch.setattr("dataflex.corpus.packed.units.UNITS", 5)
+    for number in range(40):
+        write(tmp_path / name.format(f"{number:02d}"), texts(30, seed=7))
+    sources = find_sources([str(tmp_path)])
+    units = cut_units(sources)
+    assert unit_size(sources) == sum(unit.weight for unit in units) // 5
+    assert 5 <= len(units) <= 6
+    assert [document for unit in units for document in unit.documents()] == 40 * texts(30, seed=7)
+
+
+def test_a_build_whose_units_another_version_has_cut_is_refused(source, tokenizer, tmp_path, monkeypatch):
+    """Records of an interrupted build count for units of the same size alone."""
+    options = {"tokenizer": tokenizer, "quiet": True, "processes": 1}
+    monkeypatch.setattr("dataflex.corpus.packed.units.SMALLEST_UNIT", 4_000)
+    monkeypatch.setattr("dataflex.corpus.packed.units.UNITS", 5)
+    card = build([str(source)], tmp_path / "corpus", **options)
+    size = tmp_path / "corpus/units/size.json"
+    (tmp_path / "corpus/card.json").unlink()
+    assert build([str(source)], tmp_path / "corpus", **options) == card
+    (tmp_path / "corpus/card.json").unlink()
+    for theirs in ('{"unit_bytes": 5000}', None):
+        if theirs:
+            size.write_text(theirs)
+        else:
+            size.unlink()
+        with pytest.raises(UserError, match="another version of dataflex, which cut the sources into other"):
+            build([str(source)], tmp_path / "corpus", **options)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\n\n"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from dataflex.corpus.packed.build import build
 from dataflex.corpus.packed.rows import PackedRows, TokenStream, domains_of
+from dataflex.corpus.packed.vocabulary import load_tokenizer
 from dataflex.errors import UserError
 from dataflex.signals.scores import row_keys
 
@@ -88,6 +90,60 @@ def test_loss_tokens(built, length, ignored):
     ]
     assert rows.loss_tokens(ignored).tolist() == expected
     assert rows.lengths().tolist() == [length] * len(rows)
+
+
+@pytest.fixture
+def quoting(tiny: Path, tmp_path: Path) -> Path:
+    """A corpus in which one document of a domain holds the text of the end token."""
+    end_text = load_tokenizer(str(tiny / "model"))[1].end_text
+    every = [(domain, text) for domain, text in texts(300) if domain == "RedPajamaC4"]
+    every[40] = ("RedPajamaC4", f"this {end_text} ends nothing {end_text} here")
+    write(tmp_path / "a.jsonl", every)
+    build(
+        [str(tmp_path / "a.jsonl")],
+        tmp_path / "corpus",
+        tokenizer=str(tiny / "model"),
+        unit_bytes=3_000,
+        held_out=0,
+        quiet=True,
+        processes=1,
+    )
+    return tmp_path / "corpus"
+
+
+@pytest.mark.parametrize("length", [1, 16, 90])
+@pytest.mark.parametrize("records", ["kept", "lost", "of others"])
+def test_an_end_token_inside_a_document_is_searched_for_in_its_shard_alone(quoting, length, records):
+    """And everywhere where the records of the units don't tell the shard, or are not those of the corpus."""
+    units = quoting / "units"
+    if records == "lost":
+        shutil.rmtree(units)
+    elif records == "of others":
+        for path in units.iterdir():
+            path.write_text(path.read_text().replace('"tokens": "', '"tokens": "0'))
+    (stream,) = streams(quoting)
+    end, shards = stream.vocabulary.end, len(stream._shards)
+    assert stream.special[end] == sum(shard.record["documents"] for shard in stream._shards) + 2
+    rows = PackedRows([stream], length)
+    found = rows.loss_tokens(end).tolist()
+    assert shards > 5
+    assert len(stream._open) == (1 if records == "kept" else shards)
+    assert found == [int((rows.tokens(row)[1:] != end).sum()) for row in range(len(rows))]
+
+
+def test_a_token_inside_few_documents_is_searched_for_there_alone(built):
+    every = streams(built)
+    PackedRows(every, 16).loss_tokens(0)
+    assert sum(len(stream._open) for stream in every) == 1
+
+
+def test_opening_a_corpus_asks_for_each_shard_once(built, monkeypatch):
+    asked: list[Path] = []
+    stat = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **more: asked.append(path) or stat(path, **more))
+    every = streams(built)
+    tokens = [path for path in asked if path.suffix == ".tokens"]
+    assert len(tokens) == len(set(tokens)) == sum(len(stream._shards) for stream in every)
 
 
 def test_equal_lengths_take_no_memory(built):

@@ -96,6 +96,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     (LESS | {"component_params": {"validation_subtask": "topic"}}, "has no column 'topic', only dataset"),
     (LESS | {"optim": "adafactor"}, "needs Adam's moments, which optim: adafactor"),
     (LESS | {"component_name": "nice"}, "generates answers to prompts, which stage: pt does not have"),
+    (
+        LESS | {"component_name": "nice", "stage": "sft", "dataset": "sft", "eval_dataset": "target"},
+        "right answers in eval_dataset name no option A to J: row 0 ('",
+    ),
     (LESS | {"component_params": {"checkpoints": ["nowhere"]}}, "checkpoints: no folder nowhere"),
     (LESS | {"component_name": "custom"}, "path is missing"),
     (SELECT | {"component_name": "delta_loss"}, "needs 2 updates between warm-ups, the schedule has 1"),

@@ -11,8 +11,10 @@ import torch
 
 from dataflex.engine.trainer import DynamicTrainer
 from dataflex.errors import UserError
+from dataflex.signals.rollouts import sample_rollouts
 
 from .conftest import SELECTION, Run
+from .cutting import cut_after
 
 
 @pytest.fixture
@@ -101,6 +103,39 @@ def test_scores_at_a_checkpoint_are_those_of_the_run_that_saved_it(run: Callable
         component_params={"checkpoints": [str(saved.folder / "checkpoint-3")]}, warmup_step=0, update_times=1
     )
     assert scores(again, 0) == pytest.approx(scores(saved, 3), rel=1e-5)
+
+
+def size(prompt: str, reference: str, text: str) -> float:
+    """A reward that even a model without training gets, different for most answers."""
+    return 1.0 + len(text)
+
+
+def test_how_many_answers_are_sampled_side_by_side_changes_none(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is no part of what a run is: a resumed one may have another number."""
+    sizes: list[int] = []
+
+    def sample(*given: Any) -> Any:
+        sizes.append(given[5])
+        return sample_rollouts(*given)
+
+    monkeypatch.setattr("dataflex.engine.measuring.sample_rollouts", sample)
+    params = {"reward": f"{__name__}:size", "mc_samples": 3, "max_new_tokens": 4}
+    keys = {"component_name": "nice", "save_strategy": "steps", "save_steps": 4}
+    whole = run(component_params=params, **keys)
+    default = sizes[0]
+    assert sizes == [default] * 2
+    assert default % 4 == 0
+    fewer = run(component_params=params | {"sampling_tokens": 70}, **keys)
+    assert sizes[2:] == [70] * 2
+    assert fewer.lines("plan_log.jsonl") == whole.lines("plan_log.jsonl")
+    assert fewer.losses == whole.losses
+    resumed = run(
+        component_params=params | {"sampling_tokens": 50}, **keys | {"output_dir": str(cut_after(whole, 4))}
+    )
+    assert sizes[4:] == [50]
+    assert resumed.losses == whole.losses
 
 
 FAULTS = Path("unset")

@@ -129,6 +129,7 @@ def test_the_rows_that_point_along_the_policy_gradient_are_taken(at: At) -> None
     ids, signals, notes = select(at, {})
     assert ids.tolist() == list(range(99, 89, -1))
     assert signals.asked[0][0] == Sampling(20, 1.2, 0.95, 50, 300)
+    assert select(at, {"sampling_tokens": 7})[1].asked[0][0].batch_tokens == 7
     assert signals.given["advantages"].shape == (4, 20)
     assert notes["mean_reward"] == signals.given["advantages"].mean()
     assert 0 < notes["mean_reward"] < 1
@@ -168,6 +169,17 @@ def test_notes_are_short_and_json(at: At) -> None:
     )
     assert json.loads(json.dumps(notes)) == notes
     assert notes["examples"][0]["reward"] == 1.0
+
+
+def test_right_answers_without_an_option_are_refused_before_training(facts: Facts) -> None:
+    assert facts.validation is not None
+    answers = ("B", "Paris", "(C) Rome", "B cells")
+    facts = replace(facts, validation=replace(facts.validation, references=lambda: answers))
+    with pytest.raises(
+        UserError, match=r"2 of the 4 right answers .* row 1 \('Paris'\), row 3 \('B cells'\)"
+    ):
+        build("select", "nice", {}).check(facts)
+    build("select", "nice", {"reward": "token_f1"}).check(facts)
 
 
 def test_parameters_that_do_not_fit_are_refused_before_training(facts: Facts) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from dataflex.errors import UserError
 from dataflex.signals import neighbours
-from dataflex.signals.neighbours import nearest
+from dataflex.signals.neighbours import Index, nearest
 
 from .vectors import clustered, true_distances, unit
 
@@ -113,13 +113,20 @@ def test_a_memory_map_gives_the_same(tmp_path: Path) -> None:
     assert np.array_equal(nearest(queries, mapped, 20).ids, nearest(queries, pool, 20).ids)
 
 
-def test_ranks_share_the_queries(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool, queries = clustered(500, 16, 5, 0.5), clustered(7, 16, 5, 0.5, seed=1)
+@pytest.mark.parametrize("index", ["exact", "approximate"])
+@pytest.mark.parametrize("count", [7, 2, 0])
+def test_ranks_share_the_queries(count: int, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every rank comes to the sum, also one that no query is left for."""
+    if index == "approximate":
+        pytest.importorskip("faiss")
+    pool, queries = clustered(500, 16, 5, 0.5), clustered(7, 16, 5, 0.5, seed=1)[:count]
     parts: list[torch.Tensor] = []
     monkeypatch.setattr(neighbours, "sum_over_ranks", lambda part: parts.append(part) or part)
     for rank in range(3):
         monkeypatch.setattr(neighbours, "world", lambda rank=rank: (rank, 3))
-        nearest(queries, pool, 9)
+        found = nearest(queries, pool, 9, index=index)
+        assert found.ids.shape == found.distances.shape == (count, 9)
+    assert len(parts) == 3
     total = torch.stack(parts).sum(0).numpy()
     ids, distances = brute(queries, pool, 9)
     assert np.array_equal(total[0], ids)

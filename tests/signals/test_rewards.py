@@ -16,7 +16,7 @@ from dataflex.errors import UserError
 from dataflex.signals.rewards.answer import Answer
 from dataflex.signals.rewards.build import BUILT_IN, build_reward, score_rollouts
 from dataflex.signals.rewards.endpoint import Endpoint
-from dataflex.signals.rewards.option_match import stated_option
+from dataflex.signals.rewards.option_match import reference_option, refuse_references, stated_option
 from dataflex.signals.rollouts import Rollouts
 
 
@@ -57,6 +57,45 @@ from dataflex.signals.rollouts import Rollouts
 )
 def test_options_are_read_from_many_forms(text: str, option: str | None) -> None:
     assert stated_option(text) == option
+
+
+@pytest.mark.parametrize(
+    ("reference", "option"),
+    [
+        ("B", "B"),
+        (" b\n", "B"),
+        ("**B**", "B"),
+        ("(B) Paris", "B"),
+        ("B. Paris", "B"),
+        ("B: Paris", "B"),
+        ("B, since A is wrong", "B"),
+        ("B - Paris", "B"),
+        ("B\nBecause it is.", "B"),
+        ("A. Option B is wrong.", "A"),
+        ("B cells make antibodies. The answer is (C).", "C"),
+        ("B cells make antibodies.\nAnswer: C", "C"),
+        ("A. is wrong, so the answer is C", "C"),
+        ("The correct option is B", "B"),
+        ("It must be C.", "C"),
+        ("答案是B。", "B"),
+        ("B cells make antibodies.", None),
+        ("B cells need vitamin A", None),
+        ("C-reactive protein", None),
+        ("A dog", None),
+        ("The answer is a dog", None),
+        ("", None),
+    ],
+)
+def test_references_are_read_more_strictly_than_answers(reference: str, option: str | None) -> None:
+    assert reference_option(reference) == option
+
+
+def test_references_that_name_no_option_are_refused_by_their_rows() -> None:
+    refuse_references(["B", "(C) Rome"])
+    with pytest.raises(UserError, match=r"2 of the 4 .*: row 1 \('B cells'\), row 3 \('Rome'\); let them st"):
+        refuse_references(["B", "B cells", "(C) Rome", "Rome"])
+    with pytest.raises(UserError, match=r"9 of the 9 .* row 4 \('x{80}'\) and 4 more; let them start"):
+        refuse_references(["x" * 300] * 9)
 
 
 def test_option_match_compares_with_the_reference() -> None:

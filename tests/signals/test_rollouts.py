@@ -11,7 +11,7 @@ from scipy.stats import chi2
 
 from dataflex.errors import UserError
 from dataflex.signals.next_token import candidates, draw, nucleus
-from dataflex.signals.rollouts import Rollouts, Sampling, sample_rollouts
+from dataflex.signals.rollouts import Rollouts, Sampling, reference_texts, sample_rollouts
 
 PLAIN = Sampling(continuations=3, temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=12)
 GREEDY = replace(PLAIN, continuations=1, temperature=1e-6)
@@ -84,6 +84,7 @@ def test_prompts_and_references_are_split_where_supervision_starts(loaded: tuple
     assert found.prompt_tokens[0].tolist() == tokenizer.encode("def median(data):")
     assert found.prompt_tokens[4].tolist() == [1, 5]
     assert found.references[4] == tokenizer.decode([6, 7])
+    assert reference_texts(tokenizer, [*rows_of(tokenizer), two_turns]) == found.references
 
 
 def test_low_temperature_is_greedy_generate(loaded: tuple[Any, Any]) -> None:

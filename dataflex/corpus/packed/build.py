@@ -9,17 +9,20 @@ from typing import Any
 
 from dataflex.corpus.packed.card import CARD, SCHEMA, count_dropped, read_card, write_card
 from dataflex.corpus.packed.claim import claimed
-from dataflex.corpus.packed.durable import write_text
+from dataflex.corpus.packed.durable import read_json, write_json, write_text
 from dataflex.corpus.packed.finishing import finish_units
+from dataflex.corpus.packed.shards import RECORDS, read_records
 from dataflex.corpus.packed.sources import find_sources
 from dataflex.corpus.packed.subset import take
 from dataflex.corpus.packed.tokenizing import TokenizeUnit
-from dataflex.corpus.packed.units import cut_units
+from dataflex.corpus.packed.units import SMALLEST_UNIT, cut_units, unit_size
 from dataflex.corpus.packed.vocabulary import TOKENIZER, load_tokenizer
 from dataflex.errors import UserError
 
 WHOLE = "whole"
 """Folder of what a subset is taken from, until it is taken."""
+_SIZE = "size.json"
+"""Beside the records: what units were cut by, where it is not the smallest size."""
 
 
 def build(
@@ -84,6 +87,9 @@ def build(
             return read_card(output)
         folder = output if tokens is None else output / WHOLE
         write_text(output / TOKENIZER, content)
+        if unit_bytes is None:
+            unit_bytes = unit_size(sources)
+            _hold_to(folder, unit_bytes)
         units = cut_units(sources, unit_bytes)
         job = TokenizeUnit(folder, content, vocabulary, seed, held_out, sample)
         records = finish_units(
@@ -94,3 +100,25 @@ def build(
         card = take(folder, records, output, vocabulary, tokens, proportions, options, processes, quiet)
         shutil.rmtree(folder)
         return card
+
+
+def _hold_to(folder: Path, unit_bytes: int) -> None:
+    """Refuse to go on with units of another size: their numbers stand for other documents.
+
+    Units of the smallest size are cut alike by all versions.
+
+    Raises:
+        UserError: the folder has records of units that another version has cut.
+    """
+    if unit_bytes == SMALLEST_UNIT:
+        return
+    path = folder / RECORDS / _SIZE
+    theirs = read_json(path)["unit_bytes"] if path.is_file() else None
+    if theirs == unit_bytes:
+        return
+    if theirs is not None or read_records(folder):
+        raise UserError(
+            f"{folder} was begun by another version of dataflex, which cut the sources into other units of "
+            "work: remove it and build again, or finish it with that version"
+        )
+    write_json(path, {"unit_bytes": unit_bytes})

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from dataflex.arrays import IntArray
 from dataflex.corpus.packed.card import INDEX, read_card
-from dataflex.corpus.packed.shards import Shard, Split, file_of
+from dataflex.corpus.packed.durable import read_json
+from dataflex.corpus.packed.shards import Shard, Split, file_of, record_of
 from dataflex.corpus.packed.vocabulary import Vocabulary
 from dataflex.errors import UserError
 
@@ -66,7 +67,11 @@ class TokenStream:
         width = np.dtype(self.vocabulary.dtype).itemsize
         for shard in self._shards:
             path = file_of(folder, split, domain, shard.unit, "tokens")
-            size = path.stat().st_size if path.is_file() else None
+            # One question a shard: there are thousands, often on a file system where each takes a while.
+            try:
+                size = path.stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                size = None
             if size != width * shard.record["tokens"]:
                 found = (
                     "is missing"
@@ -98,10 +103,43 @@ class TokenStream:
             parts.append(self._mapped(shard)[max(start, begin) - begin : min(stop, end) - begin])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def document_ends(self) -> Iterator[IntArray]:
-        """End of every document in the stream, shard by shard."""
-        for shard, begin in zip(self._shards, self._ends, strict=False):
-            yield shard.documents()["end"].astype(np.int64) + int(begin)
+    def occurs(self, token: int) -> bool:
+        """Whether a token occurs, as far as that was counted; True where nobody has."""
+        if token in self.vocabulary.special:
+            return self.special.get(token, 0) > 0
+        return token < self.vocabulary.size
+
+    def places(self, token: int) -> Iterator[IntArray]:
+        """Yield where a token occurs, reading as little as possible.
+
+        Nothing is read for a special token that does not occur. The end token is where documents end, and
+        shards whose documents hold further ones are the only ones that are searched for it; any other token
+        is searched for where it occurs, or everywhere if its occurrences were not counted.
+        """
+        if not self.occurs(token):
+            return
+        counted, is_end = token in self.vocabulary.special, token == self.vocabulary.end
+        ends_alone = counted and is_end and self.special[token] == self.documents
+        for number, shard in enumerate(self._shards):
+            begin, documents = int(self._ends[number]), shard.record["documents"]
+            # Records are many small files: none is opened where the index tells enough.
+            count = documents if ends_alone else self._count(shard, token) if counted else None
+            if is_end and count == documents:
+                yield shard.documents()["end"].astype(np.int64) + (begin - 1)
+            elif count != 0:
+                tokens = self._mapped(number)
+                for start in range(0, len(tokens), _BLOCK):
+                    yield begin + start + np.flatnonzero(tokens[start : start + _BLOCK] == token)
+
+    def _count(self, shard: Shard, token: int) -> int | None:
+        """How often a special token occurs in a shard; None where no record of the shard tells."""
+        try:
+            entry = read_json(record_of(self.folder, shard.unit))["shards"][self.split][self.domain]
+        except (FileNotFoundError, KeyError):
+            return None
+        if entry["sha256"] != shard.record["sha256"]:
+            return None
+        return int(entry["special"].get(str(token), 0))
 
 
 class PackedRows:
@@ -170,39 +208,19 @@ class PackedRows:
     def loss_tokens(self, ignored: int | None) -> IntArray:
         """Return the supervised tokens of each row: all but the first, and but a token that is ignored.
 
-        Nothing is read for a token that does not occur; for the one that ends documents their ends are, and
-        the tokens themselves only for another one.
-
         Args:
             ignored: the padding token, which the loss leaves out wherever it stands.
         """
-        if all(_occurrences(stream, ignored) == 0 for stream in self.streams):
+        if ignored is None or not any(stream.occurs(ignored) for stream in self.streams):
             return np.broadcast_to(np.int64(self.length - 1), (len(self),))
         found = np.full(len(self), self.length - 1, np.int64)
         for stream, count, end in zip(self.streams, self.counts.tolist(), self._ends.tolist(), strict=True):
             own = found[end - count : end]
-            for places in _places(stream, ignored):
+            for places in stream.places(ignored):
                 row, place = np.divmod(places, self.length)
                 row = row[(place > 0) & (row < count)]
-                own -= np.bincount(row, minlength=count)
+                if len(row):
+                    # Places rise, so a shard's rows lie together; those of the domain may be very many more.
+                    ignored_tokens = np.bincount(row - row[0])
+                    own[row[0] : row[0] + len(ignored_tokens)] -= ignored_tokens
         return found
-
-
-def _occurrences(stream: TokenStream, token: int | None) -> int | None:
-    """How often a token occurs in a stream; None when nobody has counted."""
-    if token is None or token >= stream.vocabulary.size:
-        return 0
-    return stream.special.get(token, 0) if token in stream.vocabulary.special else None
-
-
-def _places(stream: TokenStream, token: int | None) -> Iterator[IntArray]:
-    """Yield where a token occurs in a stream."""
-    occurs = _occurrences(stream, token)
-    if occurs == 0:
-        return
-    if token == stream.vocabulary.end and occurs == stream.documents:
-        for ends in stream.document_ends():
-            yield ends - 1
-        return
-    for start in range(0, len(stream), _BLOCK):
-        yield start + np.flatnonzero(stream.tokens(start, min(start + _BLOCK, len(stream))) == token)

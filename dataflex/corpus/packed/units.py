@@ -15,7 +15,7 @@ from dataflex.corpus.packed.sources import Source
 
 SMALLEST_UNIT = 16 * 2**20
 UNITS = 2048
-"""About so many at the most."""
+"""About so many at the most; up to twice as many where files that are read whole don't fill them."""
 _EXPANSION = 3
 """Text of a compressed file, by its bytes; only the size of units depends on it."""
 
@@ -82,17 +82,34 @@ def _pieces(source: Source, unit_bytes: int) -> Iterator[Piece]:
             yield Piece(source, group, group + 1, metadata.row_group(group).total_byte_size)
 
 
+def _text_bytes(source: Source) -> int:
+    """About as many bytes of text as the pieces of a source weigh together; 0 for one on the hub."""
+    if source.kind == "hub":
+        return 0
+    path = Path(source.name)
+    if source.kind == "parquet":
+        metadata = reading.open_parquet(path).metadata
+        return sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    return path.stat().st_size * (_EXPANSION if source.kind == "compressed" else 1)
+
+
+def unit_size(sources: Sequence[Source]) -> int:
+    """About as much text as is one unit by default: 16 MiB, or a 2,048th of all where that is more.
+
+    So the largest corpus still is few enough files. Each shard of a data set on the hub is a unit of its own.
+    """
+    return max(SMALLEST_UNIT, sum(_text_bytes(source) for source in sources) // UNITS)
+
+
 def cut_units(sources: Sequence[Source], unit_bytes: int | None = None) -> list[Unit]:
     """Cut sources into units.
 
     Args:
         sources: in the order of the corpus.
-        unit_bytes: about as much text a unit; None takes 16 MiB, or a 2,048th of all where that is more, so
-            that the largest corpus still is few enough files.
+        unit_bytes: about as much text a unit; None takes `unit_size`.
     """
     if unit_bytes is None:
-        local = sum(Path(source.name).stat().st_size for source in sources if source.kind != "hub")
-        unit_bytes = max(SMALLEST_UNIT, local // UNITS)
+        unit_bytes = unit_size(sources)
     units: list[Unit] = []
     pieces: list[Piece] = []
     for source in sources:
