@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from dataflex.assets import hub
-from dataflex.assets.choice import INTERNAL, choose
+from dataflex.assets.choice import choose
 from dataflex.assets.digests import contents_differ, differ, measure, sizes_differ
 from dataflex.assets.lock import Entry, File, put, read_lock
-from dataflex.assets.mirror import commit_noted, link, names_in, place_of
+from dataflex.assets.mirror import commit_noted, is_cache, link, names_in, own_names, place_of
 from dataflex.errors import UserError
 from dataflex.grid import Asset
 
@@ -60,23 +59,22 @@ def resolve(
     wanted = locked.revision if locked and locked.revision else (asset.revision if asset.pinned else None)
     source = place_of(asset, mirror, wanted) if mirror else None
     if source:
-        origin: Origin = "mirror"
         names = choose(asset, names_in(source))
         revision = _from_mirror(asset, source, names, wanted)
+        # A mirror may be the cache itself, under another name.
+        origin: Origin = "cache" if is_cache(source, names, folder) else "mirror"
     else:
         origin = "hub"
         revision, listed = hub.look_up(asset, wanted or asset.revision)
         names = choose(asset, listed)
-        if folder.is_symlink() or any(path.is_symlink() for path in folder.rglob("*")):
-            shutil.rmtree(folder)
+        _unlink(folder)
         hub.download(asset, revision, names, folder)
         # What another revision left would be loaded, too.
-        for name in set(names_in(folder)) - set(names):
-            if not name.startswith(INTERNAL):
-                (folder / name).unlink()
+        for name in own_names(folder) - set(names):
+            (folder / name).unlink()
         source = folder
     files = _verified(asset, source, names, locked, lock_file, quiet)
-    if origin == "mirror" and source != folder:
+    if origin == "mirror":
         link(source, names, folder, asset)
     # What is told of a repository is the same wherever it came from.
     entry = locked or Entry(revision, files)
@@ -85,10 +83,18 @@ def resolve(
     return Resolved(folder, origin, entry)
 
 
+def _unlink(folder: Path) -> None:
+    """Remove links to a mirror, into which the hub's client would write through them."""
+    if folder.is_symlink():
+        folder.unlink()
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            path.unlink()
+
+
 def _lies_whole(folder: Path, locked: Entry, quiet: bool) -> bool:
     """Whether a folder holds the locked files, unchanged, and no others."""
-    own = {name for name in names_in(folder) if not name.startswith(INTERNAL)}
-    return own == set(locked.files) and differ(folder, locked.files, quiet=quiet) is None
+    return own_names(folder) == set(locked.files) and differ(folder, locked.files, quiet=quiet) is None
 
 
 def _agree(asset: Asset, locked: Entry | None, lock_file: Path) -> None:

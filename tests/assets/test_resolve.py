@@ -154,6 +154,96 @@ def test_the_clients_own_cache_serves_as_a_mirror(asset, mirror, tmp_path, pinne
     ).resolve()
 
 
+def another_name_of(cache: Path, way: str) -> Path:
+    """A mirror that is the cache in truth."""
+    if way == "relative":
+        return Path(os.path.relpath(cache))
+    if way == "links to files":
+        for path in (cache / "models/org/small").iterdir():
+            if path.is_file():
+                link = cache.parent / "links/models/org/small" / path.name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path)
+        return cache.parent / "links"
+    (cache.parent / "link").symlink_to(cache)
+    return cache.parent / "link"
+
+
+@pytest.mark.parametrize("lock_is_lost", [True, False])
+@pytest.mark.parametrize("way", ["relative", "link", "links to files"])
+def test_a_mirror_that_is_the_cache_itself_loses_nothing(asset, mirror, tmp_path, way, lock_is_lost):
+    (tmp_path / "cache").mkdir()
+    (mirror / "models").rename(tmp_path / "cache/models")
+    folder = tmp_path / "cache/models/org/small"
+    for name in ("modeling_own.py", "pytorch_model.bin"):
+        (folder / name).unlink()
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    place = another_name_of(tmp_path / "cache", way)
+    found = take(asset, tmp_path, place)
+    if lock_is_lost:
+        (tmp_path / "grid.lock.yaml").unlink()
+        assert take(asset, tmp_path, place).entry.files == found.entry.files
+    assert (found.origin, found.folder) == ("cache", folder)
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert not [path for path in folder.rglob("*") if path.is_symlink()]
+
+
+def test_a_mirror_with_some_files_of_the_cache_is_refused(asset, mirror, tmp_path):
+    take(asset, tmp_path, mirror)
+    folder, place = tmp_path / "cache/models/org/small", mirror / "models/org/small"
+    (folder / "model.safetensors").unlink()
+    (place / "model.safetensors").rename(folder / "model.safetensors")
+    (place / "model.safetensors").symlink_to(folder / "model.safetensors")
+    (folder / "extra.txt").write_text("x")
+    with pytest.raises(UserError, match=r"model.safetensors leads into the cache.* put the file itself"):
+        take(asset, tmp_path, mirror)
+    assert (folder / "model.safetensors").stat().st_size > 10_000
+
+
+def test_links_take_the_place_of_files_when_they_are_all_there(asset, mirror, tmp_path, monkeypatch):
+    folder = tmp_path / "cache/models/org/small"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"half")
+    monkeypatch.setattr(os, "symlink", full)
+    with pytest.raises(UserError, match="links to the mirror can't be made"):
+        take(asset, tmp_path, mirror)
+    assert [path.name for path in folder.parent.rglob("*")] == ["small", "model.safetensors"]
+    monkeypatch.undo()
+    take(asset, tmp_path, mirror)
+    assert (folder / "model.safetensors").resolve() == (
+        mirror / "models/org/small/model.safetensors"
+    ).resolve()
+    assert [path.name for path in folder.parent.iterdir()] == ["small"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_hubs_client_does_not_write_through_links(asset, mirror, tmp_path, monkeypatch, whole):
+    place, folder = mirror / "models/org/small", tmp_path / "cache/models/org/small"
+    take(asset, tmp_path, mirror)
+    if whole:
+        shutil.rmtree(folder)
+        folder.symlink_to(place)
+    (folder / "extra.safetensors").write_bytes(b"x")
+    before = sorted(place.iterdir())
+
+    def download(asset, commit, names, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            assert not (folder / name).is_symlink()
+            shutil.copy(place / name, folder / name)
+
+    names = [path.name for path in place.iterdir() if path.is_file() and path.name != "extra.safetensors"]
+    monkeypatch.setattr("dataflex.assets.hub.look_up", lambda *_: (COMMIT, names))
+    monkeypatch.setattr("dataflex.assets.hub.download", download)
+    assert take(asset, tmp_path).origin == "hub"
+    assert sorted(place.iterdir()) == before
+    assert not (folder / "extra.safetensors").exists()
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_checksums_of_the_grid_hold_before_anything_is_locked(asset, mirror, tmp_path):
     strict = replace(asset, sha256={"config.json": "0" * 64})
     with pytest.raises(UserError, match=r"config.json has SHA-256 .* the grid asks for 0000"):
@@ -316,11 +406,8 @@ def test_without_network_and_mirror_the_ways_out_are_told(small_grid, tmp_path):
 
 
 def test_a_full_disk_is_not_taken_for_a_lost_network(asset):
-    def fill():
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     with pytest.raises(UserError, match="no room is left"):
-        explained(asset, fill)
+        explained(asset, full)
 
 
 def test_names_that_the_grid_does_not_take(small_grid, tmp_path):
