@@ -76,7 +76,7 @@ def small_grid(band):
             "disk_gb": 0.01,
             "scores": {
                 "small": {"corpus": "rows", "band": band, "questions": 6, "shots": 1, "source": "a test"}
-            }
+            },
         },
         "experiments": {
             "selection": {
