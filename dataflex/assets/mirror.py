@@ -19,8 +19,9 @@ from dataflex.errors import UserError
 from dataflex.grid import Asset
 
 VARIABLE = "DATAFLEX_MIRROR"
+NOTES = Path(".cache/huggingface/download")
+"""Where the hub's client keeps what it knows of a folder's files."""
 _SNAPSHOTS = "snapshots"
-_NOTES = Path(".cache/huggingface/download")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -62,17 +63,22 @@ def names_in(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+def is_snapshot(folder: Path) -> bool:
+    """Whether a folder is one of the client's own cache, which holds what was asked for, perhaps not all."""
+    return folder.parent.name == _SNAPSHOTS and _COMMIT.fullmatch(folder.name) is not None
+
+
 def commit_noted(folder: Path, names: Iterable[str]) -> str | None:
     """The commit that the hub's client noted for these files; None where it noted none.
 
     Raises:
         UserError: the files are of several commits.
     """
-    if folder.parent.name == _SNAPSHOTS and _COMMIT.fullmatch(folder.name):
+    if is_snapshot(folder):
         return folder.name
     commits: dict[str, str] = {}
     for name in names:
-        note = folder / _NOTES / f"{name}.metadata"
+        note = folder / NOTES / f"{name}.metadata"
         if note.is_file() and _COMMIT.fullmatch(
             first := note.read_text(encoding="utf-8").split("\n", 1)[0].strip()
         ):
@@ -91,12 +97,15 @@ def own_names(folder: Path) -> set[str]:
     return {name for name in names_in(folder) if not name.startswith(INTERNAL)}
 
 
+def is_same(source: Path, folder: Path) -> bool:
+    """Whether two paths lead to one folder."""
+    return folder.is_dir() and os.path.samefile(source, folder)
+
+
 def is_cache(source: Path, names: Iterable[str], folder: Path) -> bool:
     """Whether a mirror's folder is this one of the cache under another name, or links to its files alone."""
-    if not folder.is_dir():
-        return False
     wanted = set(names)
-    return os.path.samefile(source, folder) or (
+    return is_same(source, folder) or (
         wanted == own_names(folder)
         and all(os.path.samefile(source / name, folder / name) for name in wanted)
         and all(_inside((source / name).resolve(), folder) for name in wanted)
