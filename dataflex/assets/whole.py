@@ -26,11 +26,22 @@ def lacking(asset: Asset, folder: Path, names: Collection[str]) -> str | None:
         names: its files that are taken; those that the grid leaves out with `files` are not missed.
     """
     if half := min((folder / NOTES).rglob("*.incomplete"), default=None):
-        return f"a download into it has not ended ({half})"
+        return f"a download into it has not ended ({half}: remove that if it has)"
     if asset.kind == "models" and not any(name.endswith(WEIGHTS) for name in names):
         return None if asset.files else "it has no weights; if none are wanted, say which `files` in the grid"
-    chosen = bool(asset.files) and asset.kind == "datasets"
-    return _of_an_index(folder, names) or (None if chosen else _of_a_row(names))
+    if asset.kind == "models":
+        return lacking_weights(folder, names)
+    return None if asset.files else _of_a_row(names)
+
+
+def lacking_weights(folder: Path, names: Collection[str]) -> str | None:
+    """What is missing of a model's weights by its index and the numbers of its shards, in words.
+
+    Args:
+        folder: where it lies.
+        names: its files that are looked at.
+    """
+    return _of_an_index(folder, names) or _of_a_row(names)
 
 
 def _of_an_index(folder: Path, names: Collection[str]) -> str | None:
