@@ -67,6 +67,13 @@ def _resolve(
         found = resolve(asset, cache, beside(file), mirror=place, update=update)
         size = f"{len(found.entry.files)} files, {found.entry.bytes / 1e9:.3f} GB"
         typer.echo(f"{asset.name}: {size}, from the {found.origin}, revision {_told(found.entry)}")
+        if asset.pinned and found.entry.revision is None:
+            typer.echo(
+                f"warning: {asset.name}: nobody told the revision of its files, and the grid asks for "
+                f"{asset.revision}: if they may be of another, fill the mirror with hf download --local-dir, "
+                "which notes it, and lock anew",
+                err=True,
+            )
         taken.append((asset, found))
     return taken
 

@@ -38,6 +38,8 @@ class Entry:
     revision: str | None
     """Its commit; None where a mirror did not tell and the grid names none."""
     files: Mapping[str, File]
+    asked: str | None = None
+    """The revision that the grid asked for, where nobody told theirs; older entries do not note it."""
 
     @property
     def bytes(self) -> int:
@@ -49,12 +51,14 @@ class Entry:
         files = {
             name: {"bytes": file.bytes, "sha256": file.sha256} for name, file in sorted(self.files.items())
         }
-        return {"revision": self.revision, "files": files}
+        asked = {} if self.asked is None else {"asked": self.asked}
+        return {"revision": self.revision, **asked, "files": files}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Entry:
         """Read what `as_dict` made."""
-        return cls(values["revision"], {name: File(**file) for name, file in values["files"].items()})
+        files = {name: File(**file) for name, file in values["files"].items()}
+        return cls(values["revision"], files, values.get("asked"))
 
 
 def beside(grid_file: Path) -> Path:

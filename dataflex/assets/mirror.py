@@ -10,15 +10,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from dataflex.assets.choice import INTERNAL
 from dataflex.errors import UserError
 from dataflex.grid import Asset
 
 VARIABLE = "DATAFLEX_MIRROR"
+NOTES = Path(".cache/huggingface/download")
+"""Where the hub's client keeps what it knows of a folder's files."""
 _SNAPSHOTS = "snapshots"
-_NOTES = Path(".cache/huggingface/download")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -60,17 +63,22 @@ def names_in(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+def is_snapshot(folder: Path) -> bool:
+    """Whether a folder is one of the client's own cache, which holds what was asked for, perhaps not all."""
+    return folder.parent.name == _SNAPSHOTS and _COMMIT.fullmatch(folder.name) is not None
+
+
 def commit_noted(folder: Path, names: Iterable[str]) -> str | None:
     """The commit that the hub's client noted for these files; None where it noted none.
 
     Raises:
         UserError: the files are of several commits.
     """
-    if folder.parent.name == _SNAPSHOTS and _COMMIT.fullmatch(folder.name):
+    if is_snapshot(folder):
         return folder.name
     commits: dict[str, str] = {}
     for name in names:
-        note = folder / _NOTES / f"{name}.metadata"
+        note = folder / NOTES / f"{name}.metadata"
         if note.is_file() and _COMMIT.fullmatch(
             first := note.read_text(encoding="utf-8").split("\n", 1)[0].strip()
         ):
@@ -84,19 +92,72 @@ def commit_noted(folder: Path, names: Iterable[str]) -> str | None:
     return next(iter(commits), None)
 
 
+def own_names(folder: Path) -> set[str]:
+    """Files below a folder, as paths within it, without what the hub's client keeps beside them."""
+    return {name for name in names_in(folder) if not name.startswith(INTERNAL)}
+
+
+def is_same(source: Path, folder: Path) -> bool:
+    """Whether two paths lead to one folder."""
+    return folder.is_dir() and os.path.samefile(source, folder)
+
+
+def is_cache(source: Path, names: Iterable[str], folder: Path) -> bool:
+    """Whether a mirror's folder is this one of the cache under another name, or links to its files alone."""
+    wanted = set(names)
+    return is_same(source, folder) or (
+        wanted == own_names(folder)
+        and all(os.path.samefile(source / name, folder / name) for name in wanted)
+        and all(_inside((source / name).resolve(), folder) for name in wanted)
+    )
+
+
+def _inside(file: Path, folder: Path) -> bool:
+    return folder.is_dir() and any(os.path.samefile(above, folder) for above in file.parents)
+
+
 def link(source: Path, names: Iterable[str], folder: Path, asset: Asset) -> None:
     """Make a folder of links to these files and no others, so that nothing else of the mirror is loaded.
 
+    It is made beside the one that it takes the place of, which stays as it is if anything goes wrong.
+
     Raises:
-        UserError: the folder can't be made.
+        UserError: the folder can't be made, or a file of the mirror is one of that folder's own.
     """
+    targets = {name: (source / name).resolve() for name in names}
+    # The file would be removed with the folder, and its link would lead to itself.
+    if own := next((name for name, target in targets.items() if _inside(target, folder)), None):
+        raise UserError(
+            f"{source / own} leads into the cache, to {targets[own]}, where links to the mirror are to be: "
+            "put the file itself into the mirror, or name another mirror"
+        )
+    new = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.new")
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        for name in names:
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.symlink((source / name).resolve(), target)
+        for name, target in targets.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            os.symlink(target, new / name)
+        _swap(new, folder)
     except OSError as error:
         raise UserError(
             f"{asset.name}: links to the mirror can't be made in {folder}: {error.strerror}"
         ) from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Put a folder in the place of another one, which is removed last."""
+    aside = new.with_suffix(".old")
+    there = os.path.lexists(folder)
+    if there:
+        os.rename(folder, aside)
+    try:
+        os.rename(new, folder)
+    except OSError:
+        if there:
+            os.rename(aside, folder)
+        raise
+    if aside.is_symlink():
+        aside.unlink()
+    else:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -57,6 +57,11 @@ def model_path(grid: Mapping[str, Any], root: str, model: str) -> str:
     return asset_dir(root, taken[0]) if taken else str(spec["name_or_path"])
 
 
+def is_path(name_or_path: str) -> bool:
+    """Whether a model is named by its folder, which its first letter tells, there or not."""
+    return name_or_path.startswith(("/", ".", "~"))
+
+
 def model_ready(grid: Mapping[str, Any], root: str, model: str) -> list[str]:
     """Sentinels of a model: none if it is named by a hub name or path, which nothing here makes."""
     if "build" in grid["models"][model]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from dataflex.planning.architecture import Architecture
@@ -59,12 +58,10 @@ def token_bytes(tokens: int, vocabulary: int) -> int:
     return tokens * (2 if vocabulary <= SMALL_VOCABULARY else 4)
 
 
-def model_download(name_or_path: str, model: Architecture | None, *, from_scratch: bool) -> int:
-    """Return what is downloaded of a model: nothing of a local one, no weights if they are drawn at random.
+def model_download(model: Architecture | None, *, from_scratch: bool) -> int:
+    """Return what is downloaded of a model; no weights if they are drawn at random.
 
     Weights are taken to be published in half precision.
     """
-    if Path(name_or_path).exists():
-        return 0
     weights = 0 if from_scratch or model is None else HALF * model.parameters
     return TOKENIZER_BYTES + weights

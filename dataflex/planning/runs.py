@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dataflex.config import split
@@ -14,7 +15,9 @@ from dataflex.grid import (
     Site,
     cells,
     corpus_name,
+    is_path,
     model_path,
+    model_ready,
     models_of,
     needed,
     render,
@@ -174,18 +177,25 @@ class Runs:
         return {"runs": runs, "corpora": corpora, "models": sum(self.model_downloads().values())}
 
     def model_downloads(self) -> dict[str, int]:
-        """Bytes that are downloaded, by model; what is built here is not."""
+        """Bytes that are downloaded, by model; not what is built here, was taken or is in a folder."""
         found: dict[str, int] = {}
         for one in self.runs.values():
             for name in models_of(self.grid, one.cell):
                 entry = self.grid["models"][name]
-                if "build" in entry:
+                if "build" in entry or self._is_here(name):
                     continue
                 place = entry["hub"]["repo"] if "hub" in entry else str(entry["name_or_path"])
                 scratch = name == one.cell.model and bool(one.config.get("train_from_scratch"))
-                size = model_download(place, of_model(entry), from_scratch=scratch)
+                size = model_download(of_model(entry), from_scratch=scratch)
                 found[place] = max(found.get(place, 0), size)
         return found
+
+    def _is_here(self, model: str) -> bool:
+        """Whether nothing is to be downloaded of a model that is not built."""
+        if "hub" in self.grid["models"][model]:
+            return all(Path(file).is_file() for file in model_ready(self.grid, self.root, model))
+        named = model_path(self.grid, self.root, model)
+        return is_path(named) or Path(named).exists()
 
     def downloads(self) -> dict[str, int]:
         """Bytes that are downloaded, by model and corpus; what is there counts nothing."""

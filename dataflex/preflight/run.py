@@ -11,6 +11,7 @@ from dataflex.errors import UserError
 from dataflex.preflight.holdings import as_locked, licence, readable, room
 from dataflex.preflight.left import still_written
 from dataflex.preflight.machine import disk, gpus, versions
+from dataflex.preflight.models import named, with_weights
 from dataflex.preflight.report import Finding, conclude
 from dataflex.preflight.score import in_band, measure
 
@@ -19,6 +20,8 @@ def _parts(
     grid: dict[str, Any], experiment: str | None, scale: str | None
 ) -> tuple[list[str], list[str], dict[str, grids.Asset]]:
     """Models, corpora and repositories of an experiment at a scale, or of the whole grid.
+
+    Models are those that give a tokenizer, too.
 
     Raises:
         UserError: there is no such experiment or scale.
@@ -35,7 +38,8 @@ def _parts(
     tokenizers = [
         grid["corpora"][name]["tokenizer"] for name in corpora if "tokenizer" in grid["corpora"][name]
     ]
-    taken = [asset for name in (*models, *tokenizers) for asset in grids.model_assets(grid, name)]
+    models = list(dict.fromkeys([*models, *tokenizers]))
+    taken = [asset for name in models for asset in grids.model_assets(grid, name)]
     taken += [asset for name in corpora for asset in grids.corpus_assets(grid, name)]
     return models, corpora, {asset.name: asset for asset in taken}
 
@@ -50,7 +54,7 @@ def check(
     own_files: tuple[str, ...] = (),
     constraints: Path = Path("constraints.txt"),
 ) -> list[Finding]:
-    """Disk, versions, licences, files and corpora; writes a report and, if nothing failed, the JSON file.
+    """Look at all but devices and scores; writes a report and, if nothing failed, the JSON file.
 
     Args:
         file: the grid.
@@ -65,7 +69,7 @@ def check(
         UserError: something failed.
     """
     grid = grids.load(file)
-    _, corpora, taken = _parts(grid, experiment, scale)
+    models, corpora, taken = _parts(grid, experiment, scale)
     for name in own_files:
         text = grids.corpus_parts(grid, name).get("text") if name in grid["corpora"] else None
         if text:
@@ -84,6 +88,10 @@ def check(
     findings.append(versions(constraints))
     for asset in taken.values():
         findings += [licence(asset, cache, locked), as_locked(asset, cache, locked)]
+    weights = with_weights(grid, [experiment] if experiment else list(grid["experiments"]), scale)
+    for name in models:
+        if place := grid["models"][name].get("name_or_path"):
+            findings.append(named(name, place, weights=name in weights))
     for name in corpora:
         # A drawn corpus is one a seed; those are made in moments and read by their own jobs.
         if grid["corpora"][name]["source"] not in grids.DRAWN:

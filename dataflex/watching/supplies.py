@@ -14,8 +14,8 @@ from dataflex.watching.tails import complaint, last_words, modified
 
 SupplyWord = Literal["waiting", "ready", "queued", "running", "interrupted", "lost", "failed", "done"]
 SUPPLY_WORDS: tuple[SupplyWord, ...] = get_args(SupplyWord)
-LOCAL = ("asset", "preflight_checks")
-"""Rules that run where the workflow runs: they have a log and no record of their attempts."""
+UNHELD = ("preflight_checks",)
+"""Rules of seconds, which have a log and no record of their attempts."""
 Needs = tuple[tuple[str, Path], ...]
 
 
@@ -174,7 +174,11 @@ def supply_state(root: Path, supply: Supply, now: float) -> SupplyState:
     missing = any(not file.is_file() for _, file in supply.needs)
     state: SupplyWord
     state, reason = job.came_to() or ("waiting" if missing else "ready", None)
-    if supply.rule in LOCAL and log is not None and not missing:
+    said = complaint(log) if log is not None else None
+    # What the command says is wrong, rather than how it ended.
+    if state == "failed" and said and not said.endswith(str(job.attempts[-1].reason)):
+        reason = said
+    if supply.rule in UNHELD and log is not None and not missing:
         state, reason = _by_its_log(log, now)
     return SupplyState(supply, state, reason, log)
 

@@ -18,6 +18,7 @@ from dataflex.assets.choice import choose
 from dataflex.assets.hub import explained
 from dataflex.assets.lock import Entry, File, beside, put, read_lock
 from dataflex.assets.resolve import resolve
+from dataflex.assets.whole import lacking
 from dataflex.errors import UserError
 
 from .conftest import note_commit
@@ -133,11 +134,37 @@ def test_an_unpinned_revision_is_decided_by_the_first_taking(asset, mirror, tmp_
 
 def test_a_mirror_that_tells_no_commit_claims_none(asset, mirror, tmp_path):
     shutil.rmtree(mirror / "models/org/small/.cache")
-    assert take(asset, tmp_path, mirror).entry.revision is None
+    first = take(asset, tmp_path, mirror)
+    assert (first.entry.revision, first.entry.asked) == (None, COMMIT)
+    assert (
+        take(asset, tmp_path, mirror).entry
+        == first.entry
+        == read_lock(tmp_path / "grid.lock.yaml")[asset.name]
+    )
+    # Of a grid that is changed afterwards, the files are not what it asks for.
+    later = replace(asset, revision=OTHER)
+    with pytest.raises(UserError, match=f"asks for revision {OTHER}.* taken for {COMMIT}.* lock anew"):
+        take(later, tmp_path, mirror)
+    assert take(later, tmp_path, mirror, update=True).entry.asked == OTHER
+    take(replace(asset, revision="main"), tmp_path, mirror, update=True)
+    with pytest.raises(UserError, match="taken for main"):
+        take(asset, tmp_path, mirror)
 
 
-@pytest.mark.parametrize("pinned", [True, False])
-def test_the_clients_own_cache_serves_as_a_mirror(asset, mirror, tmp_path, pinned):
+def test_a_commit_that_nobody_told_is_warned_of(mirror, small_grid, tmp_path):
+    words = ("assets", "resolve", small_grid[0], "--root", tmp_path / "run", "--mirror", mirror)
+    assert "warning" not in cli(*words).stderr
+    beside(small_grid[0]).unlink()
+    shutil.rmtree(mirror / "models/org/small/.cache")
+    shutil.rmtree(tmp_path / "run")
+    for _ in range(2):
+        told = cli(*words)
+        assert told.returncode == 0, told.stderr
+        assert "warning: models/org/small: nobody told the revision" in told.stderr
+
+
+def of_the_client(mirror, tmp_path):
+    """The mirror's model as the hub's client keeps it in its own cache."""
     repository = tmp_path / "hub/models--org--small"
     (repository / "blobs").mkdir(parents=True)
     (repository / "snapshots" / COMMIT).mkdir(parents=True)
@@ -147,11 +174,191 @@ def test_the_clients_own_cache_serves_as_a_mirror(asset, mirror, tmp_path, pinne
         if path.is_file():
             shutil.copy(path, repository / "blobs" / path.name)
             (repository / "snapshots" / COMMIT / path.name).symlink_to(f"../../blobs/{path.name}")
+    return repository
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_the_clients_own_cache_serves_as_a_mirror(asset, mirror, tmp_path, pinned):
+    repository = of_the_client(mirror, tmp_path)
     found = take(asset if pinned else replace(asset, revision="main"), tmp_path, tmp_path / "hub")
     assert (found.origin, found.entry.revision) == ("mirror", COMMIT)
     assert (found.folder / "model.safetensors").resolve() == (
         repository / "blobs/model.safetensors"
     ).resolve()
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_what_the_client_keeps_in_part_is_taken_from_the_hub(asset, mirror, tmp_path, monkeypatch, locked):
+    place, folder = mirror / "models/org/small", tmp_path / "cache/models/org/small"
+    if locked:
+        take(asset, tmp_path, mirror)
+        shutil.rmtree(folder)
+    repository = of_the_client(mirror, tmp_path)
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        (repository / "snapshots" / COMMIT / name).unlink()
+    with pytest.raises(UserError, match=r"does not hold all of .*; .* the hub can't be reached"):
+        take(asset, tmp_path, tmp_path / "hub")
+    assert (tmp_path / "grid.lock.yaml").exists() == locked
+    fill_from(place, monkeypatch)
+    found = take(asset, tmp_path, tmp_path / "hub")
+    assert (found.origin, "model.safetensors" in found.entry.files) == ("hub", True)
+
+
+def test_a_cache_that_is_named_as_its_own_mirror_is_completed(asset, mirror, tmp_path, monkeypatch):
+    place, folder = mirror / "models/org/small", tmp_path / "cache/models/org/small"
+    shutil.copytree(place, folder)
+    (folder / "model.safetensors").unlink()
+    fill_from(place, monkeypatch)
+    assert take(asset, tmp_path, tmp_path / "cache").origin == "hub"
+    assert (folder / "model.safetensors").is_file()
+
+
+def break_off(place: Path, what: str) -> None:
+    """Leave a model's folder as an incomplete copy does."""
+    weights = place / "model.safetensors"
+    if what == "index":
+        shards = {"a": "first.safetensors", "b": "second.safetensors"}
+        (place / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+        weights.rename(place / "first.safetensors")
+    elif what == "row":
+        weights.rename(place / "model-00002-of-00003.safetensors")
+    elif what == "weights":
+        weights.unlink()
+        (place / "pytorch_model.bin").unlink()
+    else:
+        (place / ".cache/huggingface/download/x.incomplete").write_bytes(b"half")
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("index", "second.safetensors is missing, which model.safetensors.index.json names"),
+        ("row", "model-00001-of-00003.safetensors is missing, and 1 more"),
+        ("weights", "it has no weights"),
+        ("download", "a download into it has not ended"),
+    ],
+)
+def test_an_incomplete_mirror_is_not_locked(asset, mirror, tmp_path, what, told):
+    break_off(mirror / "models/org/small", what)
+    with pytest.raises(
+        UserError, match=f"does not hold all of models/org/small: {told}.* hf download org/small"
+    ):
+        take(asset, tmp_path, mirror)
+    assert not (tmp_path / "grid.lock.yaml").exists()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_the_grid_leaves_out_is_not_missed(asset, mirror, tmp_path):
+    break_off(mirror / "models/org/small", "weights")
+    (mirror / "models/org/small/model.safetensors.index.json").write_text('{"weight_map": {"a": "b"}}')
+    found = take(replace(asset, files=("*.json",)), tmp_path, mirror)
+    assert "model.safetensors.index.json" in found.entry.files
+
+
+def test_numbered_parts_of_a_data_set(tmp_path):
+    rows = grids.Asset("datasets", "org/rows")
+    names = [f"train-{n:05d}-of-00003.parquet" for n in range(3)]
+    assert lacking(rows, tmp_path, names) is None
+    assert lacking(rows, tmp_path, names[:2]) == "train-00002-of-00003.parquet is missing"
+    assert lacking(rows, tmp_path, [f"x-{n:05d}-of-00002.json" for n in (1, 2)]) is None
+    # A grid may want one part of many.
+    assert lacking(replace(rows, files=("train-00000*",)), tmp_path, names[:1]) is None
+
+
+def another_name_of(cache: Path, way: str) -> Path:
+    """A mirror that is the cache in truth."""
+    if way == "relative":
+        return Path(os.path.relpath(cache))
+    if way == "links to files":
+        for path in (cache / "models/org/small").iterdir():
+            if path.is_file():
+                link = cache.parent / "links/models/org/small" / path.name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path)
+        return cache.parent / "links"
+    (cache.parent / "link").symlink_to(cache)
+    return cache.parent / "link"
+
+
+@pytest.mark.parametrize("lock_is_lost", [True, False])
+@pytest.mark.parametrize("way", ["relative", "link", "links to files"])
+def test_a_mirror_that_is_the_cache_itself_loses_nothing(asset, mirror, tmp_path, way, lock_is_lost):
+    (tmp_path / "cache").mkdir()
+    (mirror / "models").rename(tmp_path / "cache/models")
+    folder = tmp_path / "cache/models/org/small"
+    for name in ("modeling_own.py", "pytorch_model.bin"):
+        (folder / name).unlink()
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    place = another_name_of(tmp_path / "cache", way)
+    found = take(asset, tmp_path, place)
+    if lock_is_lost:
+        (tmp_path / "grid.lock.yaml").unlink()
+        assert take(asset, tmp_path, place).entry.files == found.entry.files
+    assert (found.origin, found.folder) == ("cache", folder)
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert not [path for path in folder.rglob("*") if path.is_symlink()]
+
+
+def test_a_mirror_with_some_files_of_the_cache_is_refused(asset, mirror, tmp_path):
+    take(asset, tmp_path, mirror)
+    folder, place = tmp_path / "cache/models/org/small", mirror / "models/org/small"
+    (folder / "model.safetensors").unlink()
+    (place / "model.safetensors").rename(folder / "model.safetensors")
+    (place / "model.safetensors").symlink_to(folder / "model.safetensors")
+    (folder / "extra.txt").write_text("x")
+    with pytest.raises(UserError, match=r"model.safetensors leads into the cache.* put the file itself"):
+        take(asset, tmp_path, mirror)
+    assert (folder / "model.safetensors").stat().st_size > 10_000
+
+
+def test_links_take_the_place_of_files_when_they_are_all_there(asset, mirror, tmp_path, monkeypatch):
+    folder = tmp_path / "cache/models/org/small"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"half")
+    monkeypatch.setattr(os, "symlink", full)
+    with pytest.raises(UserError, match="links to the mirror can't be made"):
+        take(asset, tmp_path, mirror)
+    assert [path.name for path in folder.parent.rglob("*")] == ["small", "model.safetensors"]
+    monkeypatch.undo()
+    take(asset, tmp_path, mirror)
+    assert (folder / "model.safetensors").resolve() == (
+        mirror / "models/org/small/model.safetensors"
+    ).resolve()
+    assert [path.name for path in folder.parent.iterdir()] == ["small"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_hubs_client_does_not_write_through_links(asset, mirror, tmp_path, monkeypatch, whole):
+    place, folder = mirror / "models/org/small", tmp_path / "cache/models/org/small"
+    take(asset, tmp_path, mirror)
+    if whole:
+        shutil.rmtree(folder)
+        folder.symlink_to(place)
+    (folder / "extra.safetensors").write_bytes(b"x")
+    before = sorted(place.iterdir())
+
+    fill_from(place, monkeypatch)
+    assert take(asset, tmp_path).origin == "hub"
+    assert sorted(place.iterdir()) == before
+    assert not (folder / "extra.safetensors").exists()
+
+
+def fill_from(place, monkeypatch):
+    """A hub that gives the files of a folder, but none called extra, and its client."""
+
+    def download(asset, commit, names, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            assert not (folder / name).is_symlink()
+            shutil.copy(place / name, folder / name)
+
+    names = [path.name for path in place.iterdir() if path.is_file() and path.stem != "extra"]
+    monkeypatch.setattr("dataflex.assets.hub.look_up", lambda *_: (COMMIT, names))
+    monkeypatch.setattr("dataflex.assets.hub.download", download)
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_checksums_of_the_grid_hold_before_anything_is_locked(asset, mirror, tmp_path):
@@ -316,11 +523,8 @@ def test_without_network_and_mirror_the_ways_out_are_told(small_grid, tmp_path):
 
 
 def test_a_full_disk_is_not_taken_for_a_lost_network(asset):
-    def fill():
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     with pytest.raises(UserError, match="no room is left"):
-        explained(asset, fill)
+        explained(asset, full)
 
 
 def test_names_that_the_grid_does_not_take(small_grid, tmp_path):

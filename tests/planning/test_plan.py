@@ -14,6 +14,7 @@ from dataflex import grid as grids
 from dataflex.cli import main
 from dataflex.planning.calibration import CALIBRATION, read_devices
 from dataflex.planning.jobs import jobs_of, local_jobs, with_needed
+from dataflex.planning.runs import Part, Runs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAPER, DEMO = "reproductions/paper.yaml", "reproductions/demo.yaml"
@@ -147,6 +148,27 @@ def test_the_plan_of_the_paper(planned: Callable[..., dict[str, Any]]) -> None:
     assert verdicts["odm", "Qwen2.5-1.5B", "30B"] == "could not"
     # A run from scratch downloads no weights.
     assert plan["download_bytes"]["Qwen/Qwen2.5-1.5B"] < 10**8 < plan["download_bytes"]["slimpajama_6b"]
+
+
+def test_what_is_here_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = grids.load(ROOT / PAPER)
+    part = Part(experiments=["selection"])
+    base = grid["models"]["Mistral-7B-v0.1"]
+    repo = base["hub"]["repo"]
+    # A folder that happens to be called as the repository is nothing that was taken.
+    Path(repo).mkdir(parents=True)
+    assert Runs(grid, part, "run").downloads()[repo] > 10**10
+    ready = Path(grids.asset_ready("run", grids.model_assets(grid, "Mistral-7B-v0.1")[0]))
+    ready.parent.mkdir(parents=True)
+    ready.write_text("{}")
+    assert repo not in Runs(grid, part, "run").downloads()
+    del base["hub"]
+    for place in ("/data/base", "./base", "~/base", repo):
+        base["name_or_path"] = place
+        assert place not in Runs(grid, part, "run").downloads()
+    base["name_or_path"] = "org/base"
+    assert Runs(grid, part, "run").downloads()["org/base"] > 10**10
 
 
 def test_what_has_no_rate_is_not_estimated(planned: Callable[..., dict[str, Any]]) -> None:

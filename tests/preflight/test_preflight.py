@@ -1,6 +1,7 @@
 """Each check passes where it should, fails where it should, and says what to change."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from dataflex.planning.jobs import with_needed
 from dataflex.preflight.holdings import as_locked, licence, readable, room
 from dataflex.preflight.left import still_written
 from dataflex.preflight.machine import DECISIVE, disk, gpus, versions
+from dataflex.preflight.models import named, with_weights
 from dataflex.preflight.report import Finding, conclude
 from dataflex.preflight.run import check
 from dataflex.preflight.score import in_band, measure, some_questions
@@ -92,6 +94,81 @@ def test_files_as_locked(held):
     assert as_locked(asset, cache, {}).state == "failed"
     (cache / asset.name / "config.json").unlink()
     assert "config.json is missing" in as_locked(asset, cache, locked).told
+
+
+def test_a_model_in_a_folder(tiny, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny / "model", folder)
+    whole = named("m", str(folder), weights=True)
+    assert whole.state == "passed"
+    assert re.search(
+        r"\d files, [\d.e-]+ GB, SHA-256 of its configuration and tokenizer [0-9a-f]{64}$", whole.told
+    )
+    # Of another vocabulary it is told.
+    (folder / "tokenizer.json").write_text("{}")
+    assert named("m", str(folder), weights=True).told != whole.told
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    assert "model-00002-of-00002.safetensors is missing" in named("m", str(folder), weights=True).told
+    (folder / "model-00001-of-00002.safetensors").unlink()
+    assert named("m", str(folder), weights=True).state == "failed"
+    assert named("m", str(folder), weights=False).state == "passed"
+    for name, told in (
+        ("tokenizer.json", "a tokenizer is missing"),
+        ("config.json", "config.json is missing"),
+    ):
+        (folder / name).unlink()
+        found = named("m", str(folder), weights=False)
+        assert (found.state, told in found.told) == ("failed", True)
+
+
+@pytest.mark.parametrize("place", ["./no/where", "/no/where", "no/where/at/all"])
+def test_a_model_in_a_folder_that_is_not_there(place):
+    found = named("m", place, weights=False)
+    assert (found.state, found.told) == (
+        "failed",
+        f"there is no folder {place}: correct name_or_path in the grid",
+    )
+    assert "without ~" in named("m", "~/models/base", weights=False).told
+
+
+def test_a_model_by_the_hubs_name_is_not_pinned(tiny, tmp_path, monkeypatch):
+    found = named("m", "org/small", weights=True)
+    assert (found.state, "say hub: {repo: org/small, revision" in found.told) == ("warned", True)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny / "model", "org/small")
+    assert named("m", "org/small", weights=True).state == "passed"
+
+
+def test_weights_are_asked_for_where_something_loads_them():
+    grid = yaml.safe_load(yaml.safe_dump(GRID))
+    grid["models"] = {name: {"name_or_path": f"./{name}"} for name in ("small", "fresh", "aside", "scored")}
+    one = grid["experiments"]["one"]
+    one["models"] = ["small", "fresh"]
+    one["scales"]["other"] = {"corpus": "questions"}
+    one["methods"] = {
+        "plain": {"models": ["small"], "config": {"encoder": "{model:aside}"}},
+        "scratch": {"models": ["fresh"], "config": {"train_from_scratch": True}},
+        "later": {"models": ["fresh"], "config": {}, "needs": {"start": {"method": "scratch"}}},
+        "large": {"models": ["fresh"], "config": {"train_from_scratch": True}},
+    }
+    assert with_weights(grid, ["one"], None) == {"small", "aside"}
+    one["methods"]["large"]["at"] = {"other": {"train_from_scratch": False}}
+    assert with_weights(grid, ["one"], "only") == {"small", "aside"}
+    assert with_weights(grid, ["one"], "other") == {"small", "aside", "fresh"}
+    grid["preflight"] = {"scores": {"scored": {}}}
+    assert "scored" in with_weights(grid, ["one"], "only")
+
+
+def test_a_folder_of_a_model_is_part_of_the_checks(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_corpus(tmp_path / "corpus")
+    grid = GRID | {"models": {"small": {"name_or_path": "./model"}}}
+    Path("small.yaml").write_text(yaml.safe_dump(grid))
+    words = ["preflight", "small.yaml", "--experiment", "one", "--scale", "only"]
+    refused = CliRunner().invoke(app, words)
+    assert "model small: there is no folder ./model" in str(refused.exception)
+    shutil.copytree(tiny / "model", "model")
+    assert "model small: ok" in CliRunner().invoke(app, words).stdout
 
 
 def write_corpus(folder, questions=6):

@@ -108,16 +108,40 @@ def test_a_corpus_runs_waits_in_the_queue_fails_and_is_lost(large: Rung) -> None
     assert of(large, "corpus").state == "done"
 
 
-def test_what_runs_beside_the_workflow_is_known_by_its_log(large: Rung) -> None:
-    log = large.write(f"logs/asset/{TAKEN}.log", "config.json: 10%\r")
+def test_a_silent_download_runs_as_long_as_its_lock_beats(large: Rung) -> None:
+    log = large.write(f"logs/asset/{TAKEN}.log", "")
+    aged(log, large, 9000)
+    attempt(large, f"asset/{TAKEN}", START | {"time": 9000, "slurm_job": None})
+    lock = large.write(f"attempts/asset/{TAKEN}.lock", {"host": "login1"})
     assert of(large, "asset").state == "running"
+    aged(lock, large, 500)
+    assert of(large, "asset").state == "lost"
+    lock.unlink()
+    end = {"event": "end", "time": 30, "status": 75, "reason": "told to stop, it ended at once (15)"}
+    attempt(large, f"asset/{TAKEN}", START | {"time": 9000}, end)
+    assert of(large, "asset").state == "interrupted"
+
+
+def test_what_stopped_a_command_is_told_in_its_own_words(large: Rung) -> None:
+    end = {"event": "end", "time": 30, "status": 2, "reason": "dataflex-cli assets: exit status 2"}
+    attempt(large, f"asset/{TAKEN}", START | {"time": 60}, end)
+    gate = "dataflex-cli: org/base is gated: accept its licence"
+    large.write(f"logs/asset/{TAKEN}.log", f"{gate}\n")
+    assert (of(large, "asset").state, of(large, "asset").reason) == ("failed", gate)
+    # A script that only repeats how the command ended says less than the record of its attempts.
+    attempt(large, "corpus/corpus", START | {"time": 60}, end)
+    large.write("logs/corpus/corpus.log", f"error: {end['reason']}\n")
+    assert of(large, "corpus").reason == f"exit status 2 on node1: {end['reason']}"
+
+
+def test_checks_of_seconds_are_known_by_their_log(large: Rung) -> None:
+    large.write("corpus.ready.json", {})
+    taken(large)
+    log = large.write("logs/preflight_checks/mixture.harvest.log", "disk: ok\n")
+    assert of(large, "preflight_checks").state == "running"
     aged(log, large, 500)
-    assert of(large, "asset").reason == "it has ended without what it was to leave: config.json: 10%"
-    log.write_text("dataflex-cli: org/base is gated: accept its licence\n")
-    assert (of(large, "asset").state, of(large, "asset").reason) == (
-        "failed",
-        "dataflex-cli: org/base is gated: accept its licence",
-    )
+    told = "it has ended without what it was to leave: disk: ok"
+    assert (of(large, "preflight_checks").state, of(large, "preflight_checks").reason) == ("failed", told)
 
 
 def test_why_nothing_starts_is_told_at_the_experiment(large: Rung) -> None:

@@ -12,6 +12,8 @@ import yaml
 
 from dataflex.assets.lock import beside, read_lock
 from dataflex.corpus.questions import packaged_questions, split_questions
+from dataflex.watching.attempts import read_attempts
+from dataflex.watching.overview import look
 from tests.corpus.packing import texts, write
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -170,7 +172,7 @@ def run(place, *arguments):
 
 
 @pytest.mark.slow
-def test_a_grid_from_its_mirror_to_its_tables(place):
+def test_a_grid_from_its_mirror_to_its_tables(place, monkeypatch):
     grid = place / "small.yaml"
 
     # 1. A score out of its band: the report says so, and nothing is trained.
@@ -191,6 +193,11 @@ def test_a_grid_from_its_mirror_to_its_tables(place):
         "datasets/org/text",
         "models/org/small",
     ]
+    # Each was taken by one writer, whose heartbeat and end `status` knows.
+    for name in locked:
+        attempts = read_attempts(place / f"runs/small/attempts/asset/{name}.jsonl")
+        assert [one.status for one in attempts] == [0]
+    assert not list((place / "runs/small/attempts/asset").rglob("*.lock"))
 
     # 2. A band that holds it: both experiments run through.
     grid.write_text(yaml.safe_dump(small_grid([0.0, 0.9])))
@@ -228,3 +235,7 @@ def test_a_grid_from_its_mirror_to_its_tables(place):
     assert broken.returncode != 0
     assert "model.safetensors has SHA-256" in broken.stderr
     assert not (place / "runs/small/assets/models/org/small.ready.json").exists()
+    monkeypatch.chdir(place)
+    (model,) = (one for one in look(Path("runs/small")).supplies if one.supply.name == "models/org/small")
+    assert model.state == "failed"
+    assert "model.safetensors has SHA-256" in (model.reason or "")

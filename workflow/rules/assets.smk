@@ -18,6 +18,8 @@ rule asset:
         root=R,
         mirror=f"--mirror {shlex.quote(place)}" if (place := (config["assets"] or {}).get("mirror")) else "",
     localrule: True
+    # Lock and attempts are no parameter: one more would have what was taken, and all that is made from it, made again.
     shell:
-        "{ONLINE} dataflex-cli assets resolve {params.grid} --only {wildcards.asset} --root {params.root} "
+        "{ONLINE} python {SCRIPTS}/hold.py " + held("asset", "{wildcards.asset}") + " --makes {output:q} -- "
+        "dataflex-cli assets resolve {params.grid} --only {wildcards.asset} --root {params.root} "
         "{params.mirror} --output {output} > {log} 2>&1"
