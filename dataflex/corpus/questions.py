@@ -197,12 +197,14 @@ def read_questions(path: Path) -> list[Question]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; make a corpus with: dataflex-cli corpus harvest")
     questions = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise UserError(f"{path}:{number}: not a question; expected {_EXPECTED}") from None
-        questions.append(question_of(row, f"{path}:{number}"))
+    # Not split by str.splitlines(), which also ends lines at characters that stand in texts, such as U+2028.
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                raise UserError(f"{path}:{number}: not a question; expected {_EXPECTED}") from None
+            questions.append(question_of(row, f"{path}:{number}"))
     if not questions:
         raise UserError(f"{path} holds no question")
     return questions

@@ -173,6 +173,7 @@ def evaluate(
         "context_length": int(model.max_length),
         "dtype": str(next(model.model.parameters()).dtype).removeprefix("torch."),
         "device": model.device.type,
+        **({"logits": "float32"} if model.device.type != "cpu" else {}),
     }
     cut_off = sum(len(model.tok_encode(row.prompt)) >= model.max_length for row in questions)
     metrics = {

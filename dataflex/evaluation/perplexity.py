@@ -57,12 +57,14 @@ def read_documents(path: Path, at_most: int | None) -> list[TestDocument]:
     """
     domain = path.stem
     documents = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
-        try:
-            text = json.loads(line)["text"]
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f'{path}:{number + 1}: not a document; expected {{"text": "..."}}') from None
-        documents.append(TestDocument(f"{domain}/{number}", domain, str(text)))
+    # Not split by str.splitlines(), which also ends lines at characters that stand in texts, such as U+2028.
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines):
+            try:
+                text = json.loads(line)["text"]
+            except (ValueError, KeyError, TypeError):
+                raise UserError(f'{path}:{number + 1}: not a document; expected {{"text": "..."}}') from None
+            documents.append(TestDocument(f"{domain}/{number}", domain, str(text)))
     if not documents:
         raise UserError(f"{path} holds no document")
     if at_most is not None:

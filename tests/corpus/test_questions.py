@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from dataflex.corpus.files import write_jsonl
 from dataflex.corpus.questions import (
     Question,
     as_instruction,
@@ -118,6 +119,12 @@ def test_instruction_has_the_form_of_the_official_prompt():
         "input": "",
         "output": "C",
     }
+
+
+def test_a_question_may_hold_what_ends_a_line_elsewhere(tmp_path):
+    asked = Question("What\u2028is\x85it?", "virology", ("a", "b\u2029", "c", "d"), 1)
+    write_jsonl(tmp_path / "q.jsonl", [asked.row(), asked.row()])
+    assert read_questions(tmp_path / "q.jsonl") == [asked, asked]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from .conftest import CONTEXT, SUBJECTS
 
 
 def rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def metrics(result: Path) -> dict:
