@@ -63,8 +63,8 @@ def load_model(target: Target, batch_size: int, progress: Progress, context: int
 def with_float_logits(model: Any) -> None:
     """Let a model in bfloat16 compute its logits in float32, in place; the rest stays as it is.
 
-    Those between 8 and 16 lie .0625 apart in bfloat16: answers would be ties, which the first letter wins, and
-    a sum of 2,048 log-likelihoods a multiple of 32 nats.
+    Those between 8 and 16 lie .0625 apart in bfloat16: answers would be ties, which the first letter wins,
+    and a sum of 2,048 log-likelihoods a multiple of 32 nats.
     """
     import torch
     from torch import nn

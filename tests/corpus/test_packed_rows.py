@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from dataflex.corpus.packed.build import build
-from dataflex.corpus.packed.rows import PackedRows, TokenStream, domains_of
+from dataflex.corpus.packed.rows import _MOST_OPEN, PackedRows, TokenStream, domains_of
 from dataflex.corpus.packed.vocabulary import load_tokenizer
 from dataflex.errors import UserError
 from dataflex.signals.scores import row_keys
@@ -54,6 +55,24 @@ def test_a_corpus_of_another_schema_is_not_read(built, tmp_path):
     (tmp_path / "card.json").write_text(json.dumps(card | {"schema": 2}))
     with pytest.raises(UserError, match=r"built by another version of dataflex .* build it again"):
         domains_of(tmp_path)
+
+
+def test_few_files_are_open_however_many_there_are(tiny, tmp_path):
+    """A corpus of SlimPajama's size has some 14,000, and a process may often open 1,024."""
+    write(tmp_path / "a.jsonl", texts(400))
+    options = {"tokenizer": str(tiny / "model"), "unit_bytes": 400, "quiet": True, "processes": 2}
+    build([str(tmp_path / "a.jsonl")], tmp_path / "corpus", **options)
+    own = streams(tmp_path / "corpus")
+    files = list((tmp_path / "corpus/train").glob("*/*.tokens"))
+    assert len(files) > 3 * _MOST_OPEN
+    rows = PackedRows(own, 16)
+    before = len(os.listdir("/dev/fd"))
+    order = np.random.default_rng(0).permutation(len(rows))
+    found = {row: rows.tokens(row).tolist() for row in order.tolist()}
+    assert len(os.listdir("/dev/fd")) - before <= len(own) * _MOST_OPEN
+    ends = np.cumsum(rows.counts)
+    first = flat(own[1])[:16].tolist()
+    assert found[int(ends[0])] == first
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 1000])

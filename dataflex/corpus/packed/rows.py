@@ -24,6 +24,9 @@ from dataflex.corpus.packed.vocabulary import Vocabulary
 from dataflex.errors import UserError
 
 _BLOCK = 2**22
+_MOST_OPEN = 32
+"""Files that are kept open of a domain and split. There are thousands, rows come from anywhere, and a process
+may often have no more than 1,024, which several domains in two splits are to fit into."""
 
 
 def domains_of(folder: Path, split: Split = "train") -> list[str]:
@@ -88,9 +91,14 @@ class TokenStream:
         return self.__dict__ | {"_open": {}}
 
     def _mapped(self, shard: int) -> npt.NDArray[Any]:
-        if shard not in self._open:
-            self._open[shard] = self._shards[shard].tokens(self.vocabulary.dtype)
-        return self._open[shard]
+        """The tokens of a shard; the one that was asked for longest ago is closed where too many are open."""
+        tokens = self._open.pop(shard, None)
+        if tokens is None:
+            tokens = self._shards[shard].tokens(self.vocabulary.dtype)
+            if len(self._open) >= _MOST_OPEN:
+                del self._open[next(iter(self._open))]
+        self._open[shard] = tokens
+        return tokens
 
     def tokens(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Tokens ``start .. stop``; a view where they lie in one shard."""
