@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -221,16 +222,21 @@ def build(
             "fewer documents may get none."
         ),
     ] = 0.001,
+    held_out_of: Annotated[
+        str | None, typer.Option(help="The same of domains of few documents: name=share,...")
+    ] = None,
     sample: Annotated[float, typer.Option(help="Random share of documents that is tokenised at all.")] = 1.0,
     workers: Workers = None,
     seed: Seed = 0,
 ) -> None:
     """Tokenise a corpus of any size to memory-mapped shards of each domain; run it again to go on."""
     from dataflex.corpus.packed.build import build as make
-    from dataflex.corpus.packed.quotas import read_budget, read_proportions
+    from dataflex.corpus.packed.quotas import read_budget, read_proportions, read_shares
     from dataflex.corpus.packed.statistics import print_statistics, without_held_out
 
     shares = read_proportions(proportions)
+    given = read_shares(held_out_of, "--held-out-of") if held_out_of else {}
+    own = {domain: float(Fraction(share)) for domain, share in given.items()}
     if shares is not None and tokens is None:
         raise UserError("--proportions needs --tokens: without a subset the sources' own are kept")
     card = make(
@@ -240,11 +246,14 @@ def build(
         tokens=None if tokens is None else read_budget(tokens),
         proportions=shares,
         held_out=held_out,
+        held_out_of=own,
         sample=sample,
         processes=workers,
         seed=seed,
     )
     print_statistics(card)
+    if strange := sorted(set(own) - set(card["statistics"]["train"])):
+        typer.echo(f"dataflex-cli: --held-out-of names {', '.join(strange)}: no such domain", err=True)
     if bare := without_held_out(card):
         typer.echo(
             f"dataflex-cli: --held-out {held_out:g} holds out no document of {', '.join(bare)}: to evaluate "

@@ -413,6 +413,23 @@ def test_a_changed_shard_is_found(source, tokenizer, tmp_path):
         TokenStream(tmp_path / "corpus", "RedPajamaC4")
 
 
+def test_a_domain_of_few_documents_holds_out_a_share_of_its_own(source, built, tokenizer, tmp_path):
+    """More of its documents, among them those that are held out without it; other domains are as they were."""
+    output, more = tmp_path / "corpus", {"RedPajamaBook": 0.7}
+    build([str(source)], output, tokenizer=tokenizer, held_out_of=more, **PARTS)
+    for domain in ("RedPajamaCommonCrawl", "RedPajamaC4"):
+        assert documents(output, domain, "held_out") == documents(built, domain, "held_out")
+    few, many = (documents(folder, "RedPajamaBook", "held_out") for folder in (built, output))
+    whole = len(many) + len(documents(output, "RedPajamaBook"))
+    assert len(few) < 0.4 * whole < 0.5 * whole < len(many) < whole
+    assert all(document in many for document in few)
+    with pytest.raises(UserError, match=r"--held-out 1\.5 must be"):
+        build([str(source)], tmp_path / "no", tokenizer=tokenizer, held_out_of={"x": 1.5}, **PARTS)
+    # It is another corpus.
+    with pytest.raises(UserError, match=r"held out of .* not None"):
+        build([str(source)], output, tokenizer=tokenizer, **PARTS)
+
+
 def test_domains_without_a_held_out_document_are_named(source, tokenizer, tmp_path):
     def go(name: str, *more: str):
         words = ["corpus", "build", str(source), "--output", str(tmp_path / name), "--tokenizer", tokenizer]

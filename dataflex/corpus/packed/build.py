@@ -33,6 +33,7 @@ def build(
     tokens: int | None = None,
     proportions: Mapping[str, str] | None = None,
     held_out: float = 0.001,
+    held_out_of: Mapping[str, float] | None = None,
     sample: float = 1.0,
     processes: int | None = None,
     seed: int = 0,
@@ -52,6 +53,7 @@ def build(
         tokens: size of a random subset of the train split; None keeps everything.
         proportions: of the subset, by domain; None keeps those of the sources.
         held_out: share of the documents that lies in the held-out split.
+        held_out_of: the same of single domains, of which there are few documents.
         sample: share of the documents, by their hash, that is tokenised at all.
         processes: None takes one a processor.
         seed: of split, sample and subset.
@@ -64,8 +66,9 @@ def build(
     Raises:
         UserError: a source, the tokenizer or an option is not as it should be.
     """
-    if not 0 <= held_out < 1:
-        raise UserError(f"--held-out {held_out} must be at least 0 and less than 1")
+    for share in (held_out, *(held_out_of or {}).values()):
+        if not 0 <= share < 1:
+            raise UserError(f"--held-out {share} must be at least 0 and less than 1")
     if not 0 < sample <= 1:
         raise UserError(f"--sample {sample} must be more than 0 and at most 1")
     sources = find_sources(names)
@@ -80,6 +83,7 @@ def build(
         "unit_bytes": unit_bytes,
         "tokens": tokens,
         "proportions": None if proportions is None else dict(proportions),
+        **({"held_out_of": dict(held_out_of)} if held_out_of else {}),
     }
     with claimed(output, options):
         if (output / CARD).is_file():
@@ -91,7 +95,7 @@ def build(
             unit_bytes = unit_size(sources)
             _hold_to(folder, unit_bytes)
         units = cut_units(sources, unit_bytes)
-        job = TokenizeUnit(folder, content, vocabulary, seed, held_out, sample)
+        job = TokenizeUnit(folder, content, vocabulary, seed, held_out, sample, held_out_of or {})
         records = finish_units(
             folder, {unit.number: (unit, unit.weight) for unit in units}, job, "tokenising", processes, quiet
         )

@@ -47,15 +47,15 @@ def claimed(folder: Path, options: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _refuse_others(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    for key in ours:
-        if theirs.get(key) == ours[key]:
+    for key in {**ours, **theirs}:
+        if theirs.get(key) == ours.get(key):
             continue
         if key == "sources":
             what = f"other sources ({_difference(theirs.get(key) or [], ours[key])})"
         elif key in ("vocabulary", "whole"):
             what = f"another {'tokenizer' if key == 'vocabulary' else 'corpus'}"
         else:
-            what = f"{key.replace('_', ' ')} {theirs.get(key)}, not {ours[key]}"
+            what = f"{key.replace('_', ' ')} {theirs.get(key)}, not {ours.get(key)}"
         raise UserError(
             f"{folder} was begun with {what}: give the same again to go on, or choose another --output"
         )

@@ -51,6 +51,20 @@ def read_proportions(text: str) -> dict[str, str] | None:
         return None
     if text == "slimpajama":
         return dict(SLIMPAJAMA)
+    return read_shares(text, "--proportions", "natural, slimpajama or name=share,...")
+
+
+def read_shares(text: str, option: str, form: str = "name=share,...") -> dict[str, str]:
+    """Numbers by domain, from ``name=share,...``.
+
+    Args:
+        text: what was given.
+        option: its name.
+        form: what may be given, for the message.
+
+    Raises:
+        UserError: a pair is none, a share is not a positive number, or a name comes twice.
+    """
     found: dict[str, str] = {}
     for part in text.split(","):
         name, equals, share = (word.strip() for word in part.partition("="))
@@ -59,11 +73,9 @@ def read_proportions(text: str) -> dict[str, str] | None:
         except (ValueError, ZeroDivisionError):
             positive = False
         if not (name and equals and positive):
-            raise UserError(
-                f"--proportions {text}: say natural, slimpajama or name=share,...; {part!r} is no such pair"
-            )
+            raise UserError(f"{option} {text}: say {form}; {part!r} is no such pair")
         if name in found:
-            raise UserError(f"--proportions {text}: {name} comes twice")
+            raise UserError(f"{option} {text}: {name} comes twice")
         found[name] = share
     return found
 

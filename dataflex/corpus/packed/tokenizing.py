@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class TokenizeUnit:
     seed: int
     held_out: float
     sample: float
+    held_out_of: Mapping[str, float] = field(default_factory=dict)
+    """Of domains with a share of their own."""
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -43,6 +45,7 @@ class TokenizeUnit:
         """
         writer = UnitWriter(self.folder, unit.number, self.vocabulary)
         held_out, sample = hashing.threshold(self.held_out), hashing.threshold(self.sample)
+        own = {domain: hashing.threshold(share) for domain, share in self.held_out_of.items()}
         empty = passed_over = pending = 0
         batch: list[_Found] = []
         for domain, text in unit.documents():
@@ -54,7 +57,7 @@ class TokenizeUnit:
             if order >= sample:
                 passed_over += 1
                 continue
-            split = "held_out" if split_key < held_out else "train"
+            split = "held_out" if split_key < own.get(domain, held_out) else "train"
             batch.append((split, domain, text, order, len(content)))
             pending += len(content)
             if pending >= _BATCH_BYTES or len(batch) >= _BATCH_DOCUMENTS:
