@@ -75,9 +75,11 @@ class Options:
         return [f"--{name.replace('_', '-')}" for name, value in asdict(self).items() if value is not None]
 
 
-def plan_of_file(file: Path, options: Options, calibration: Path = CALIBRATION) -> dict[str, Any]:
-    """Return the plan of a grid file as JSON types."""
-    part = Part(numbers(options.seeds), names(options.experiments), names(options.methods))
+def plan_of_file(
+    file: Path, options: Options, calibration: Path = CALIBRATION, targets: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the plan of a grid file, or of what some targets stand for, as JSON types."""
+    part = Part(numbers(options.seeds), names(options.experiments), names(options.methods), targets)
     return grid_plan(
         file,
         part,

@@ -31,9 +31,12 @@ def print_grid_plan(plan: Mapping[str, Any]) -> None:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = FILE_WIDTH
     width = console.width
-    seeds = ", ".join(map(str, plan["seeds"]))
-    console.print(f"[bold]{plan['grid']}[/bold], seeds {seeds}: {sum(plan['counts'].values())} jobs")
-    tables = [_kinds(plan, width), _jobs(plan, width), *_domains(plan, width), _memory(plan, width)]
+    seeds = f", seeds {', '.join(map(str, plan['seeds']))}" if plan["seeds"] else ""
+    console.print(f"[bold]{plan['grid']}[/bold]{seeds}: {sum(plan['counts'].values())} jobs")
+    tables = [_kinds(plan, width)]
+    # Benchmarks alone train nothing.
+    if plan["cells"]:
+        tables += [_jobs(plan, width), *_domains(plan, width), _memory(plan, width)]
     if plan["comparisons"]:
         tables.append(_comparisons(plan, width))
     if "budget" in plan:
