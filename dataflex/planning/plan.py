@@ -20,6 +20,7 @@ from dataflex.planning.kinds import by_kind
 from dataflex.planning.order import critical_path, makespan, starts
 from dataflex.planning.runs import Part, Run, Runs
 from dataflex.planning.supply import Job
+from dataflex.planning.typed import commands
 from dataflex.planning.words import counted
 from dataflex.planning.work import is_packed
 
@@ -154,7 +155,9 @@ def grid_plan(
     }
     if budget is not None:
         beside = [job for job in most if job.cell is None]
-        content["budget"] = _budget(candidates(runs, jobs, found), budget, beside)
+        proposal = _budget(candidates(runs, jobs, found), budget, beside)
+        typed = commands(runs, proposal["keep"], file, profile) if proposal["drop"] else []
+        content["budget"] = {**proposal, "commands": typed}
     return content
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dataflex import grid as grids
 from dataflex.cli import main
 from dataflex.planning.calibration import CALIBRATION, read_devices
 from dataflex.planning.jobs import jobs_of, local_jobs, with_needed
+from dataflex.planning.typed import lines
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAPER, DEMO = "reproductions/paper.yaml", "reproductions/demo.yaml"
@@ -251,6 +254,37 @@ def test_a_scale_downloads_what_it_shares_with_another(planned: Callable[..., di
     assert "slimpajama_30b" in sizes[1]
 
 
+@pytest.mark.parametrize(("file", "budget"), [(PAPER, 4000), (PAPER, 3300), (PAPER, 300), (DEMO, 0.3)])
+def test_what_a_budget_leaves_can_be_typed(
+    planned: Callable[..., dict[str, Any]], file: str, budget: float
+) -> None:
+    """Each command by itself is a part of the grid, and all of them together are what is kept."""
+    grid = grids.load(file)
+    found = planned(file, "--budget", str(budget), "--seeds", "1,2")["budget"]
+    assert found["drop"]
+    named: list[str] = []
+    for command in found["commands"]:
+        targets, said = re.match(r"snakemake (?:--profile slurm )?(.*) --config (.*)", command).groups()
+        config = {
+            key: yaml.safe_load(value) for key, _, value in (w.partition("=") for w in shlex.split(said))
+        }
+        assert config["grid"] == file
+        cells = grids.cells(grid, config.get("seeds"), methods=config.get("methods"))
+        for word in targets.split():
+            one = re.search(r"/results/([^/]+/[^/]+)/\{", word)
+            own, _ = grids.part_of(grid, cells, [one[1] if one else word])
+            named += [cell.path for cell in own]
+    assert sorted(named) == sorted(found["keep"])
+
+
+def test_a_command_is_broken_so_that_it_can_be_copied() -> None:
+    command = f"snakemake a.b/{'c' * 60}/{{d,e}} --config grid=g 'seeds=[1,2]'"
+    for width in (30, 50, 80, 200):
+        broken = lines(command, width)
+        assert max(map(len, broken)) <= width
+        assert "\n".join(broken).replace("\\\n", "") == command
+
+
 def test_the_hours_are_the_operations_over_the_achieved_rate(planned: Callable[..., dict[str, Any]]) -> None:
     device = read_devices(CALIBRATION)["H100"]
     plan = planned(PAPER, "--device", "H100", "--experiment", "mixture", "--method", "baseline")
@@ -365,6 +399,7 @@ def test_what_is_printed(cli: Call) -> None:
     assert "2 jobs of 24 h: selection/less Mistral-7B-v0.1, selection/nice Mistral-7B-v0.1" in flat(text)
     assert "so that the cluster ends them" not in flat(text)
     assert "to drop, in this order, for 1000 GPU hours" in flat(text)
+    assert "--config grid=reproductions/paper.yaml" in flat(text)
     assert "to download" in text
     text = cli(DEMO, "--seeds", "1,2")
     assert "and 61 cells of other seeds" in flat(text)

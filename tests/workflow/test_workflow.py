@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from dataflex import grid as grids
+from dataflex.planning.commands import Options, plan_of_file
 from dataflex.planning.jobs import jobs_of, local_jobs
 from dataflex.planning.kinds import by_kind
 from dataflex.watching.expected import expected
@@ -133,6 +135,27 @@ def test_the_names_of_parts_are_the_workflows_targets(file):
     parts = set(grids.parts(grid, grids.cells(grid)))
     assert found - {grids.EFFICIENCY} == parts
     assert (grids.EFFICIENCY in found) == ("efficiency" in grid)
+
+
+@pytest.mark.slow
+def test_what_a_budget_leaves_is_run_by_the_commands_that_the_plan_tells(monkeypatch):
+    """By names of parts and, of the rest, by the files of each cell: those trainings and evaluations, no others."""
+    monkeypatch.chdir(ROOT)
+    asked = Options(seeds="1,2", budget=3300, output="runs/never")
+    budget = plan_of_file(Path("reproductions/paper.yaml"), asked)["budget"]
+    trained, evaluated = [], []
+    for command in budget["commands"]:
+        # As a shell takes it apart.
+        words = subprocess.run(
+            ["bash", "-c", f"printf '%s\\n' {command}"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        result = snakemake(ROOT, *words[1:], "-n")
+        assert result.returncode == 0, result.stderr
+        for rule, cells in (("train", trained), ("evaluate", evaluated)):
+            named = rf"^rule {rule}:\n(?:    .*\n)*?    wildcards: experiment=(\S+), cell=(\S+)$"
+            cells += map("/".join, re.findall(named, result.stdout, re.MULTILINE))
+    assert sorted(set(trained)) == sorted(budget["train"])
+    assert sorted(evaluated) == sorted(budget["keep"])
 
 
 @pytest.fixture(scope="module")
