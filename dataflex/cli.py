@@ -169,7 +169,8 @@ def plan(
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Of the calibration file; else its first.", rich_help_panel=GRID)
+        str | None,
+        typer.Option(help="Of the calibration file; else its first that was measured.", rich_help_panel=GRID),
     ] = None,
     output: Annotated[
         str | None, typer.Option(help="The grid's folder; else runs/RUNG.", rich_help_panel=GRID)

@@ -24,6 +24,8 @@ from dataflex.planning.typed import commands
 from dataflex.planning.words import counted
 from dataflex.planning.work import is_packed
 
+MEMORY_UNKNOWN = "whether cells fit is not told: nothing says what memory the GPU has; give --gpu-memory-gb"
+
 
 def candidates(runs: Runs, jobs: Sequence[Job], found: Sequence[Comparison]) -> list[Candidate]:
     """The cells of a plan, as the budget sees them."""
@@ -73,6 +75,7 @@ def grid_plan(
     part: Part,
     device: Device,
     *,
+    why: str | None = None,
     root: str | None = None,
     devices: int | None = None,
     memory_gb: float | None = None,
@@ -85,6 +88,7 @@ def grid_plan(
         file: see ``dataflex.grid.load``.
         part: of the grid.
         device: what the jobs run on.
+        why: it was taken, for people.
         root: the rung's folder; None: the one of the workflow.
         devices: that are there at a time, for the makespan; None: as many as the jobs want.
         memory_gb: of a GPU; None: what the device is known to have.
@@ -151,7 +155,12 @@ def grid_plan(
         "disk_bytes": runs.disk(),
         "download_bytes": runs.downloads(),
         "comparisons": [one.as_dict() for one in found],
-        "assumed": [*_assumed(runs, device, kinds), *_of_site(site, profile)],
+        "assumed": [
+            *([f"device: {why}"] if why else []),
+            *_assumed(runs, device, kinds),
+            *([MEMORY_UNKNOWN] if runs.on_gpus and memory is None else []),
+            *_of_site(site, profile),
+        ],
     }
     if budget is not None:
         beside = [job for job in most if job.cell is None]
