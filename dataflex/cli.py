@@ -127,7 +127,13 @@ def doremi(
 @app.command()
 def plan(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml|GRID.yaml", help="Of one run, or a grid.")],
-    overrides: Overrides = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[key=value|TARGET]...",
+            help="Of one run: override keys. Of a grid: parts, as `snakemake` is asked for them, or cells.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     ranks: Annotated[
         int | None, typer.Option(min=1, help="Processes that will train; else as `train` would start here.")
@@ -163,7 +169,8 @@ def plan(
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Of the calibration file; else its first.", rich_help_panel=GRID)
+        str | None,
+        typer.Option(help="Of the calibration file; else its first that was measured.", rich_help_panel=GRID),
     ] = None,
     output: Annotated[
         str | None, typer.Option(help="The grid's folder; else runs/RUNG.", rich_help_panel=GRID)
@@ -187,25 +194,26 @@ def plan(
     from dataflex.planning.show import print_grid_plan
 
     if calibrate:
-        runs = [config, *map(Path, overrides or [])]
+        runs = [config, *map(Path, words or [])]
         commands.print_device(*commands.calibrate(runs, device, calibration))
         return
     options = commands.Options(
         seeds, experiments, methods, device, output, gpus, gpu_memory_gb, budget, profile
     )
     if commands.is_grid(config):
-        if overrides or ranks or memory:
+        targets = tuple(words or ())
+        if any("=" in word for word in targets) or ranks or memory:
             raise UserError(
                 f"{config} is a grid: key=value, --ranks and --memory are for the configuration of one run"
             )
-        content = commands.plan_of_file(config, options, calibration)
+        content = commands.plan_of_file(config, options, calibration, targets)
         print(json.dumps(content, indent=2)) if as_json else print_grid_plan(content)
         return
     if options.given():
         raise UserError(
             f"{config} is no grid (it lacks schema, rung or experiments): {options.given()[0]} is for grids"
         )
-    _plan_run(config, overrides or [], ranks, memory, as_json)
+    _plan_run(config, words or [], ranks, memory, as_json)
 
 
 def _plan_run(config: Path, overrides: list[str], ranks: int | None, memory: bool, as_json: bool) -> None:

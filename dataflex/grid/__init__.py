@@ -31,6 +31,7 @@ from dataflex.grid.hub import (
     model_assets,
     models_of,
 )
+from dataflex.grid.parts import EFFICIENCY, part_of, parts
 from dataflex.grid.places import (
     DRAWN,
     asset_dir,
@@ -52,6 +53,7 @@ __all__ = [
     "ANYWHERE",
     "AUTHORS",
     "DRAWN",
+    "EFFICIENCY",
     "LAID_OUT",
     "NOTE",
     "PROFILE",
@@ -88,6 +90,8 @@ __all__ = [
     "model_ready",
     "models_of",
     "needed",
+    "part_of",
+    "parts",
     "possible",
     "priority",
     "read_note",

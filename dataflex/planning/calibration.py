@@ -12,7 +12,7 @@ the operations that are carried out, recomputed activations included).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from dataflex.planning.work import Work
 CALIBRATION = Path("reproductions/calibration.yaml")
 SCHEMA = 1
 LEAST_CELLS = 4
+SAMPLING = {"gpu": 10.0, "cpu": 1.0}
+"""How much slower an operation is taken to be when tokens are sampled, where nothing else is known."""
 HEAD = """\
 # How fast devices are: see dataflex/planning/calibration.py. An entry that was measured is written by
 # `dataflex-cli plan --calibrate RUN_DIR...`; one that was not says so wherever its hours are shown.
@@ -73,20 +75,27 @@ class Device:
 
     def seconds(self, work: Work, processes: int) -> float:
         """Return how long a run takes."""
-        flops = sum(one.flops * (self.sampling if one.sampling else 1.0) for one in work.passes)
+        flops = operations(work, self.sampling)
         return self.run_seconds + self.step_seconds * work.steps + flops / (processes * self.rate)
 
     def says(self) -> str:
         """Tell how the hours were found, for people."""
         if self.measured:
-            told = [
+            errors = [
                 f"{own['median']:.0%} where {name.replace('_', ' ')}"
                 for name, own in (self.errors or {}).items()
             ]
-            return f"measured: {self.source}" + (
-                f"; median error {', '.join(told)} was held out" if told else ""
-            )
+            told = [f"measured: {self.source}"]
+            told += [f"median error {', '.join(errors)} was held out"] if errors else []
+            if self.sampling != 1:
+                told.append(f"assumed: sampling {self.sampling:g} times slower an operation")
+            return "; ".join(told)
         return f"assumed, not measured: {self.source}"
+
+
+def operations(work: Work, sampling: float) -> float:
+    """Operations of a run, those of sampled tokens as often as they are slower."""
+    return sum(one.flops * (sampling if one.sampling else 1.0) for one in work.passes)
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,8 @@ class Measurement:
     processes: int = 1
     parameters: int = 0
     """Of the model."""
+    sampling: float = 1.0
+    """How much slower an operation is taken to be when tokens are sampled."""
 
     @property
     def experiment(self) -> str:
@@ -109,7 +120,7 @@ class Measurement:
     @property
     def terms(self) -> np.ndarray:
         """What the three constants are multiplied with."""
-        return np.array([1.0, self.work.steps, self.work.flops / self.processes])
+        return np.array([1.0, self.work.steps, operations(self.work, self.sampling) / self.processes])
 
 
 def fit(measurements: Sequence[Measurement]) -> np.ndarray:
@@ -151,7 +162,7 @@ def spread_of_cells(measurements: Sequence[Measurement]) -> float | None:
 
 
 def calibrated(name: str, kind: str, measurements: Sequence[Measurement], known: Device | None) -> Device:
-    """Fit a device's constants; peak and memory are kept from what was ``known`` of it.
+    """Fit a device's constants; peak, memory and how slow sampling is are kept from what was ``known`` of it.
 
     Raises:
         UserError: too few cells, or all of them so small that their operations take no time.
@@ -162,6 +173,8 @@ def calibrated(name: str, kind: str, measurements: Sequence[Measurement], known:
             f"{len(set(cells))} different cells are too few to fit three constants and hold one out: "
             f"give {LEAST_CELLS}"
         )
+    sampling = known.sampling if known else SAMPLING[kind]
+    measurements = [replace(one, sampling=sampling) for one in measurements]
     errors = {"a_cell": held_out_errors(measurements, cells)}
     if len(set(experiments)) > 2:
         errors["an_experiment"] = held_out_errors(measurements, experiments)
@@ -180,7 +193,7 @@ def calibrated(name: str, kind: str, measurements: Sequence[Measurement], known:
         peak_flops=peak,
         mfu=round(1 / operation / peak, 4) if peak else None,
         achieved_flops=float(f"{1 / operation:.4g}"),
-        sampling=known.sampling if known else 1.0,
+        sampling=sampling,
         memory_gb=known.memory_gb if known else None,
         parameters=[min(sizes), max(sizes)],
         errors=errors,
@@ -217,19 +230,3 @@ def write_device(device: Device, file: Path = CALIBRATION) -> None:
         {"schema": SCHEMA, "devices": entries}, sort_keys=False, allow_unicode=True, width=110
     )
     file.write_text(HEAD + text)
-
-
-def device_for(devices: Mapping[str, Device], name: str | None, kind: str) -> Device:
-    """Return the device of this name; without one, the first of the kind that the grid's jobs ask for.
-
-    Raises:
-        UserError: there is none.
-    """
-    if name is not None:
-        if name not in devices:
-            raise UserError(f"no device is called {name!r}; there are {', '.join(devices)}")
-        return devices[name]
-    for one in devices.values():
-        if one.kind == kind:
-            return one
-    raise UserError(f"the calibration file has no {kind}: run `dataflex-cli plan --calibrate RUN_DIR...`")

@@ -16,10 +16,10 @@ from dataflex.planning.calibration import (
     CALIBRATION,
     Device,
     calibrated,
-    device_for,
     read_devices,
     write_device,
 )
+from dataflex.planning.devices import device_for, known_of
 from dataflex.planning.jobs import uses_gpus
 from dataflex.planning.measured import read_measurements
 from dataflex.planning.plan import grid_plan
@@ -75,13 +75,17 @@ class Options:
         return [f"--{name.replace('_', '-')}" for name, value in asdict(self).items() if value is not None]
 
 
-def plan_of_file(file: Path, options: Options, calibration: Path = CALIBRATION) -> dict[str, Any]:
-    """Return the plan of a grid file as JSON types."""
-    part = Part(numbers(options.seeds), names(options.experiments), names(options.methods))
+def plan_of_file(
+    file: Path, options: Options, calibration: Path = CALIBRATION, targets: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the plan of a grid file, or of what some targets stand for, as JSON types."""
+    part = Part(numbers(options.seeds), names(options.experiments), names(options.methods), targets)
+    device, why = device_for(read_devices(calibration), options.device, _kind(file))
     return grid_plan(
         file,
         part,
-        device_for(read_devices(calibration), options.device, _kind(file)),
+        device,
+        why=why,
         root=options.output,
         devices=options.gpus,
         memory_gb=options.gpu_memory_gb,
@@ -115,8 +119,9 @@ def calibrate(folders: Sequence[Path], name: str | None, file: Path) -> tuple[De
         The device, and the folders that were passed over, with the reason.
     """
     measurements, left_out, hardware = read_measurements(folders)
-    known = read_devices(file).get(name or hardware) if file.is_file() else None
     kind = "cpu" if "thread" in hardware else "gpu"
+    devices = read_devices(file) if file.is_file() else {}
+    known = known_of(devices, hardware, kind) or (known_of(devices, name, kind) if name else None)
     device = calibrated(name or hardware, kind, measurements, known)
     write_device(device, file)
     return device, left_out

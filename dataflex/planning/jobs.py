@@ -24,6 +24,7 @@ from dataflex.grid import (
     resources,
     steps_to_evaluate,
 )
+from dataflex.grid import cells as all_cells
 from dataflex.planning.supply import Job, Supply
 
 EVALUATION = {"model": "evaluate", "selection": "mark", "mixture": "measure"}
@@ -47,12 +48,17 @@ def with_needed(grid: Mapping[str, Any], cells: Iterable[Cell]) -> list[Cell]:
 
 
 def uses_gpus(grid: Mapping[str, Any], cells: Sequence[Cell]) -> bool:
-    """Whether any training asks for a GPU."""
-    return any(resources(grid, cell, "train")["gpus"] for cell in cells)
+    """Whether any training asks for a GPU; beside benchmarks alone, any of the grid."""
+    return any(resources(grid, cell, "train")["gpus"] for cell in cells or all_cells(grid))
 
 
 def jobs_of(
-    grid: Mapping[str, Any], cells: Sequence[Cell], *, whole: bool = True, site: Site = ANYWHERE
+    grid: Mapping[str, Any],
+    cells: Sequence[Cell],
+    *,
+    with_benchmarks: bool = True,
+    targets: Sequence[str] = (),
+    site: Site = ANYWHERE,
 ) -> list[Job]:
     """Return the jobs for some cells and all that these need, each after those that it needs.
 
@@ -61,7 +67,8 @@ def jobs_of(
     Args:
         grid: see ``dataflex.grid.load``.
         cells: asked for; helper runs among them are not evaluated.
-        whole: with the efficiency experiments, which go without saying only with all of the grid.
+        with_benchmarks: with the efficiency experiments.
+        targets: that the workflow is asked for by name; its report is made where there are none.
         site: the cluster that they run on.
     """
     every = with_needed(grid, cells)
@@ -82,31 +89,50 @@ def jobs_of(
             # The time of one for each, no more than the cluster gives: a job goes on where that ended it.
             minutes = resources(grid, cell, "evaluate")["runtime"] * len(steps)
             found[one.name] = replace(one, limit_hours=site.minutes(minutes) / 60)
-    if whole:
+    if with_benchmarks:
         for benchmark in possible(benchmarks(grid), {}):
             if site.fits(benchmark.gpus):
                 _add_benchmark(grid, benchmark, supply, found, gpus, site)
     last = {*EVALUATION.values(), OF_STEPS, "benchmark"}
-    found["report"] = Job("report", "report", tuple(job.name for job in found.values() if job.kind in last))
+    if not targets:
+        seen = tuple(job.name for job in found.values() if job.kind in last)
+        found["report"] = Job("report", "report", seen)
     return list(found.values())
 
 
-def local_jobs(grid: Mapping[str, Any], jobs: Sequence[Job]) -> dict[str, int]:
-    """Return how many small jobs run beside these where the workflow runs, by the workflow's rules."""
+def local_jobs(grid: Mapping[str, Any], jobs: Sequence[Job], targets: Sequence[str] = ()) -> dict[str, int]:
+    """Return how many small jobs run beside these where the workflow runs, by the workflow's rules.
+
+    Args:
+        grid: see ``dataflex.grid.load``.
+        jobs: of the grid, or of its part.
+        targets: that the workflow is asked for by name; without any it makes its report.
+    """
     kinds = [job.kind for job in jobs]
     seen = sum(kind in EVALUATION.values() for kind in kinds)
     found = {
         "render": kinds.count("train"),
         "collect": seen,
         "by_step": kinds.count(OF_STEPS),
+        "efficiency_tables": int("benchmark" in kinds),
+    }
+    if targets:
+        # A cell is asked for by its files, for which there is no rule.
+        found |= {name: 1 for name in targets if "/" not in name}
+    else:
+        found |= _of_report(grid, seen)
+    return {kind: number for kind, number in found.items() if number}
+
+
+def _of_report(grid: Mapping[str, Any], seen: int) -> dict[str, int]:
+    """The jobs that show what was seen of some cells, by the workflow's rules."""
+    return {
         "tables": int(seen > 0),
         "figures": int(seen > 0),
         "page": int(seen > 0),
         "check": int(seen > 0 and Path(grid.get("reference", "")).is_file()),
-        "efficiency_tables": int("benchmark" in kinds),
         "all": 1,
     }
-    return {kind: number for kind, number in found.items() if number}
 
 
 def with_hours(jobs: Sequence[Job], hours: Mapping[str, float]) -> list[Job]:

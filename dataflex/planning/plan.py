@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,7 +20,11 @@ from dataflex.planning.kinds import by_kind
 from dataflex.planning.order import critical_path, makespan, starts
 from dataflex.planning.runs import Part, Run, Runs
 from dataflex.planning.supply import Job
+from dataflex.planning.typed import commands
+from dataflex.planning.words import counted
 from dataflex.planning.work import is_packed
+
+MEMORY_UNKNOWN = "whether cells fit is not told: nothing says what memory the GPU has; give --gpu-memory-gb"
 
 
 def candidates(runs: Runs, jobs: Sequence[Job], found: Sequence[Comparison]) -> list[Candidate]:
@@ -70,6 +75,7 @@ def grid_plan(
     part: Part,
     device: Device,
     *,
+    why: str | None = None,
     root: str | None = None,
     devices: int | None = None,
     memory_gb: float | None = None,
@@ -82,6 +88,7 @@ def grid_plan(
         file: see ``dataflex.grid.load``.
         part: of the grid.
         device: what the jobs run on.
+        why: it was taken, for people.
         root: the rung's folder; None: the one of the workflow.
         devices: that are there at a time, for the makespan; None: as many as the jobs want.
         memory_gb: of a GPU; None: what the device is known to have.
@@ -92,7 +99,7 @@ def grid_plan(
     site = read_site(profile) if profile is not None else ANYWHERE
     runs = Runs(grid, part, root or f"runs/{grid['rung']}", site)
     jobs, found = runs.jobs(device), runs.comparisons()
-    kinds = by_kind(jobs, local_jobs(grid, jobs))
+    kinds = by_kind(jobs, local_jobs(grid, jobs, runs.targets))
     begun = starts(jobs, devices)
     path = critical_path(jobs)
     # Of hours that nobody knows, no sum is one number: with the limits of such jobs each is a range.
@@ -148,11 +155,18 @@ def grid_plan(
         "disk_bytes": runs.disk(),
         "download_bytes": runs.downloads(),
         "comparisons": [one.as_dict() for one in found],
-        "assumed": [*_assumed(runs, device, kinds), *_of_site(site, profile)],
+        "assumed": [
+            *([f"device: {why}"] if why else []),
+            *_assumed(runs, device, kinds),
+            *([MEMORY_UNKNOWN] if runs.on_gpus and memory is None else []),
+            *_of_site(site, profile),
+        ],
     }
     if budget is not None:
         beside = [job for job in most if job.cell is None]
-        content["budget"] = _budget(candidates(runs, jobs, found), budget, beside)
+        proposal = _budget(candidates(runs, jobs, found), budget, beside)
+        typed = commands(runs, proposal["keep"], file, profile) if proposal["drop"] else []
+        content["budget"] = {**proposal, "commands": typed}
     return content
 
 
@@ -204,16 +218,18 @@ def _assumed(runs: Runs, device: Device, kinds: Sequence[Mapping[str, Any]]) -> 
         )
     if any(row["kind"] == "preflight_score" and row["estimated"] for row in kinds):
         found.append("hours of preflight_score: each example in a prompt as long as a question")
-    if runs.whole:
+    if runs.with_benchmarks:
         found += left_out(benchmarks(runs.grid), {})
-    sizes = sorted({one.model.parameters for one in runs.runs.values()})
-    if device.parameters and not device.parameters[0] <= sizes[0] <= sizes[-1] <= device.parameters[1]:
-        least, most = device.parameters
+    least, most = device.parameters or (0, math.inf)
+    if not all(least <= one.model.parameters <= most for one in runs.runs.values()):
         found.append(
             f"hours of models outside of the measured {least:,} to {most:,} parameters are extrapolated"
         )
     found += [f"corpus {name}: {corpus.says}" for name, corpus in runs.corpora.items()]
-    found.append("memory: arithmetic from the model's sizes, not measured; allocators' reserves are left out")
+    if runs.runs:
+        found.append(
+            "memory: arithmetic from the model's sizes, not measured; allocators' reserves are left out"
+        )
     found.append("disk and downloads: weights in half precision")
     lacking: dict[str, list[str]] = {}
     for path, one in runs.runs.items():
@@ -225,7 +241,9 @@ def _assumed(runs: Runs, device: Device, kinds: Sequence[Mapping[str, Any]]) -> 
     kept = [path for path, one in runs.runs.items() if "save_total_limit" not in one.config]
     kept = [path for path in kept if runs.runs[path].config.get("save_strategy") != "no"]
     if kept:
-        found.append(f"{len(kept)} cells set no save_total_limit, so that all of their checkpoints are kept")
+        found.append(
+            f"no save_total_limit in {counted(len(kept), 'cell')}, so that all checkpoints of theirs are kept"
+        )
     if runs.asked and len({cell.seed for cell in runs.asked}) == 1:
         found.append("one seed: what training with another one would change is not covered by any comparison")
     return found

@@ -20,6 +20,7 @@ from dataflex.grid import (
     model_ready,
     models_of,
     needed,
+    part_of,
     render,
     reported,
     resources,
@@ -31,6 +32,7 @@ from dataflex.planning.calibration import Device
 from dataflex.planning.comparisons import Comparison, comparisons
 from dataflex.planning.corpora import Corpus, read_corpus
 from dataflex.planning.disk import model_download, run_bytes, token_bytes
+from dataflex.planning.downloads import corpus_downloads, model_of_benchmarks
 from dataflex.planning.jobs import OF_STEPS, jobs_of, uses_gpus, with_hours, with_needed
 from dataflex.planning.looks import evaluation, score
 from dataflex.planning.memory import Memory, memory_of
@@ -48,6 +50,8 @@ class Part:
     seeds: Sequence[int] | None = None
     experiments: Sequence[str] | None = None
     methods: Sequence[str] | None = None
+    targets: Sequence[str] = ()
+    """The workflow's names of what is left of these, see ``dataflex.grid.part_of``; none: all of it."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,19 @@ class Runs:
     """A grid, or a part of one, with what each of its runs computes."""
 
     def __init__(self, grid: Mapping[str, Any], part: Part, root: str, site: Site = ANYWHERE) -> None:
-        self.grid, self.root, self.site = grid, root, site
-        self.whole = not (part.experiments or part.methods)
+        self.grid, self.part, self.root, self.site = grid, part, root, site
+        self.targets = tuple(dict.fromkeys(part.targets))
         self.asked = cells(grid, part.seeds, part.experiments, part.methods)
+        # Benchmarks go without saying only with all of the grid.
+        self.with_benchmarks = not (part.experiments or part.methods)
+        if self.targets:
+            self.asked, self.with_benchmarks = part_of(grid, self.asked, self.targets)
         self.every = with_needed(grid, self.asked)
         self.on_gpus = uses_gpus(grid, self.every)
         self.corpora: dict[str, Corpus] = {}
         self.runs = {cell.path: self._plan(cell) for cell in self.every}
+        if self.with_benchmarks and "less" in grid.get("efficiency", {}):
+            self.corpus(grid["efficiency"]["less"]["corpus"])
 
     def corpus(self, name: str) -> Corpus:
         """What is known of a corpus."""
@@ -148,7 +158,13 @@ class Runs:
                 questions = device.seconds(evaluation(*sizes, documents=False), processes)
                 steps = steps_to_evaluate(self.grid, one.cell)
                 seconds[f"{OF_STEPS} {path}"] = questions * len(steps)
-        jobs = jobs_of(self.grid, self.asked, whole=self.whole, site=self.site)
+        jobs = jobs_of(
+            self.grid,
+            self.asked,
+            with_benchmarks=self.with_benchmarks,
+            targets=self.targets,
+            site=self.site,
+        )
         for job in jobs:
             if job.kind == "preflight_score" and (work := self._score(job.name.partition(" ")[2])):
                 seconds[job.name] = device.seconds(work, max(job.devices if self.on_gpus else 1, 1))
@@ -171,23 +187,28 @@ class Runs:
         corpora = 0
         for name, corpus in self.corpora.items():
             users = [one for one in self.runs.values() if corpus_name(self.grid, one.cell) == name]
-            vocabulary = max(one.model.vocab_size for one in users)
-            corpora += 0 if corpus.there else corpus.download_bytes
+            vocabulary = max((one.model.vocab_size for one in users), default=0)
             corpora += token_bytes(corpus.tokens or 0, vocabulary)
+        corpora += sum(corpus_downloads(self.grid, self.corpora).values())
         return {"runs": runs, "corpora": corpora, "models": sum(self.model_downloads().values())}
 
     def model_downloads(self) -> dict[str, int]:
         """Bytes that are downloaded, by model; not what is built here, was taken or is in a folder."""
+        wanted = [
+            (name, name == one.cell.model and bool(one.config.get("train_from_scratch")))
+            for one in self.runs.values()
+            for name in models_of(self.grid, one.cell)
+        ]
+        if self.with_benchmarks and (name := model_of_benchmarks(self.grid)):
+            wanted.append((name, False))
         found: dict[str, int] = {}
-        for one in self.runs.values():
-            for name in models_of(self.grid, one.cell):
-                entry = self.grid["models"][name]
-                if "build" in entry or self._is_here(name):
-                    continue
-                place = entry["hub"]["repo"] if "hub" in entry else str(entry["name_or_path"])
-                scratch = name == one.cell.model and bool(one.config.get("train_from_scratch"))
-                size = model_download(of_model(entry), from_scratch=scratch)
-                found[place] = max(found.get(place, 0), size)
+        for name, scratch in wanted:
+            entry = self.grid["models"][name]
+            if "build" in entry or self._is_here(name):
+                continue
+            place = entry["hub"]["repo"] if "hub" in entry else str(entry["name_or_path"])
+            size = model_download(of_model(entry), from_scratch=scratch)
+            found[place] = max(found.get(place, 0), size)
         return found
 
     def _is_here(self, model: str) -> bool:
@@ -199,9 +220,4 @@ class Runs:
 
     def downloads(self) -> dict[str, int]:
         """Bytes that are downloaded, by model and corpus; what is there counts nothing."""
-        corpora = {
-            name: corpus.download_bytes
-            for name, corpus in self.corpora.items()
-            if corpus.download_bytes and not corpus.there
-        }
-        return {**self.model_downloads(), **corpora}
+        return {**self.model_downloads(), **corpus_downloads(self.grid, self.corpora)}

@@ -14,6 +14,7 @@ from rich.text import Text
 from dataflex.planning.fitting import Fitted, fitted, put_together
 from dataflex.planning.names import Name, short_names
 from dataflex.planning.totals import totals
+from dataflex.planning.typed import lines
 from dataflex.planning.words import duration, span
 
 FILE_WIDTH = 100
@@ -31,9 +32,12 @@ def print_grid_plan(plan: Mapping[str, Any]) -> None:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = FILE_WIDTH
     width = console.width
-    seeds = ", ".join(map(str, plan["seeds"]))
-    console.print(f"[bold]{plan['grid']}[/bold], seeds {seeds}: {sum(plan['counts'].values())} jobs")
-    tables = [_kinds(plan, width), _jobs(plan, width), *_domains(plan, width), _memory(plan, width)]
+    seeds = f", seeds {', '.join(map(str, plan['seeds']))}" if plan["seeds"] else ""
+    console.print(f"[bold]{plan['grid']}[/bold]{seeds}: {sum(plan['counts'].values())} jobs")
+    tables = [_kinds(plan, width)]
+    # Benchmarks alone train nothing.
+    if plan["cells"]:
+        tables += [_jobs(plan, width), *_domains(plan, width), _memory(plan, width)]
     if plan["comparisons"]:
         tables.append(_comparisons(plan, width))
     if "budget" in plan:
@@ -44,6 +48,11 @@ def print_grid_plan(plan: Mapping[str, Any]) -> None:
         console.print(one.table)
         for note in one.notes:
             _print_wrapped(console, note)
+    if typed := plan.get("budget", {}).get("commands"):
+        console.print()
+        _print_paragraph(console, "to run what remains, without benchmarks, one after the other", "")
+        for line in (line for command in typed for line in lines(command, width)):
+            console.print(Text(line))
     console.print()
     for heading, text in totals(plan):
         _print_paragraph(console, heading, text)
@@ -280,7 +289,7 @@ def _budget(plan: Mapping[str, Any], width: int) -> Fitted:
         kept=("because",),
         notes=[
             f"cells alone are dropped: benchmarks and checks may take {duration(beside)} of {unit} time "
-            "beside them; a part that --config 'methods=[...]' names runs without benchmarks"
+            "beside them"
         ]
         if beside
         else [],

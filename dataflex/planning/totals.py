@@ -47,10 +47,8 @@ def _hours(plan: Mapping[str, Any]) -> tuple[str, str]:
     heading = f"{span(plan['device_hours'], plan['device_hours_most'])} of {unit} time{mark}"
     if not unknown:
         return heading, parts
-    return (
-        heading,
-        f"estimated {duration(plan['device_hours'])}: {parts}; not estimated: {'; '.join(unknown)}",
-    )
+    known = f"estimated {duration(plan['device_hours'])}: {parts}; " if parts else ""
+    return heading, f"{known}not estimated: {'; '.join(unknown)}"
 
 
 def _path(plan: Mapping[str, Any]) -> tuple[str, str]:
@@ -96,7 +94,9 @@ def _stopped(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             parts.setdefault(f"{times} jobs of {duration(job['limit_hours'])}", []).append(str(name))
         number = sum(job["kind"] == "train" for job in plan["jobs"])
         yield (
-            f"{len(trained)} of {counted(number, 'training')} take longer than the runtime that they ask for",
+            f"{len(trained)} of {counted(number, 'training')} "
+            + ("takes" if len(trained) == 1 else "take")
+            + " longer than the runtime that the grid asks for",
             "by design: each saves a checkpoint before its limit, is submitted again and goes on from there. "
             + "; ".join(f"{times}: {', '.join(names)}" for times, names in parts.items()),
         )

@@ -1,6 +1,7 @@
 """The fit of a device to runs: constants that are known come back, and errors are those of cells not seen."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,21 @@ import yaml
 
 from dataflex.errors import UserError
 from dataflex.planning.calibration import (
+    CALIBRATION,
     Device,
     Measurement,
     calibrated,
-    device_for,
     fit,
     held_out_errors,
     read_devices,
     spread_of_cells,
     write_device,
 )
-from dataflex.planning.commands import calibrate
+from dataflex.planning.commands import Options, calibrate, plan_of_file
+from dataflex.planning.devices import device_for, known_of
 from dataflex.planning.work import Pass, Work
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 RUN, STEP, OPERATION = 3.0, 0.02, 1e-10
 
 
@@ -97,10 +100,83 @@ def test_a_measured_device_takes_the_place_of_an_assumed_one(tmp_path: Path) -> 
     assert found["G"].measured
     assert (found["G"].mfu, found["G"].memory_gb) == (0.1, 96)
     assert found["G"].says().startswith("measured: 5 runs of 5 cells; median error 0% where a cell")
-    assert device_for(found, None, "cpu").device == "other"
-    assert device_for(found, "G", "cpu").device == "G"
+    assert device_for(found, None, "cpu") == (found["other"], None)
+    assert device_for(found, "G", "cpu") == (found["G"], None)
     with pytest.raises(UserError, match="no device is called 'T4'; there are G, other"):
         device_for(found, "T4", "gpu")
+
+
+def test_a_device_that_was_measured_goes_before_those_that_were_not() -> None:
+    known = read_devices(ROOT / CALIBRATION)
+    assert device_for(known, None, "gpu") == (
+        known["H20"],
+        "H20 is, of 3 GPUs, the first, since none was measured; --device takes another: 'H100', 'A100'",
+    )
+    for number, name in enumerate(("NVIDIA L40S", "NVIDIA B200"), start=1):
+        known[name] = replace(known["H100"], device=name, measured=True)
+        taken, why = device_for(known, None, "gpu")
+        assert taken.device == "NVIDIA L40S"
+        assert f"of {3 + number} GPUs, the {['only one', 'first'][number - 1]} that was measured" in str(why)
+    assert device_for(known, "H20", "gpu") == (known["H20"], None)
+    with pytest.raises(UserError, match="has no gpu: run `dataflex-cli plan --calibrate"):
+        device_for({}, None, "gpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "memory"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100", 80),
+        ("NVIDIA A100-SXM4-40GB", "A100", 40),
+        ("NVIDIA H20", "H20", 96),
+        # Whole words: these are other devices, of which nothing is known.
+        ("NVIDIA H200", None, None),
+        ("NVIDIA GH200 480GB", None, None),
+    ],
+)
+def test_what_is_known_of_hardware_by_the_name_that_pytorch_has(
+    name: str, known: str | None, memory: int | None
+) -> None:
+    found = known_of(read_devices(ROOT / CALIBRATION), name, "gpu")
+    assert (found and found.device, found and found.memory_gb) == (known, memory)
+
+
+def test_a_gpu_that_was_measured_reaches_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of a processor that say to be of a GPU, by the name that PyTorch has for it."""
+    gpus = ["NVIDIA H100 80GB HBM3"] * 8
+    folders = [finished(tmp_path, f"m{steps}.t.s", steps, gpus=gpus) for steps in (10, 21, 32, 40, 55)]
+    monkeypatch.chdir(ROOT)
+    file = tmp_path / "calibration.yaml"
+    file.write_text(CALIBRATION.read_text())
+    device, _ = calibrate(folders, None, file)
+    assumed = read_devices(file)["H100"]
+    assert (device.device, device.measured) == (gpus[0], True)
+    assert (device.memory_gb, device.sampling) == (assumed.memory_gb, assumed.sampling) == (80, 20)
+    plan = plan_of_file(Path("reproductions/paper.yaml"), Options(output=str(tmp_path)), file, ["mixture_6b"])
+    assert plan["device"]["name"] == gpus[0]
+    assert all(cell["fits"] for cell in plan["cells"])
+    assert (
+        "the only one that was measured; --device takes another: 'H20', 'H100', 'A100'" in plan["assumed"][0]
+    )
+    assert "assumed: sampling 20 times slower an operation" in plan["assumed"][1]
+    # Of another one nobody knows the memory, and the plan says so instead of nothing.
+    lacking = calibrate(
+        [finished(tmp_path / "b", f"m{n}.t.s", n, gpus=["NVIDIA T9"]) for n in (10, 21, 32, 40)], None, file
+    )[0]
+    assert (lacking.memory_gb, lacking.sampling) == (None, 10)
+    other = Options(output=str(tmp_path), device="NVIDIA T9")
+    plan = plan_of_file(Path("reproductions/paper.yaml"), other, file, ["mixture_6b"])
+    assert not any(cell["fits"] for cell in plan["cells"])
+    assert any("give --gpu-memory-gb" in line for line in plan["assumed"])
+
+
+def test_a_fit_counts_sampled_tokens_as_the_plan_does() -> None:
+    """Or else a run that samples would be planned too long by as much as sampling is slower."""
+    known = Device("G", "gpu", False, "a guess", 0.0, 0.0, peak_flops=1e11, mfu=0.4, sampling=20.0)
+    sampled = Work(200, 1, 200, (Pass("training", 1e10), Pass("answers", 5e9, sampling=True)))
+    seconds = RUN + STEP * 200 + OPERATION * (1e10 + 20 * 5e9)
+    device = calibrated("G", "gpu", [*CELLS, Measurement("z/f", seconds, sampled)], known)
+    assert device.seconds(sampled, 1) == pytest.approx(seconds, rel=1e-3)
+    assert device.rate == pytest.approx(1 / OPERATION, rel=1e-3)
 
 
 def test_sampling_is_slower() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dataflex import grid as grids
 from dataflex.cli import main
 from dataflex.planning.calibration import CALIBRATION, read_devices
 from dataflex.planning.jobs import jobs_of, local_jobs, with_needed
 from dataflex.planning.runs import Part, Runs
+from dataflex.planning.typed import lines
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAPER, DEMO = "reproductions/paper.yaml", "reproductions/demo.yaml"
@@ -219,6 +222,91 @@ def test_a_part_goes_without_benchmarks_as_in_the_workflow(planned: Callable[...
     assert counts["preflight_checks"] == 2
 
 
+def test_a_scale_is_planned_by_the_workflows_name(planned: Callable[..., dict[str, Any]]) -> None:
+    plan, whole = planned(PAPER, "mixture_6b"), planned(PAPER)
+    assert {(cell["experiment"], cell["scale"]) for cell in plan["cells"]} == {("mixture", "6B")}
+    # The helper runs come with the cell that they serve; nothing is drawn of a part.
+    assert {
+        kind: plan["counts"].get(kind) for kind in ("train", "evaluate", "tables", "benchmark", "all")
+    } == {
+        **{"train": 5, "evaluate": 3},
+        **dict.fromkeys(["tables", "benchmark", "all"]),
+    }
+    assert plan["counts"]["mixture_6b"] == 1
+    assert "report" not in {job["kind"] for job in plan["jobs"]}
+    own = [job for job in whole["jobs"] if ".6B." in job["name"]]
+    assert plan["device_hours"] == pytest.approx(sum(job["device_hours"] for job in own), abs=0.01)
+    assert plan["critical_path"][0] == "train mixture/doremi_reference.Qwen2.5-0.5B.6B.seed42"
+    assert {(one["method"], one["scale"]) for one in plan["comparisons"]} == {("doremi", "6B"), ("odm", "6B")}
+    assert plan["disk_bytes"]["runs"] == sum(cell["disk_bytes"] for cell in plan["cells"])
+    assert set(plan["corpora"]) == {"slimpajama_6b"}
+    assert planned(PAPER, "mixture_6b", "mixture_30b")["cells"] == planned(PAPER, "mixture")["cells"]
+
+
+def test_a_cell_is_planned_by_its_path(planned: Callable[..., dict[str, Any]]) -> None:
+    odm, proxy = "mixture/odm.Qwen2.5-1.5B.6B.seed7", "mixture/doremi_proxy.Qwen2.5-0.5B.6B.seed7"
+    plan = planned(PAPER, odm, "--seeds", "7")
+    assert [cell["cell"] for cell in plan["cells"]] == [odm]
+    assert (plan["counts"]["train"], plan["counts"]["evaluate"]) == (1, 1)
+    assert plan["download_bytes"].keys() == {"Qwen/Qwen2.5-1.5B", "slimpajama_6b"}
+    # One that only serves others is trained, with what it builds on itself.
+    assert planned(PAPER, proxy, "--seeds", "7")["counts"].get("evaluate") is None
+    assert planned(PAPER, proxy, "--seeds", "7")["counts"]["train"] == 2
+    assert planned(PAPER, odm, "selection", "--seeds", "7")["counts"]["train"] == 19
+
+
+def test_benchmarks_are_planned_by_themselves(planned: Callable[..., dict[str, Any]], cli: Call) -> None:
+    plan = planned(PAPER, "efficiency")
+    assert (plan["counts"]["benchmark"], plan["counts"]["efficiency"], plan["cells"]) == (21, 1, [])
+    assert "train" not in plan["counts"]
+    assert {job["devices"] for job in plan["jobs"] if job["kind"] == "benchmark"} == {8}
+    assert plan["download_bytes"].keys() == {"meta-llama/Llama-3.2-3B", "openhermes_100k"}
+    # A part that names others has none, and one may be asked for beside them.
+    assert "benchmark" not in planned(PAPER, "selection")["counts"]
+    assert planned(PAPER, "selection", "efficiency")["counts"]["benchmark"] == 21
+    text = cli(PAPER, "efficiency")
+    assert text.startswith(f"{PAPER}: 29 jobs\n")
+    assert "peak memory" not in text
+
+
+def test_a_scale_downloads_what_it_shares_with_another(planned: Callable[..., dict[str, Any]]) -> None:
+    """Both sizes are drawn from the same text, which is downloaded once."""
+    sizes = [planned(PAPER, name)["download_bytes"] for name in ("mixture_6b", "mixture_30b", "mixture")]
+    assert [sum(own.values()) for own in sizes] == [sum(sizes[0].values())] * 3
+    assert "slimpajama_30b" in sizes[1]
+
+
+@pytest.mark.parametrize(("file", "budget"), [(PAPER, 4000), (PAPER, 3300), (PAPER, 300), (DEMO, 0.3)])
+def test_what_a_budget_leaves_can_be_typed(
+    planned: Callable[..., dict[str, Any]], file: str, budget: float
+) -> None:
+    """Each command by itself is a part of the grid, and all of them together are what is kept."""
+    grid = grids.load(file)
+    found = planned(file, "--budget", str(budget), "--seeds", "1,2")["budget"]
+    assert found["drop"]
+    named: list[str] = []
+    for command in found["commands"]:
+        targets, said = re.match(r"snakemake (?:--profile slurm )?(.*) --config (.*)", command).groups()
+        config = {
+            key: yaml.safe_load(value) for key, _, value in (w.partition("=") for w in shlex.split(said))
+        }
+        assert config["grid"] == file
+        cells = grids.cells(grid, config.get("seeds"), methods=config.get("methods"))
+        for word in targets.split():
+            one = re.search(r"/results/([^/]+/[^/]+)/\{", word)
+            own, _ = grids.part_of(grid, cells, [one[1] if one else word])
+            named += [cell.path for cell in own]
+    assert sorted(named) == sorted(found["keep"])
+
+
+def test_a_command_is_broken_so_that_it_can_be_copied() -> None:
+    command = f"snakemake a.b/{'c' * 60}/{{d,e}} --config grid=g 'seeds=[1,2]'"
+    for width in (30, 50, 80, 200):
+        broken = lines(command, width)
+        assert max(map(len, broken)) <= width
+        assert "\n".join(broken).replace("\\\n", "") == command
+
+
 def test_the_hours_are_the_operations_over_the_achieved_rate(planned: Callable[..., dict[str, Any]]) -> None:
     device = read_devices(CALIBRATION)["H100"]
     plan = planned(PAPER, "--device", "H100", "--experiment", "mixture", "--method", "baseline")
@@ -329,10 +417,11 @@ def test_what_is_printed(cli: Call) -> None:
     assert "left out: 5 jobs with the authors' code of TSDS" in flat(text)
     assert "assumed, not measured: 148 TFLOP/s" in flat(text)
     assert "what another seed would give is not covered" in flat(text)
-    assert "8 of 28 trainings take longer than the runtime that they ask for: by design" in flat(text)
+    assert "8 of 28 trainings take longer than the runtime that the grid asks for: by design" in flat(text)
     assert "2 jobs of 24 h: selection/less Mistral-7B-v0.1, selection/nice Mistral-7B-v0.1" in flat(text)
     assert "so that the cluster ends them" not in flat(text)
     assert "to drop, in this order, for 1000 GPU hours" in flat(text)
+    assert "--config grid=reproductions/paper.yaml" in flat(text)
     assert "to download" in text
     text = cli(DEMO, "--seeds", "1,2")
     assert "and 61 cells of other seeds" in flat(text)
@@ -341,7 +430,7 @@ def test_what_is_printed(cli: Call) -> None:
 
 def test_the_headline_is_a_range_that_holds_what_nobody_knows(cli: Call) -> None:
     text = flat(cli(PAPER))
-    assert "9,595 to 16,225 h of GPU time (assumed, not measured)" in text
+    assert "9,596 to 16,226 h of GPU time (assumed, not measured)" in text
     assert "21 benchmarks, at most 48 h each and 6,624 h of GPU time together" in text
     assert (
         "critical path 104 to 128 h: corpus slimpajama_30b (at most 24 h) > mixture/doremi_reference 30B"
@@ -387,6 +476,13 @@ def test_equal_rows_and_columns_are_told_once(cli: Call, monkeypatch: pytest.Mon
         ([PAPER, "--device", "T4"], "no device is called 'T4'"),
         ([PAPER, "--gpus", "16"], "needs 32 devices at once, more than 16"),
         ([PAPER, "max_steps=3"], "is a grid: key=value"),
+        ([PAPER, "mixture_7b"], "'mixture_7b'; there are selection, mixture, mixture_6b, mixture_30b, effi"),
+        ([DEMO, "efficiency"], "no part of the grid is called 'efficiency'; there are mixture, "),
+        (
+            [PAPER, "mixture/odm.6B"],
+            "no cell is called .*; there are mixture/baseline.Qwen2.5-1.5B.6B.seed42,",
+        ),
+        ([PAPER, "mixture", "--methods", "less"], "mixture: none of its cells is left: choose other"),
         ([PAPER, "--calibration", "nowhere.yaml"], "no calibration file nowhere.yaml"),
         (["workflow/config/study.yaml", "--budget", "3"], "is no grid .*: --budget is for grids"),
         (["--calibrate", "tests"], "no run can be used: no manifest.json"),

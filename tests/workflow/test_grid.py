@@ -10,6 +10,7 @@ from dataflex import grid as grids
 from dataflex.config import components_of, split
 from dataflex.corpus.planted import CLASSES, Design
 from dataflex.engine.schedule import make_schedule
+from dataflex.planning.work import is_packed
 
 REPRODUCTIONS = Path(__file__).resolve().parent.parent.parent / "reproductions"
 
@@ -314,6 +315,15 @@ def test_the_papers_grid_is_complete():
     mixture = {(c.method, c.scale) for c in reported if c.experiment == "mixture"}
     assert mixture == {(m, scale) for m in ("baseline", "doremi", "odm") for scale in ("6B", "30B")}
     assert {c.seed for c in reported} == {42}
+
+
+@pytest.mark.parametrize("file", ["paper", "laptop"])
+def test_the_plan_can_be_calibrated_by_every_run(file):
+    """Of rows that are not packed nobody knows the length but the trainer, which counts them if it is asked to."""
+    grid = grids.load(REPRODUCTIONS / f"{file}.yaml")
+    for cell in grids.cells(grid):
+        config = grids.render(grid, cell, "r", ["a", "b"])
+        assert is_packed(config) or config["include_num_input_tokens_seen"] == "all", cell.path
 
 
 def test_the_papers_published_settings():

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from dataflex import grid as grids
+from dataflex.planning.commands import Options, plan_of_file
 from dataflex.planning.jobs import jobs_of, local_jobs
 from dataflex.planning.kinds import by_kind
 from dataflex.watching.expected import expected
@@ -39,11 +41,14 @@ def listed(result):
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
 
-def planned(file, check=True, **part):
+def planned(file, check=True, targets=(), **part):
     """The same as the plan counts it, without Snakemake."""
     grid = grids.load(ROOT / file)
-    jobs = jobs_of(grid, grids.cells(grid, **part), whole=not part)
-    small = local_jobs(grid if check else {**grid, "reference": ""}, jobs)
+    cells, benchmarks = grids.cells(grid, **part), not part
+    if targets:
+        cells, benchmarks = grids.part_of(grid, cells, targets)
+    jobs = jobs_of(grid, cells, with_benchmarks=benchmarks, targets=targets)
+    small = local_jobs(grid if check else {**grid, "reference": ""}, jobs, targets)
     counts = {row["kind"]: row["jobs"] for row in by_kind(jobs, small)}
     return {**counts, "total": sum(counts.values())}
 
@@ -108,6 +113,49 @@ def test_a_part_of_the_papers_grid_is_planned(part):
     result = snakemake(ROOT, "--profile", "slurm", "-n", "--config", chosen, "output=runs/never")
     assert result.returncode == 0, result.stderr
     assert listed(result) == planned("reproductions/paper.yaml", **part)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("targets", [("mixture_6b",), ("efficiency",), ("selection", "mixture_30b")])
+def test_a_target_of_the_papers_grid_is_planned(targets):
+    result = snakemake(ROOT, *targets, "--profile", "slurm", "-n", "--config", "output=runs/never")
+    assert result.returncode == 0, result.stderr
+    assert listed(result) == planned("reproductions/paper.yaml", targets=targets)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["demo", "paper"])
+def test_the_names_of_parts_are_the_workflows_targets(file):
+    """They stand in two places: here nothing would tell that one was forgotten."""
+    grid = grids.load(ROOT / f"reproductions/{file}.yaml")
+    result = snakemake(ROOT, "--list-target-rules", "--config", f"grid=reproductions/{file}.yaml")
+    assert result.returncode == 0, result.stderr
+    of_all = {"all", "check", "efficiency_tables", "figures", "page", "tables", "upstream"}
+    found = {line for line in result.stdout.splitlines() if line and " " not in line} - of_all
+    parts = set(grids.parts(grid, grids.cells(grid)))
+    assert found - {grids.EFFICIENCY} == parts
+    assert (grids.EFFICIENCY in found) == ("efficiency" in grid)
+
+
+@pytest.mark.slow
+def test_what_a_budget_leaves_is_run_by_the_commands_that_the_plan_tells(monkeypatch):
+    """By names of parts and, of the rest, by the files of each cell: those trainings and evaluations, no others."""
+    monkeypatch.chdir(ROOT)
+    asked = Options(seeds="1,2", budget=3300, output="runs/never")
+    budget = plan_of_file(Path("reproductions/paper.yaml"), asked)["budget"]
+    trained, evaluated = [], []
+    for command in budget["commands"]:
+        # As a shell takes it apart.
+        words = subprocess.run(
+            ["bash", "-c", f"printf '%s\\n' {command}"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        result = snakemake(ROOT, *words[1:], "-n")
+        assert result.returncode == 0, result.stderr
+        for rule, cells in (("train", trained), ("evaluate", evaluated)):
+            named = rf"^rule {rule}:\n(?:    .*\n)*?    wildcards: experiment=(\S+), cell=(\S+)$"
+            cells += map("/".join, re.findall(named, result.stdout, re.MULTILINE))
+    assert sorted(set(trained)) == sorted(budget["train"])
+    assert sorted(evaluated) == sorted(budget["keep"])
 
 
 @pytest.fixture(scope="module")
