@@ -15,9 +15,11 @@ from dataflex.evidence.results import BY_STEP, FILES
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 import alone
+import ancients
 import warm
 from settings import typed
 
+ancients.look_behind()
 config.update(typed(config))
 validate(config, str(Path(workflow.basedir) / "schemas" / "config.schema.yaml"), set_default=False)
 
