@@ -31,6 +31,7 @@ from dataflex.grid.hub import (
     model_assets,
     models_of,
 )
+from dataflex.grid.own_files import check_own_files, own_files
 from dataflex.grid.places import (
     DRAWN,
     asset_dir,
@@ -69,6 +70,7 @@ __all__ = [
     "benchmarks",
     "cell_from_path",
     "cells",
+    "check_own_files",
     "corpus_assets",
     "corpus_dir",
     "corpus_name",
@@ -86,6 +88,7 @@ __all__ = [
     "model_ready",
     "models_of",
     "needed",
+    "own_files",
     "possible",
     "priority",
     "read_note",

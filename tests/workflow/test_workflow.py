@@ -336,3 +336,4 @@ def test_a_mistake_in_the_config_is_told(repository, setting, message):
     result = demo(repository, "-n", "--config", setting)
     assert result.returncode != 0
     assert message in result.stderr + result.stdout
+        ("corpus_files={'Corpus': ['mine.jsonl']}", "names 'Corpus', which is no corpus of the grid"),

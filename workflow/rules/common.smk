@@ -26,6 +26,7 @@ validate(config, str(Path(workflow.basedir) / "schemas" / "config.schema.yaml"),
 try:
     GRID = grids.load(config["grid"])
     CELLS = grids.cells(GRID, config["seeds"], config["experiments"], config["methods"])
+    grids.check_own_files(GRID, config)
 except grids.GridError as error:
     raise WorkflowError(str(error)) from None
 
