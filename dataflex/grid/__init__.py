@@ -18,6 +18,7 @@ from dataflex.grid.cells import (
     start,
     target,
 )
+from dataflex.grid.chosen import not_chosen, nothing_left
 from dataflex.grid.curves import steps_to_evaluate, total_steps
 from dataflex.grid.efficiency import AUTHORS, Benchmark, benchmark_resources, benchmarks, left_out, possible
 from dataflex.grid.file import load, validate
@@ -88,6 +89,8 @@ __all__ = [
     "model_ready",
     "models_of",
     "needed",
+    "not_chosen",
+    "nothing_left",
     "own_files",
     "possible",
     "priority",

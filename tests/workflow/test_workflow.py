@@ -324,16 +324,37 @@ def test_one_key_switches_to_the_users_files(repository):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    ("target", "setting", "message"),
+    [
+        ("runs/demo/train/mixture/natural.tiny.harvest.seed2.done.json", "check=false", "--config 'seeds=[1,2]'"),
+        ("runs/demo/results/mixture/uniform.tiny.harvest.seed1/metrics.json", "methods=[loss]", "--config 'methods=[loss,uniform]'"),
+        ("mixture", "experiments=[planted]", "--config 'experiments=[planted,mixture]'"),
+        ("planted", "methods=[loss]", "nothing of planted was chosen by methods=[loss]: choose among random"),
+        ("all", ["experiments=[planted]", "methods=[loss]"], "nothing of planted was chosen"),
+    ],
+)  # fmt: skip
+def test_a_target_that_was_not_chosen_is_told(repository, target, setting, message):
+    settings = [setting] if isinstance(setting, str) else setting
+    folder = "output=runs/demo"
+    result = demo(repository, "-n", target, "--config", folder, *settings)
+    assert result.returncode != 0
+    assert message in result.stderr + result.stdout
+    # Nobody asks for it here.
+    assert demo(repository, "--list", "--config", folder, *settings).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("sedes=[1]", "sedes"),
         ("seeds=[]", "seeds"),
         ("methods=[lss]", "no method is called 'lss'"),
         ("grid=none.yaml", "does not exist"),
+        ("corpus_files={'Corpus': ['mine.jsonl']}", "names 'Corpus', which is no corpus of the grid"),
     ],
 )
 def test_a_mistake_in_the_config_is_told(repository, setting, message):
     result = demo(repository, "-n", "--config", setting)
     assert result.returncode != 0
     assert message in result.stderr + result.stdout
-        ("corpus_files={'Corpus': ['mine.jsonl']}", "names 'Corpus', which is no corpus of the grid"),

@@ -116,7 +116,11 @@ wildcard_constraints:
 
 def cell_of(wildcards):
     """The cell that a job's wildcards name."""
-    return BY_PATH[f"{wildcards.experiment}/{wildcards.cell}"]
+    path = f"{wildcards.experiment}/{wildcards.cell}"
+    if path not in BY_PATH:
+        part = (config[key] for key in ("seeds", "experiments", "methods"))
+        raise WorkflowError(grids.not_chosen(GRID, path, *part))
+    return BY_PATH[path]
 
 
 def corpus_ready(wildcards):
@@ -155,6 +159,21 @@ def results_of(cells):
         for cell in cells
         for name in (*FILES[about(cell)], *([BY_STEP] if grids.steps_to_evaluate(GRID, cell) else ()))
     ]
+
+
+def results_of_part(experiment=None, scale=None):
+    """Input function: result files of an experiment, at one scale of it, or of all that was chosen.
+
+    Without any the target would be a job that has nothing to do, and succeed.
+    """
+
+    def files(wildcards):
+        part = [c for c in REPORTED if experiment in (None, c.experiment) and scale in (None, c.scale)]
+        if not part:
+            raise WorkflowError(grids.nothing_left(GRID, experiment, config["experiments"], config["methods"]))
+        return results_of(part)
+
+    return files
 
 
 def asked(job, key):
