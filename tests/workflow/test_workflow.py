@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,35 @@ def test_the_papers_grid_is_planned_by_the_slurm_profile():
     assert (counts["benchmark"], counts["upstream"], counts["efficiency_tables"]) == ("21", "1", "1")
     assert "gres=gpu:8" in result.stdout
     assert "nodes=4" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("partition", "cpus", "said"),
+    [
+        ("\"'all'\"", "\"'open'\"", None),
+        ("all", "cpu", "slurm_partition is all, which Snakemake takes for Python's own all"),
+        ("gpu", "open", "cpu_partition: \"'open'\""),
+    ],
+)
+def test_a_partition_may_have_a_name_that_python_has(tmp_path, partition, cpus, said):
+    profile = (ROOT / "workflow/profiles/slurm/config.yaml").read_text()
+    for line, other in (
+        ("\n  slurm_partition: gpu\n", f"\n  slurm_partition: {partition}\n"),
+        ("\n  # cpu_partition: cpu\n", f"\n  cpu_partition: {cpus}\n"),
+    ):
+        assert line in profile
+        profile = profile.replace(line, other)
+    (tmp_path / "config.yaml").write_text(profile)
+    result = snakemake(ROOT, "--profile", str(tmp_path), "-n", "--config", "output=runs/never")
+    assert (result.returncode == 0) is (said is None)
+    if said is None:
+        found = set(re.findall(r"slurm_partition=([^,\s]+)", result.stdout))
+        assert found == {"all", "open"}
+    else:
+        told = result.stdout + result.stderr
+        assert said in told
+        assert "Traceback" not in told
 
 
 @pytest.mark.slow

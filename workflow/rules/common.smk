@@ -16,6 +16,7 @@ from dataflex.evidence.results import BY_STEP, FILES
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 import alone
 import ancients
+import quoting
 import warm
 from settings import typed
 
@@ -133,10 +134,16 @@ def corpus_of(wildcards):
     return grids.corpus_dir(GRID, R, grids.corpus_name(GRID, cell_of(wildcards)))
 
 
+PROFILED = {key: found.raw for key, found in (workflow.resource_settings.default_resources or {}).items()}
+_mistaken = [told for key, raw in PROFILED.items() if (told := quoting.mistaken(key, raw))]
+if _mistaken:
+    raise WorkflowError(*_mistaken)
+
+
 def of_profile(key):
-    """A default resource of the profile as it is written there; None where the profile has none."""
-    found = (workflow.resource_settings.default_resources or {}).get(key)
-    return None if found is None or found.raw in (None, "") else found.raw
+    """A default resource of the profile as it is meant there; None where the profile has none."""
+    found = quoting.meant(PROFILED.get(key))
+    return None if found == "" else found
 
 
 # The cluster as its profile describes it, beside partition and account. No config key: `--config` on the command line
