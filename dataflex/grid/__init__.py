@@ -18,6 +18,7 @@ from dataflex.grid.cells import (
     start,
     target,
 )
+from dataflex.grid.chosen import not_chosen, nothing_left
 from dataflex.grid.curves import steps_to_evaluate, total_steps
 from dataflex.grid.efficiency import AUTHORS, Benchmark, benchmark_resources, benchmarks, left_out, possible
 from dataflex.grid.file import load, validate
@@ -31,6 +32,7 @@ from dataflex.grid.hub import (
     model_assets,
     models_of,
 )
+from dataflex.grid.own_files import check_own_files, own_files
 from dataflex.grid.parts import EFFICIENCY, part_of, parts
 from dataflex.grid.places import (
     DRAWN,
@@ -72,6 +74,7 @@ __all__ = [
     "benchmarks",
     "cell_from_path",
     "cells",
+    "check_own_files",
     "corpus_assets",
     "corpus_dir",
     "corpus_name",
@@ -90,6 +93,9 @@ __all__ = [
     "model_ready",
     "models_of",
     "needed",
+    "not_chosen",
+    "nothing_left",
+    "own_files",
     "part_of",
     "parts",
     "possible",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from functools import cache
 from pathlib import Path
@@ -111,13 +112,35 @@ def set_aside_later(output_dir: Path, resume_from: Path | None) -> None:
     reached = step_of(resume_from) if resume_from else 0
     for checkpoint in checkpoints_of(output_dir):
         if step_of(checkpoint) >= reached and not _same(checkpoint, resume_from):
-            aside = checkpoint.with_name(f"abandoned-{checkpoint.name}")
-            number = 1
-            while is_complete(aside):
-                number += 1
-                aside = checkpoint.with_name(f"abandoned-{checkpoint.name}-{number}")
-            shutil.rmtree(aside, ignore_errors=True)
-            checkpoint.rename(aside)
+            _set_aside(checkpoint)
+
+
+def set_aside_unfinished(output_dir: Path) -> None:
+    """Rename the checkpoints of a stock run that a kill or a full disk cut short.
+
+    LLaMA-Factory goes on from the newest, whatever is in it. The Trainer writes its own state last, behind
+    the barrier at which DeepSpeed's ranks and FSDP's have written theirs.
+    """
+    for checkpoint in checkpoints_of(output_dir):
+        if not _has_state(checkpoint):
+            _set_aside(checkpoint)
+
+
+def _has_state(checkpoint: Path) -> bool:
+    try:
+        return isinstance(json.loads((checkpoint / "trainer_state.json").read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
+
+
+def _set_aside(checkpoint: Path) -> None:
+    aside = checkpoint.with_name(f"abandoned-{checkpoint.name}")
+    number = 1
+    while is_complete(aside):
+        number += 1
+        aside = checkpoint.with_name(f"abandoned-{checkpoint.name}-{number}")
+    shutil.rmtree(aside, ignore_errors=True)
+    checkpoint.rename(aside)
 
 
 def _same(one: Path, other: Path | None) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,39 @@ def test_a_stock_run_that_stops_after_every_step(config: dict[str, Any], tmp_pat
     static.train(check(config | {"output_dir": str(tmp_path / "whole")}))
     assert stops_before_the_end(static.train, config) == 2
     assert_same_end(Run(Path(config["output_dir"])), Run(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("state", [None, '{"epoch": 1'], ids=["no state", "half of it"])
+def test_a_stock_run_goes_on_from_the_checkpoint_before_one_that_was_cut_short(
+    config: dict[str, Any], tmp_path: Path, state: str | None
+) -> None:
+    """LLaMA-Factory would go on from the newest, and fail at every start."""
+    config |= LORA | {"train_type": "static", "max_steps": 3, "save_strategy": "steps", "save_steps": 1}
+    config["save_only_model"] = False
+    static.train(check(config | {"output_dir": str(tmp_path / "whole")}))
+    run = Path(config["output_dir"])
+    shutil.copytree(tmp_path / "whole" / "checkpoint-1", run / "checkpoint-1")
+    shutil.copytree(tmp_path / "whole" / "checkpoint-2", run / "checkpoint-2")
+    (run / "checkpoint-2" / "optimizer.pt").unlink()
+    (run / "checkpoint-2" / "trainer_state.json").unlink()
+    if state is not None:
+        (run / "checkpoint-2" / "trainer_state.json").write_text(state)
+    static.train(check(config))
+    assert (run / "abandoned-checkpoint-2").is_dir()
+    cut, whole = Run(run), Run(tmp_path / "whole")
+    assert cut.losses == whole.losses
+    for name, weight in whole.weights.items():
+        assert torch.equal(cut.weights[name], weight), name
+
+
+def test_a_stock_run_whose_first_checkpoint_was_cut_short_begins_anew(
+    torchrun: Callable[..., Run], tmp_path: Path
+) -> None:
+    """On two processes, both of which look for a checkpoint."""
+    (tmp_path / "run" / "checkpoint-1").mkdir(parents=True)
+    run = torchrun(**LORA, train_type="static", max_steps=2, output_dir=str(tmp_path / "run"))
+    assert len(run.losses) == 2
+    assert (run.folder / "abandoned-checkpoint-1").is_dir()
 
 
 def test_what_cannot_stop_in_order_is_left_to_the_signal(config: dict[str, Any]) -> None:

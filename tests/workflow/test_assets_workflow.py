@@ -157,10 +157,10 @@ def place(tiny, tmp_path_factory):
     return folder
 
 
-def run(place, *arguments):
+def run(place, *arguments, part=()):
     # The command and the interpreter are those of this environment, with this repository's package.
     environment = {**os.environ, "PYTHONPATH": f"{place}/workflow/plugins:{place}:{ROOT}"}
-    settings = ["grid=small.yaml", "check=false", "assets={'mirror': 'mirror'}"]
+    settings = ["grid=small.yaml", "check=false", "assets={'mirror': 'mirror'}", *part]
     return subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--config", *settings],
         cwd=place,
@@ -217,7 +217,15 @@ def test_a_grid_from_its_mirror_to_its_tables(place, monkeypatch):
     for table in ("mixture", "selection"):
         assert (place / f"runs/small/tables/{table}.md").is_file()
 
-    # 3. Another band is checked again, and trains nothing anew.
+    # 3. More seeds need room that nobody has looked for: they are checked anew, and what is trained stays as it is.
+    more = run(place, "-n", part=["seeds=[1,2]"])
+    assert more.returncode == 0, more.stderr
+    counts = dict(line.split() for line in more.stdout.splitlines() if len(line.split()) == 2)
+    assert (counts["preflight_checks"], counts["train"]) == ("2", "2")
+    assert "preflight_score" not in counts
+    assert "preflight_checks" not in run(place, "-n").stdout
+
+    # 4. Another band is checked again, and trains nothing anew.
     grid.write_text(yaml.safe_dump(small_grid([0.0, 0.95])))
     planned = run(place, "-n")
     assert planned.returncode == 0, planned.stderr
@@ -225,7 +233,7 @@ def test_a_grid_from_its_mirror_to_its_tables(place, monkeypatch):
     assert "preflight_score" in jobs
     assert not {"train", "asset", "corpus", "evaluate"} & jobs
 
-    # 4. A flipped bit in the mirror's model stops the next taking, and with it everything behind.
+    # 5. A flipped bit in the mirror's model stops the next taking, and with it everything behind.
     shutil.rmtree(place / "runs/small")
     weights = place / "mirror/models/org/small/model.safetensors"
     content = bytearray(weights.read_bytes())

@@ -91,3 +91,34 @@ def test_who_comes_back_after_another_has_trained_starts_nothing(tmp_path, again
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
     assert done.returncode == (0 if again else 1)
     assert (tmp_path / "done.json").read_text() == "the other one's"
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_what_the_users_shell_says_of_a_launch_reaches_no_training(tmp_path, processes):
+    """sbatch hands on all of it: jobs on one node would meet at one port, or take themselves for torchrun's workers."""
+    (tmp_path / "x.yaml").write_text("{}")
+    words = ["run", "--config", "x.yaml", "--output", "done.json", "--attempts", "x.jsonl"]
+    words += ["--extensions", "extensions", "--processes", processes, "--", "sh", "-c", "env > seen; exit 1"]
+    theirs = dict.fromkeys(
+        (
+            "MASTER_ADDR",
+            "MASTER_PORT",
+            "NODE_RANK",
+            "RDZV_ID",
+            "MIN_NNODES",
+            "MAX_NNODES",
+            "RANK",
+            "LOCAL_RANK",
+        ),
+        "7",
+    )
+    environment = os.environ | theirs | {"WORLD_SIZE": "7", "MAX_RESTARTS": "3", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, train.__file__, *words], cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 1
+    seen = dict(line.partition("=")[::2] for line in (tmp_path / "seen").read_text().splitlines())
+    assert not {*theirs, "WORLD_SIZE"} & set(seen)
+    # What is none of the workflow's business stays.
+    assert seen["MAX_RESTARTS"] == "3"
+    assert seen.get("NPROC_PER_NODE") == (None if processes == "1" else "2")

@@ -106,6 +106,35 @@ def test_the_papers_grid_is_planned_by_the_slurm_profile():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("partition", "cpus", "said"),
+    [
+        ("\"'all'\"", "\"'open'\"", None),
+        ("all", "cpu", "slurm_partition is all, which Snakemake takes for Python's own all"),
+        ("gpu", "open", "cpu_partition: \"'open'\""),
+    ],
+)
+def test_a_partition_may_have_a_name_that_python_has(tmp_path, partition, cpus, said):
+    profile = (ROOT / "workflow/profiles/slurm/config.yaml").read_text()
+    for line, other in (
+        ("\n  slurm_partition: gpu\n", f"\n  slurm_partition: {partition}\n"),
+        ("\n  # cpu_partition: cpu\n", f"\n  cpu_partition: {cpus}\n"),
+    ):
+        assert line in profile
+        profile = profile.replace(line, other)
+    (tmp_path / "config.yaml").write_text(profile)
+    result = snakemake(ROOT, "--profile", str(tmp_path), "-n", "--config", "output=runs/never")
+    assert (result.returncode == 0) is (said is None)
+    if said is None:
+        found = set(re.findall(r"slurm_partition=([^,\s]+)", result.stdout))
+        assert found == {"all", "open"}
+    else:
+        told = result.stdout + result.stderr
+        assert said in told
+        assert "Traceback" not in told
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [{"experiments": ["mixture"]}, {"methods": ["less", "doremi"]}])
 def test_a_part_of_the_papers_grid_is_planned(part):
     ((key, names),) = part.items()
@@ -372,12 +401,34 @@ def test_one_key_switches_to_the_users_files(repository):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    ("target", "setting", "message"),
+    [
+        ("runs/demo/train/mixture/natural.tiny.harvest.seed2.done.json", "check=false", "--config 'seeds=[1,2]'"),
+        ("runs/demo/results/mixture/uniform.tiny.harvest.seed1/metrics.json", "methods=[loss]", "--config 'methods=[loss,uniform]'"),
+        ("mixture", "experiments=[planted]", "--config 'experiments=[planted,mixture]'"),
+        ("planted", "methods=[loss]", "nothing of planted was chosen by methods=[loss]: choose among random"),
+        ("all", ["experiments=[planted]", "methods=[loss]"], "nothing of planted was chosen"),
+    ],
+)  # fmt: skip
+def test_a_target_that_was_not_chosen_is_told(repository, target, setting, message):
+    settings = [setting] if isinstance(setting, str) else setting
+    folder = "output=runs/demo"
+    result = demo(repository, "-n", target, "--config", folder, *settings)
+    assert result.returncode != 0
+    assert message in result.stderr + result.stdout
+    # Nobody asks for it here.
+    assert demo(repository, "--list", "--config", folder, *settings).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("sedes=[1]", "sedes"),
         ("seeds=[]", "seeds"),
         ("methods=[lss]", "no method is called 'lss'"),
         ("grid=none.yaml", "does not exist"),
+        ("corpus_files={'Corpus': ['mine.jsonl']}", "names 'Corpus', which is no corpus of the grid"),
     ],
 )
 def test_a_mistake_in_the_config_is_told(repository, setting, message):

@@ -15,15 +15,19 @@ from dataflex.evidence.results import BY_STEP, FILES
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 import alone
+import ancients
+import quoting
 import warm
 from settings import typed
 
+ancients.look_behind()
 config.update(typed(config))
 validate(config, str(Path(workflow.basedir) / "schemas" / "config.schema.yaml"), set_default=False)
 
 try:
     GRID = grids.load(config["grid"])
     CELLS = grids.cells(GRID, config["seeds"], config["experiments"], config["methods"])
+    grids.check_own_files(GRID, config)
 except grids.GridError as error:
     raise WorkflowError(str(error)) from None
 
@@ -113,7 +117,11 @@ wildcard_constraints:
 
 def cell_of(wildcards):
     """The cell that a job's wildcards name."""
-    return BY_PATH[f"{wildcards.experiment}/{wildcards.cell}"]
+    path = f"{wildcards.experiment}/{wildcards.cell}"
+    if path not in BY_PATH:
+        part = (config[key] for key in ("seeds", "experiments", "methods"))
+        raise WorkflowError(grids.not_chosen(GRID, path, *part))
+    return BY_PATH[path]
 
 
 def corpus_ready(wildcards):
@@ -126,10 +134,16 @@ def corpus_of(wildcards):
     return grids.corpus_dir(GRID, R, grids.corpus_name(GRID, cell_of(wildcards)))
 
 
+PROFILED = {key: found.raw for key, found in (workflow.resource_settings.default_resources or {}).items()}
+_mistaken = [told for key, raw in PROFILED.items() if (told := quoting.mistaken(key, raw))]
+if _mistaken:
+    raise WorkflowError(*_mistaken)
+
+
 def of_profile(key):
-    """A default resource of the profile as it is written there; None where the profile has none."""
-    found = (workflow.resource_settings.default_resources or {}).get(key)
-    return None if found is None or found.raw in (None, "") else found.raw
+    """A default resource of the profile as it is meant there; None where the profile has none."""
+    found = quoting.meant(PROFILED.get(key))
+    return None if found == "" else found
 
 
 # The cluster as its profile describes it, beside partition and account. No config key: `--config` on the command line
@@ -152,6 +166,21 @@ def results_of(cells):
         for cell in cells
         for name in (*FILES[about(cell)], *([BY_STEP] if grids.steps_to_evaluate(GRID, cell) else ()))
     ]
+
+
+def results_of_part(experiment=None, scale=None):
+    """Input function: result files of an experiment, at one scale of it, or of all that was chosen.
+
+    Without any the target would be a job that has nothing to do, and succeed.
+    """
+
+    def files(wildcards):
+        part = [c for c in REPORTED if experiment in (None, c.experiment) and scale in (None, c.scale)]
+        if not part:
+            raise WorkflowError(grids.nothing_left(GRID, experiment, config["experiments"], config["methods"]))
+        return results_of(part)
+
+    return files
 
 
 def asked(job, key):

@@ -3,17 +3,14 @@
 
 def corpus_files(key, corpus):
     """The user's own files for one corpus, from the workflow's config."""
-    files = config[key]
-    if isinstance(files, dict):
-        files = files.get(corpus)
-    return list(files or [])
+    return grids.own_files(GRID, key, config[key], corpus)
 
 
 def corpus_commands(wildcards):
     """Commands that make a corpus: from the user's files when there are any, else as the grid says."""
     spec = grids.corpus_spec(GRID, wildcards.corpus)
     drawn = spec["source"] in grids.DRAWN
-    train = [] if drawn else corpus_files("corpus_files", wildcards.corpus)
+    train = corpus_files("corpus_files", wildcards.corpus)
     if spec["source"] in grids.LAID_OUT:
         return laid_out_commands(wildcards.corpus, spec, train)
     words = ["dataflex-cli", "corpus"]
@@ -65,7 +62,7 @@ def laid_out_commands(corpus, spec, own):
 
 def laid_out_inputs(corpus, spec):
     """Sentinels of the data sets and of the tokenizer that a corpus is made from, and the user's own files."""
-    own = corpus_files("corpus_files", corpus) if spec["source"] == "packed" else []
+    own = corpus_files("corpus_files", corpus)
     parts = grids.corpus_parts(GRID, corpus)
     taken = [grids.asset_ready(R, asset) for part, asset in parts.items() if part != "text" or not own]
     return taken + (grids.model_ready(GRID, R, spec["tokenizer"]) if "tokenizer" in spec else []) + own

@@ -1,6 +1,12 @@
 """Before anything is trained: cheap checks of an experiment at a scale, and the scores of its base models."""
 
 PREFLIGHT = GRID.get("preflight")
+# What the command line asks for, which a passed check has seen room for: more of it is checked again.
+CHOSEN = {
+    "experiments": sorted({cell.experiment for cell in CELLS}),
+    "methods": sorted({cell.method for cell in CELLS}),
+    "seeds": sorted({cell.seed for cell in CELLS}),
+}
 # A check that finds something unfit is not made again: Slurm's executor tells that from a check that was killed, which
 # is. Nobody does on this machine.
 CHECKED_AGAIN = None if of_profile("slurm_partition") else 0
@@ -30,6 +36,7 @@ rule preflight_checks:
         f"{R}/logs/preflight_checks/{{experiment}}.{{scale}}.log",
     params:
         asked=json.dumps(PREFLIGHT, sort_keys=True),
+        chosen=json.dumps(CHOSEN),
         grid=config["grid"],
         root=R,
         own=" ".join(f"--own-files {name}" for name in GRID["corpora"] if corpus_files("corpus_files", name)),

@@ -49,7 +49,7 @@ def ending(files, kind):
 
 rule tables:
     input:
-        results_of(REPORTED),
+        results_of_part(),
     output:
         ending(TABLES, "csv"),
         ending(TABLES, "tex"),
@@ -64,7 +64,7 @@ rule tables:
 
 rule figures:
     input:
-        results_of(REPORTED),
+        results_of_part(),
     output:
         ending(FIGURES, "pdf"),
         ending(FIGURES, "png"),
@@ -79,7 +79,7 @@ rule figures:
 
 rule page:
     input:
-        results_of(REPORTED),
+        results_of_part(),
         grid=config["grid"],
     output:
         report(PAGE, caption="../report/page.rst", category="All on one page"),
@@ -92,7 +92,7 @@ rule page:
 
 rule check:
     input:
-        results_of(REPORTED),
+        results_of_part(),
         reference=GRID.get("reference", []),
         grid=config["grid"],
     output:
@@ -114,7 +114,7 @@ for _experiment, _spec in GRID["experiments"].items():
     rule:
         name: _experiment
         input:
-            results_of([cell for cell in REPORTED if cell.experiment == _experiment]),
+            results_of_part(_experiment),
 
     if len(_spec["scales"]) > 1:
         for _scale in _spec["scales"]:
@@ -122,4 +122,4 @@ for _experiment, _spec in GRID["experiments"].items():
             rule:
                 name: f"{_experiment}_{_scale}".lower()
                 input:
-                    results_of([c for c in REPORTED if (c.experiment, c.scale) == (_experiment, _scale)]),
+                    results_of_part(_experiment, _scale),

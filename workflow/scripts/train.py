@@ -23,6 +23,14 @@ from dataflex.watching.progress import last_checkpoint
 
 OF_THE_JOB = ("SLURM_JOB_ID", "SLURM_CONF")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+OF_A_LAUNCH = (
+    *("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "RDZV_ID", "MIN_NNODES", "MAX_NNODES"),
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+)
+"""Where processes of a training meet, and which one this is, for LLaMA-Factory's launcher and torchrun.
+
+``spread`` says it, not the user's shell, whose variables sbatch hands on to every job.
+"""
 LAGGARDS = 300
 """Seconds that the processes of a step over several nodes may outlive the first that ends."""
 PATIENCE = 900.0
@@ -147,6 +155,8 @@ def train(arguments: argparse.Namespace, again: bool) -> int:
             print(f"{folder}: started anew, because its config or inputs have changed", flush=True)
         words = [*arguments.command, str(arguments.config)]
         sharded = bool(yaml.safe_load(arguments.config.read_text()).get("deepspeed"))
+        for name in OF_A_LAUNCH:
+            os.environ.pop(name, None)
         command, environment = spread(words, arguments.nodes, arguments.processes, arguments.threads, sharded)
         own = folder.with_name(folder.name + ".extensions")
         compiled = extensions.prepare(own, arguments.extensions)
