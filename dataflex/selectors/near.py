@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from dataflex.engine.component import Context, FloatArray, IntArray
 from dataflex.selectors._embedded import EmbeddingSelector
@@ -27,13 +27,18 @@ class NearSelector(EmbeddingSelector):
 
     max_neighbours: Annotated[int, Field(ge=1)] | None = None
     """Neighbours of a validation row that may be taken; none: as many as are needed."""
+    _vectors: Embeddings | None = PrivateAttr(default=None)
 
     def select(self, context: Context, n: int) -> IntArray:
         """Return ``n`` distinct ids, nearest first, or all that ``max_neighbours`` allows."""
         if self.scores is not None:
             scores = self.scored(context)
             return np.argsort(-scores, kind="stable")[: min(n, int(np.isfinite(scores).sum()))]
-        return self._sweep(context.signals.embeddings(self.source()), n, context.notes)
+        # Vectors that can't change are not looked up anew: that reads and hashes all texts and the model.
+        embeddings = self._vectors or context.signals.embeddings(self.source())
+        if self.source().fixed:
+            self._vectors = embeddings
+        return self._sweep(embeddings, n, context.notes)
 
     def score(self, embeddings: Embeddings, notes: dict[str, Any]) -> FloatArray:
         """Return minus each row's place in the order, from 0; NaN beyond ``max_neighbours``."""

@@ -54,6 +54,21 @@ def test_scores_rank_the_rows_as_the_sweep_does() -> None:
     assert np.argsort(-scores).tolist() == sweep(given.pool, given.validation, 100)
 
 
+@pytest.mark.parametrize(("params", "again"), [({"embedding_model": "a/model"}, False), ({}, True)])
+def test_vectors_are_asked_for_anew_where_the_model_in_training_makes_them(
+    at: At, params: dict[str, str], again: bool
+) -> None:
+    first, other = (Embeddings(unit(100, seed), unit(5, seed + 1)) for seed in (0, 7))
+    selector = build("select", "near", params)
+    before, after = (
+        selector.select(at(embeddings=given), 20).tolist()  # type: ignore[attr-defined]
+        for given in (first, other)
+    )
+    expected = other if again else first
+    assert before == sweep(first.pool, first.validation, 20)
+    assert after == sweep(expected.pool, expected.validation, 20)
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
