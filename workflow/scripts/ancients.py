@@ -13,12 +13,14 @@ from typing import Any
 
 from snakemake.dag import DAG
 
-_whole = DAG.update_needrun
+# Absent in a release that goes another way: then there is nothing to stand in for.
+_whole: Any = getattr(DAG, "update_needrun", None)
 
 
 def look_behind() -> None:
     """Have Snakemake do so in this process, however often it is asked."""
-    DAG.update_needrun = _update_needrun
+    if _whole is not None:
+        DAG.update_needrun = _update_needrun
 
 
 async def _update_needrun(dag: DAG, *words: Any, **options: Any) -> None:
