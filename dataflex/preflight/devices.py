@@ -47,7 +47,8 @@ def check_devices(
     findings += libraries(configs, asked)
     if asked and all(finding.state != "failed" for finding in findings):
         fa2 = any(config.get("flash_attn") == "fa2" for config in configs)
-        findings.append(step(NAME if fa2 else None, "cuda"))
+        bf16 = any(config.get("bf16") for config in configs)
+        findings.append(step(NAME if fa2 else None, "cuda", "bfloat16" if bf16 else "float32"))
     conclude(f"the devices of {experiment}.{scale}", findings, output)
     return findings
 
@@ -96,12 +97,13 @@ def libraries(configs: Iterable[Mapping[str, Any]], asked: int) -> list[Finding]
     return found
 
 
-def step(attention: str | None, device: str) -> Finding:
-    """Whether a small model gets a gradient there in bf16: kernels that are installed may still not run.
+def step(attention: str | None, device: str, dtype: str) -> Finding:
+    """Whether a small model gets a gradient there: kernels that are installed may still not run.
 
     Args:
         attention: as transformers names it; None: its own choice.
         device: where the model lies.
+        dtype: of its weights, as torch names it.
     """
     import torch
     from transformers import AutoModelForCausalLM, Qwen2Config
@@ -118,14 +120,14 @@ def step(attention: str | None, device: str) -> Finding:
         mend_flash_attention()
     try:
         model = AutoModelForCausalLM.from_config(
-            config, attn_implementation=attention, dtype=torch.bfloat16
+            config, attn_implementation=attention, dtype=getattr(torch, dtype)
         ).to(device)
         ids = torch.randint(512, (2, 128), device=device)
         model(input_ids=ids, labels=ids).loss.backward()
         finite = all(bool(one.grad.isfinite().all()) for one in model.parameters())
     except Exception as error:  # whatever it is, a training would end in it
         return Finding("a step", "failed", f"a model of two layers can't be trained: {one_line(error)[:300]}")
-    told = f"a model of two layers in bf16, attention {model.config._attn_implementation}"
+    told = f"a model of two layers in {dtype}, attention {model.config._attn_implementation}"
     if not finite:
         return Finding("a step", "failed", f"{told}: its gradient is not finite")
     return Finding("a step", "passed", told)

@@ -69,15 +69,27 @@ def test_a_node_that_has_all_releases_the_trainings(grid, node):
     assert told == dict.fromkeys(
         ("GPUs", "GPU memory", "bf16", "nccl", "FlashAttention-2", "a step"), "passed"
     )
-    assert findings[-1].told == "('flash_attention_2', 'cuda')"
+    assert findings[-1].told == "('flash_attention_2', 'cuda', 'bfloat16')"
     assert len(json.loads(output.read_text())["findings"]) == 6
 
 
-def test_a_small_model_is_trained_as_the_trainings_will_be():
+def test_a_small_model_has_the_precision_of_the_trainings(grid, node):
+    """A GPU that knows no bf16 is not refused for it where no training asks for it."""
+    node(bf16=False)
+    content = yaml.safe_load(grid.read_text())
+    content["experiments"]["one"]["config"] = {}
+    grid.write_text(yaml.safe_dump(content))
+    assert look(grid)[0][-1].told == "(None, 'cuda', 'float32')"
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_a_small_model_is_trained_as_the_trainings_will_be(dtype):
     """Here on a CPU, with what a CPU has; an attention that isn't there is told, whatever it raises."""
-    assert devices.step("sdpa", "cpu").line() == ("a step: ok: a model of two layers in bf16, attention sdpa")
+    assert devices.step("sdpa", "cpu", dtype).line() == (
+        f"a step: ok: a model of two layers in {dtype}, attention sdpa"
+    )
     if not has_flash_attention():
-        lacking = devices.step("flash_attention_2", "cpu")
+        lacking = devices.step("flash_attention_2", "cpu", dtype)
         assert (lacking.state, "flash" in lacking.told.lower()) == ("failed", True)
 
 
