@@ -127,7 +127,8 @@ def explain(error: ValidationError, known: list[str]) -> str:
     if finding["type"] == "missing":
         return f"{key} is missing"
     message = finding["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
+    if not message[1:2].isupper():  # not a name, as LLaMA-Factory
+        message = message[:1].lower() + message[1:]
     return f"{key}: {message}, not {finding['input']!r}" if key else message
 
 

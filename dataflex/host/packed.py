@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dataflex.corpus.packed.rows import PackedRows, TokenStream, domains_of, index_file
+from dataflex.corpus.packed.shards import HELD_OUT
 from dataflex.corpus.packed.vocabulary import fingerprint
 from dataflex.engine.base import Component
 from dataflex.errors import UserError
 from dataflex.host.arguments import HostArguments
 from dataflex.host.domains import Domains, load_evaluation
 from dataflex.registry import nearest
-
-HELD_OUT = "held_out"
-"""Name in ``eval_dataset`` of the corpus's held-out documents."""
 
 
 def packed_files(folder: Path, config: dict[str, Any], args: HostArguments) -> dict[str, list[Path]]:
@@ -61,7 +59,7 @@ def packed_files(folder: Path, config: dict[str, Any], args: HostArguments) -> d
     if HELD_OUT in evaluation:
         if len(evaluation) > 1:
             raise UserError(f"eval_dataset: {HELD_OUT} stands alone: remove it or the others")
-        files[HELD_OUT] = [index_file(folder, name, "held_out") for name in _held_out(folder, names)]
+        files[HELD_OUT] = [index_file(folder, name, HELD_OUT) for name in _held_out(folder, names)]
     return files
 
 
@@ -79,7 +77,7 @@ def refuse_held_out_target(name: str, component: Component, args: HostArguments)
 
 
 def _held_out(folder: Path, names: list[str]) -> list[str]:
-    found = [name for name in domains_of(folder, "held_out") if name in names]
+    found = [name for name in domains_of(folder, HELD_OUT) if name in names]
     if not found:
         raise UserError(
             f"{folder} has no held-out document of these domains: build it with a larger --held-out"
@@ -109,7 +107,7 @@ def load_packed(
     rows = PackedRows(streams, length, first)
     evaluation: Any = None
     if HELD_OUT in (args.data.eval_dataset or []):
-        held_out = [TokenStream(folder, name, "held_out") for name in _held_out(folder, args.data.dataset)]
+        held_out = [TokenStream(folder, name, HELD_OUT) for name in _held_out(folder, args.data.dataset)]
         evaluation = {
             stream.domain: PackedRows([stream], length, first) for stream in held_out if len(stream) >= length
         }

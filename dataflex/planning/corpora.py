@@ -73,20 +73,20 @@ def read_corpus(grid: Mapping[str, Any], root: str, name: str) -> Corpus:
     # Of a packed corpus the first holds the text that is evaluated on, the second what is trained on.
     for card in (folder / "card.json", folder / "packed" / "card.json"):
         if card.is_file():
-            counted |= {"there": True, **_counted(_read(card), card)}
+            counted |= {"there": True, **read_card(card)}
     return Corpus(**{**expected, "weights": weights, **counted})
 
 
-def _read(card: Path) -> dict[str, Any]:
+def read_card(file: Path) -> dict[str, Any]:
+    """Return what a corpus's card says, in the names of ``Corpus``.
+
+    Raises:
+        UserError: it is damaged.
+    """
     try:
-        found: dict[str, Any] = json.loads(card.read_text())
+        card: dict[str, Any] = json.loads(file.read_text())
     except json.JSONDecodeError as error:
-        raise UserError(f"{card} is damaged: {error}") from None
-    return found
-
-
-def _counted(card: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """What a card says, in the names of ``Corpus``."""
+        raise UserError(f"{file} is damaged: {error}") from None
     if card.get("made_by") == BUILT:
         splits = card["statistics"]
         tokens = {domain: int(row["tokens"]) for domain, row in splits["train"].items()}

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
+from dataflex.corpus.packed.shards import HELD_OUT
 from dataflex.errors import UserError
 from dataflex.planning.architecture import Architecture, of_config
 from dataflex.planning.calibration import Measurement
-from dataflex.planning.corpora import Corpus
+from dataflex.planning.corpora import Corpus, read_card
 from dataflex.planning.work import batch_rows, is_packed, work_of
 
 
@@ -87,7 +88,9 @@ def _data(
     pool = sum(entry["rows"] for entry in own) or None
     tokens = sum(entry["loss_tokens"] for entry in own) or None
     names = [name.strip() for name in str(config.get("eval_dataset") or "").split(",") if name.strip()]
-    validation = sum(_rows_of(folder, str(config["dataset_dir"]), name) for name in names)
+    held_out = "packed_corpus" in config and names == [HELD_OUT]
+    validation = 0 if held_out else sum(_rows_of(folder, str(config["dataset_dir"]), name) for name in names)
+    card = _find(folder, str(config["packed_corpus"])) / "card.json" if held_out else None
     return Corpus(
         says="counted by the run",
         tokens=tokens,
@@ -97,6 +100,7 @@ def _data(
         rows=pool,
         row_tokens=seen / rows if seen else None,
         validation_rows=validation or None,
+        held_out_tokens=read_card(card)["held_out_tokens"] if card else 0,
     )
 
 

@@ -8,11 +8,13 @@ a forward a trained token. All are divided among the processes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dataflex.config import DataFlexConfig, DecisionConfig, split
+from dataflex.corpus.packed.shards import HELD_OUT
 from dataflex.engine.base import Component
 from dataflex.engine.schedule import Kind, make_schedule, run_steps
 from dataflex.errors import UserError
@@ -25,7 +27,7 @@ Find = Callable[[str], Architecture | None]
 """Architecture of the model at a path or of a name; None: nobody knows."""
 
 # Defaults of transformers and LLaMA-Factory.
-BATCH, EPOCHS, CUTOFF = 8, 3.0, 2048
+BATCH, EPOCHS, CUTOFF, LOGGING = 8, 3.0, 2048, 500
 
 
 @dataclass(frozen=True)
@@ -145,12 +147,37 @@ def work_of(config: Mapping[str, Any], model: Architecture, corpus: Corpus, rank
     trained = trained_of(config, model)
     passes = [Pass("training", training(model, tokens, length, trained), steps)]
     unknown: list[str] = []
+    if times := evaluations(config, steps):
+        seen, row = _evaluated(config, corpus, length)
+        if seen:
+            passes.append(Pass("evaluations in the run", times * forward(model, seen, row), times))
+        else:
+            unknown.append("what is evaluated in the run")
     for decision in own.decision_list():
         component = build(decision.kind, decision.component_name, decision.component_params)
         counted = _Counting(model, trained, corpus, length, rows, tokens, find)
         passes += counted.passes(decision, component, steps)
         unknown += counted.unknown
     return Work(steps, batch, tokens, tuple(passes), tuple(unknown))
+
+
+def evaluations(config: Mapping[str, Any], steps: int) -> int:
+    """How often a run evaluates: on its way, at its last step, and once more when it is done."""
+    strategy = str(config.get("eval_strategy", "no"))
+    if strategy == "no" or not config.get("eval_dataset"):
+        return 0
+    if strategy == "epoch":
+        return math.ceil(float(config.get("num_train_epochs", EPOCHS))) + 1
+    every = float(config.get("eval_steps") or config.get("logging_steps", LOGGING))
+    return math.ceil(steps / (every if every >= 1 else math.ceil(every * steps))) + 1
+
+
+def _evaluated(config: Mapping[str, Any], corpus: Corpus, length: float) -> tuple[float, float]:
+    """Tokens that one evaluation goes through, and those of a row."""
+    if "packed_corpus" in config and config["eval_dataset"] == HELD_OUT:
+        return corpus.held_out_tokens, length
+    row = corpus.validation_row_tokens or length
+    return (corpus.validation_rows or 0) * row, row
 
 
 class _Counting:

@@ -142,7 +142,10 @@ def test_the_manifest_holds_what_was_trained_on(
         ({"dataset": "code,code"}, "names 'code' twice"),
         ({"eval_dataset": "held_out", "do_eval": True}, "no held-out document"),
         ({"packed_corpus": "nowhere"}, "nowhere is not a built corpus"),
-        ({"train_type": "static", "static_mix": False, "max_steps": 2}, "can't read packed_corpus"),
+        (
+            {"train_type": "static", "static_mix": False, "max_steps": 2},
+            "LLaMA-Factory can't read packed_corpus",
+        ),
         ({"train_type": None, "static_mix": False}, "packed_corpus needs train_type"),
     ],
 )

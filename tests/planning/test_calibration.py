@@ -22,6 +22,7 @@ from dataflex.planning.calibration import (
 )
 from dataflex.planning.commands import Options, calibrate, plan_of_file
 from dataflex.planning.devices import device_for, known_of
+from dataflex.planning.measured import read_measurements
 from dataflex.planning.work import Pass, Work
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -214,6 +215,24 @@ def finished(
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
+
+
+def test_a_run_that_evaluated_held_out_text_is_counted_with_it(tmp_path: Path) -> None:
+    folder = finished(tmp_path, "mixed.t.s", 10)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config |= {"train_type": "dynamic_mix", "component_name": "static", "static_mix": True}
+    config |= {"packed_corpus": "packed", "eval_dataset": "held_out"}
+    config |= {"eval_strategy": "steps", "eval_steps": 5}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    splits = {"train": {"a": {"tokens": 1600}}, "held_out": {"a": {"tokens": 320}}}
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed/card.json").write_text(json.dumps({"made_by": "build", "statistics": splits}))
+    (one,), left_out, _ = read_measurements([folder])
+    assert not left_out
+    training, evaluated = one.work.passes
+    # A row of 16 tokens forward once, beside its training: forward, backward and the blocks again.
+    assert evaluated.times == 3
+    assert evaluated.flops == pytest.approx(training.flops * 3 * 320 / one.work.tokens / 4, rel=0.1)
 
 
 def test_runs_are_read_from_their_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,33 @@ def test_selections(method: str) -> None:
     assert found == pytest.approx(expected[method])
 
 
+@pytest.mark.parametrize(
+    ("keys", "times"),
+    [
+        ({"eval_strategy": "steps", "eval_steps": 50}, 4),  # steps 50, 100, 110 and when all is done
+        ({"eval_strategy": "steps", "eval_steps": 55}, 3),
+        ({"eval_strategy": "steps", "eval_steps": 0.25}, 5),  # every 28 steps
+        ({"eval_strategy": "steps", "logging_steps": 100}, 3),
+        ({"eval_strategy": "epoch", "num_train_epochs": 1.5}, 3),
+        ({"eval_strategy": "no", "eval_steps": 50}, 0),
+        ({}, 0),
+    ],
+)
+def test_evaluations_in_the_run(keys: dict[str, Any], times: int) -> None:
+    asked = {"train_type": "static", "eval_dataset": "questions"} | keys
+    assert beside(asked) == pytest.approx(times * forward(MODEL, VALIDATION_TOKENS, 30))
+
+
+def test_held_out_text_that_is_evaluated_in_the_run() -> None:
+    config = {"train_type": "dynamic_mix", "component_name": "static", "static_mix": True}
+    config |= {"packed_corpus": "corpus", "eval_dataset": "held_out"}
+    config |= {"eval_strategy": "steps", "eval_steps": 200}
+    found = work(config, Corpus(says="", tokens=10**6, weights={"a": 1.0}, held_out_tokens=5000))
+    assert found.passes[1].flops == pytest.approx(2 * forward(MODEL, 5000, 100))
+    assert found.passes[1].times == 2
+    assert work(config, Corpus(says="", tokens=10**6, weights={"a": 1.0})).unknown
+
+
 def test_a_model_that_is_trained_embeds_anew_at_every_update() -> None:
     own = forward(MODEL, POOL_TOKENS + VALIDATION_TOKENS, 50, logits=False)
     assert beside(SELECT | {"component_name": "tsds"}) == pytest.approx(2 * own)

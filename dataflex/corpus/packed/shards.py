@@ -22,6 +22,8 @@ from dataflex.corpus.packed.vocabulary import TokenArray, Vocabulary
 
 Split = Literal["train", "held_out"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+HELD_OUT: Split = "held_out"
+"""A split, and its name in a run's ``eval_dataset``."""
 
 DOCUMENT = np.dtype([("order", "<u8"), ("end", "<u8"), ("bytes", "<u8")])
 """A document's place in the random order, the end of its tokens in the shard, and the bytes of its text."""
