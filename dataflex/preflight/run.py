@@ -129,11 +129,9 @@ def score(file: Path, root: Path, model: str, output: Path, *, seed: int = 0, ba
     seen = gpus(preflight.get("resources", {}).get("gpus", 0))
     if seen.state == "failed":
         conclude(model, [seen], output)
-    output.parent.mkdir(parents=True, exist_ok=True)
     found = measure(
         Path(grids.model_path(grid, str(root), model)),
         Path(grids.corpus_dir(grid, str(root), spec["corpus"])),
-        output.parent,
         count=spec.get("questions"),
         shots=spec.get("shots", 0),
         batch_size=batch_size,

@@ -281,7 +281,7 @@ def test_a_subset_of_questions_is_random_but_fixed(tmp_path):
 
 def test_the_score_is_the_evaluations(tiny, tmp_path):
     folder = write_corpus(tmp_path / "corpus")
-    found = measure(tiny / "model", folder, tmp_path, quiet=True)
+    found = measure(tiny / "model", folder, quiet=True)
     whole = evaluate(tiny / "model", folder, tmp_path / "result", quiet=True)
     assert {key: found[key] for key in whole["mmlu"]} == whole["mmlu"]
     assert found["protocol_hash"] == whole["protocol_hash"]
