@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dataflex.evaluation.perplexity import ALL, NATURAL
+
 METHODS = (
     *("start", "full", "natural", "baseline", "uniform", "random"),
     *("loss", "loss_low", "loss_medium", "loss_high", "delta_loss"),
@@ -50,6 +52,8 @@ LABELS = {
 
 EXPERIMENTS = ("mixture", "mixture_moe", "selection", "weighting")
 
+TOTALS = (NATURAL, ALL)
+"""What stands beside the domains in a summary; the one that is shown comes first."""
 PAPER_DOMAINS = ("CC", "C4", "SE", "Wiki", "GitHub", "ArXiv", "Book")
 SLIMPAJAMA = {
     "RedPajamaCommonCrawl": "CC",
@@ -79,10 +83,10 @@ def domain_label(domain: str) -> str:
 
 
 def domains_in_order(domains: Iterable[str]) -> list[str]:
-    """Domains without ``all``: SlimPajama's in the paper's order, others by name."""
+    """Domains without the totals: SlimPajama's in the paper's order, others by name."""
 
     def place(domain: str) -> tuple[int, str]:
         short = SLIMPAJAMA.get(domain, "")
         return (PAPER_DOMAINS.index(short) if short else len(PAPER_DOMAINS), domain)
 
-    return sorted((domain for domain in set(domains) if domain != "all"), key=place)
+    return sorted((domain for domain in set(domains) if domain not in TOTALS), key=place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dataflex.evaluation.perplexity import ALL, NATURAL
 from dataflex.evidence.results import CellResult, by_seed
 from dataflex.evidence.statistics.estimate import Estimate
 from dataflex.evidence.statistics.family import holm
@@ -27,8 +28,14 @@ from paper_figures.table import Table
 
 BASELINES = ("natural", "baseline")
 """The method that the others are compared with: the first of these that was run."""
+TOTAL = {
+    NATURAL: "ALL weighs a token of each domain by the domain's share in the corpus. ",
+    ALL: "ALL pools the bytes of all held-out documents. ",
+}
 CLEAR = "*"
 """Marks a change that is told from none."""
+DIGITS = 2
+"""Of an accuracy in percent: the paper's differences are tenths of a point."""
 ALPHA = 0.05
 """Level of the tests of all changes of a table together."""
 Changes = Sequence[Estimate]
@@ -66,7 +73,7 @@ def mixture(
     notes = [
         chance_note(everything),
         "PPL is byte perplexity, 2 to the power of bits per byte: it does not depend on the tokenizer. "
-        "ALL pools the bytes of all held-out documents. Token and word perplexities are in the CSV.",
+        f"{TOTAL[domains[0]] if domains else ''}Token and word perplexities are in the CSV.",
         seeds_note(everything),
     ]
     if changes:
@@ -92,7 +99,7 @@ def _levels(runs: Sequence[CellResult], domains: Sequence[str]) -> list[str]:
     loss = [float(run.metrics["mmlu"]["answer_nll"]) for run in runs]
     perplexities = [[float(run.metrics["perplexity"][d]["byte"]) for run in runs] for d in domains]
     return [
-        accuracy(runs),
+        accuracy(runs, DIGITS),
         spread(loss, 3),
         *(spread(values, 3) for values in perplexities),
     ]
@@ -110,7 +117,7 @@ def _rows(changes: Sequence[tuple[str, Changes]]) -> list[list[str]]:
     for name, own in changes:
         clear = [next(adjusted) < ALPHA for _ in own]
         points, *others = zip(own, clear, strict=True)
-        rows.append([name, shown(*points, 1, 100), *(shown(*change, 3) for change in others)])
+        rows.append([name, shown(*points, DIGITS, 100), *(shown(*change, 3) for change in others)])
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -9,7 +10,7 @@ from dataflex.evidence.claims.measure import at_chance
 from dataflex.evidence.results import CellResult
 from dataflex.evidence.statistics.estimate import LEVEL
 from dataflex.evidence.statistics.seeds import mean, of_mean
-from paper_figures.layout import domain_label, domains_in_order
+from paper_figures.layout import TOTALS, domain_label, domains_in_order
 from paper_figures.sources import shown_id
 from paper_figures.table import COLUMN
 
@@ -29,9 +30,9 @@ def spread(values: Sequence[float], digits: int, factor: float = 1.0) -> str:
     return centre if interval is None else f"{centre} ± {(interval[1] - interval[0]) / 2 * factor:.{digits}f}"
 
 
-def accuracy(runs: Sequence[CellResult]) -> str:
+def accuracy(runs: Sequence[CellResult], digits: int = 1) -> str:
     """Accuracy in percent over the seeds, marked where it cannot be told from chance."""
-    return spread([float(run.metrics["mmlu"]["acc"]) for run in runs], 1, 100) + (
+    return spread([float(run.metrics["mmlu"]["acc"]) for run in runs], digits, 100) + (
         f" {CHANCE}" if at_chance(runs) else ""
     )
 
@@ -68,7 +69,13 @@ def groups_of(results: Sequence[CellResult]) -> dict[Group, dict[str, list[CellR
     for result in results:
         _, method, model, scale = result.key
         found[model, scale][method].append(result)
-    return {group: found[group] for group in sorted(found)}
+    return {group: found[group] for group in sorted(found, key=_by_size)}
+
+
+def _by_size(group: Group) -> list[tuple[str, int]]:
+    """Words and numbers in turn: 6B stands before 30B."""
+    pieces = re.findall(r"([^0-9]*)([0-9]*)", " ".join(group))
+    return [(text, int(number or 0)) for text, number in pieces]
 
 
 def title(name: str, group: Group, groups: int) -> str:
@@ -89,9 +96,13 @@ def data_rows(
 
 
 def domain_columns(results: Sequence[CellResult]) -> list[str]:
-    """``all`` and then the domains that every run was evaluated on; none where one had no text."""
+    """A total and then the domains that every run was evaluated on; none where one had no text.
+
+    The total is that of the corpus's own mixture where it is known, else of all documents.
+    """
     shared = set.intersection(*(set(result.metrics["perplexity"]) for result in results))
-    return ["all", *domains_in_order(shared)] if shared else []
+    total = next((name for name in TOTALS if name in shared), None)
+    return [total, *domains_in_order(shared)] if total else []
 
 
 def bits(runs: Sequence[CellResult], domain: str) -> list[float]:
@@ -101,4 +112,4 @@ def bits(runs: Sequence[CellResult], domain: str) -> list[float]:
 
 def head(domain: str) -> str:
     """Column head of a domain."""
-    return "ALL" if domain == "all" else domain_label(domain)
+    return "ALL" if domain in TOTALS else domain_label(domain)

@@ -70,6 +70,7 @@ def lay_out_held_out(
         "schema": SCHEMA,
         "made_by": "held-out",
         "domains": entries,
+        "train_tokens": {domain: int(row["tokens"]) for domain, row in sorted(statistics["train"].items())},
         "questions": {
             **write_given_questions(output, parts, questions),
             "validation_sft": {

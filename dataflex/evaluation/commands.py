@@ -49,17 +49,19 @@ def evaluate(
         shots=shots,
         documents_per_domain=documents_per_domain,
     )
-    score, total = metrics["mmlu"], metrics.get("perplexity", {}).get("all")
+    from dataflex.evaluation import perplexity
+
+    score, parts = metrics["mmlu"], metrics.get("perplexity", {})
     note = ", not told from guessing" if score["at_chance"] else ""
     typer.echo(f"MMLU {score['acc']:.4f} ± {score['stderr']:.4f} of {score['n']}{note}")
     typer.echo(
         f"loss on the answers {score['answer_nll']:.4f} nats (guessing: {score['chance']['answer_nll']:.4f})"
     )
-    if total:
-        typer.echo(
-            f"perplexity of all domains {total['token']:.2f} a token, "
-            f"{total['bits_per_byte']:.4f} bits a byte"
-        )
+    for name, told in ((perplexity.ALL, "all documents"), (perplexity.NATURAL, "the corpus's mixture")):
+        if total := parts.get(name):
+            typer.echo(
+                f"perplexity of {told} {total['token']:.2f} a token, {total['bits_per_byte']:.4f} bits a byte"
+            )
     typer.echo(f"{output}/metrics.json")
 
 

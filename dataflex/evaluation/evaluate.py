@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from importlib import metadata
 from pathlib import Path
@@ -55,13 +55,19 @@ def _quiet_libraries() -> Iterator[None]:
 def _read_domains(corpus: Path, at_most: int | None) -> dict[str, list[TestDocument]]:
     domains = sorted(read_card(corpus)["domains"])
     for domain in domains:
-        if domain == perplexity.ALL:
-            raise UserError(f'{corpus} has a domain named "{perplexity.ALL}", which is kept for the total')
+        if domain in perplexity.RESERVED:
+            raise UserError(f'{corpus} has a domain named "{domain}", which is kept for the total')
         if not (corpus / "test" / f"{domain}.jsonl").is_file():
             raise UserError(f"{corpus} lacks test/{domain}.jsonl; make the corpus again")
     return {
         domain: perplexity.read_documents(corpus / "test" / f"{domain}.jsonl", at_most) for domain in domains
     }
+
+
+def _natural_shares(corpus: Path, domains: Iterable[str]) -> dict[str, float] | None:
+    """Shares of the domains in the corpus's tokens; None where they were not counted."""
+    tokens = read_card(corpus).get("train_tokens")
+    return None if tokens is None else perplexity.natural_shares(tokens, domains)
 
 
 def _tokenizer_digest(tokenizer: Any) -> str:
@@ -120,6 +126,7 @@ def evaluate(
         resolve_target(target, base_model) if step is None else resolve_checkpoint(target, step, base_model)
     )
     domains = _read_domains(corpus, documents_per_domain) if documents else {}
+    shares = _natural_shares(corpus, domains) if documents else None
     validation = read_questions(corpus / "questions" / "validation.jsonl")
     test = read_questions(corpus / "questions" / "test.jsonl")
     mmlu.require_known(validation, test, shots)
@@ -127,7 +134,9 @@ def evaluate(
     output.parent.mkdir(parents=True, exist_ok=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:.0f}"), TimeElapsedColumn())
     with (
-        tempfile.TemporaryDirectory(prefix=".evaluate-", dir=output.parent) as scratch,
+        # Of the node, not beside the output: `datasets` still maps files of it when it goes, and a folder on
+        # NFS can't be removed as long as one is mapped.
+        tempfile.TemporaryDirectory(prefix="evaluate-", ignore_cleanup_errors=True) as scratch,
         Progress(*columns, disable=quiet) as progress,
     ):
         folder = Path(scratch).resolve()
@@ -166,6 +175,7 @@ def evaluate(
             "windows": "of the context length, every token scored once",
             "documents_per_domain": documents_per_domain,
             "documents": {domain: _sha256(corpus / "test" / f"{domain}.jsonl") for domain in domains},
+            **({"shares": shares} if shares else {}),
         }
         if documents
         else None,
@@ -179,7 +189,7 @@ def evaluate(
     metrics = {
         "schema": SCHEMA,
         "mmlu": {**mmlu.summarise(questions, results), "truncated_prompts": cut_off},
-        **({"perplexity": perplexity.summarise(read)} if documents else {}),
+        **({"perplexity": perplexity.summarise(read, shares)} if documents else {}),
         "tokenizer": _tokenizer_digest(model.tokenizer),
         "protocol": protocol,
         "protocol_hash": protocol_hash(protocol),

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from dataflex.corpus.files import write_jsonl
 from dataflex.errors import UserError
 
 ALL = "all"
+NATURAL = "natural"
+RESERVED = (ALL, NATURAL)
+"""Names in a summary that no domain may have."""
 VERSION = 1.0
 LARGEST_EXPONENT = 709.0
 
@@ -155,13 +158,49 @@ def _pooled(rows: Sequence[DocumentOutcome]) -> dict[str, Any]:
     }
 
 
-def summarise(found: Sequence[DocumentOutcome]) -> dict[str, dict[str, Any]]:
-    """The `perplexity` part of metrics.json: every domain and, pooled over all documents, "all".
+def natural_shares(tokens: Mapping[str, int], domains: Iterable[str]) -> dict[str, float]:
+    """Shares of the domains that are scored in a corpus's own tokens, which add up to 1.
 
-    Empty for a corpus without text.
+    Args:
+        tokens: of each domain, to train on.
+        domains: that are scored.
+    """
+    scored = {domain: tokens[domain] for domain in sorted(domains)}
+    return {domain: own / sum(scored.values()) for domain, own in scored.items()}
+
+
+def summarise(
+    found: Sequence[DocumentOutcome], shares: Mapping[str, float] | None = None
+) -> dict[str, dict[str, Any]]:
+    """The `perplexity` part of metrics.json: every domain, and all of them in two ways.
+
+    "all" pools the documents, so that domains of long documents decide. "natural", where shares are given,
+    is what text would have whose tokens are so divided among the domains. Empty for a corpus without text.
+
+    Args:
+        found: of every document.
+        shares: of the domains, by tokens; see `natural_shares`.
     """
     if not found:
         return {}
     domains = sorted({row.domain for row in found})
     parts = {domain: _pooled([row for row in found if row.domain == domain]) for domain in domains}
-    return {**parts, ALL: _pooled(found)}
+    natural = {} if shares is None else {NATURAL: _divided(found, shares)}
+    return {**parts, ALL: _pooled(found), **natural}
+
+
+def _divided(rows: Sequence[DocumentOutcome], shares: Mapping[str, float]) -> dict[str, Any]:
+    """Of a token of text with these shares: nats, words and bytes are the means over domains."""
+    nats = words = size = 0.0
+    for domain, share in shares.items():
+        own = [row for row in rows if row.domain == domain]
+        tokens = sum(row.tokens for row in own)
+        nats -= share * math.fsum(row.loglik for row in own) / tokens
+        words += share * sum(row.words for row in own) / tokens
+        size += share * sum(row.bytes for row in own) / tokens
+    return {
+        "token": _exp(nats),
+        "word": _exp(nats / words),
+        "byte": _exp(nats / size),
+        "bits_per_byte": nats / size / math.log(2),
+    }

@@ -34,7 +34,11 @@ def answer_nll(logliks: list[float], gold: int) -> float:
     return top + math.log(sum(math.exp(value - top) for value in logliks)) - logliks[gold]
 
 
-def recomputed(questions: list[dict[str, Any]], documents: list[dict[str, Any]]) -> dict[str, float]:
+def recomputed(
+    questions: list[dict[str, Any]],
+    documents: list[dict[str, Any]],
+    shares: Mapping[str, float] | None = None,
+) -> dict[str, float]:
     """Every number of a model's summary by name, from the outcomes alone.
 
     Accuracies of subjects, of MMLU's groups of subjects and of all questions weigh each question alike,
@@ -42,7 +46,7 @@ def recomputed(questions: list[dict[str, Any]], documents: list[dict[str, Any]])
     whether acc lies within two standard errors, as guessing has them, of one right answer in as many options
     as there are. Bits per byte of a domain: -sum of the documents' log-likelihoods (nats) / (log 2 x bytes);
     word, byte and token perplexities: exp(-sum / units). ``all`` pools the documents of all domains, if there
-    are any.
+    are any; ``natural`` weighs a token of each domain by the domain's share, if shares are given.
     """
     n, options = len(questions), len(questions[0]["logliks"])
     accuracy, chance = _accuracy(questions), 1 / options
@@ -72,6 +76,15 @@ def recomputed(questions: list[dict[str, Any]], documents: list[dict[str, Any]])
         for unit, total in totals.items():
             numbers[f"perplexity.{domain}.{unit}"] = math.exp(nats / total)
             numbers[f"perplexity.{domain}.{unit}s"] = float(total)
+    if shares:
+        tokens = {domain: numbers[f"perplexity.{domain}.tokens"] for domain in shares}
+        # Text of which this many tokens are each domain's, over one token in all.
+        scale = {domain: share / tokens[domain] for domain, share in shares.items()}
+        nats = sum(scale[d] * tokens[d] * math.log(numbers[f"perplexity.{d}.token"]) for d in shares)
+        for unit in ("token", "word", "byte"):
+            units = sum(scale[domain] * numbers[f"perplexity.{domain}.{unit}s"] for domain in shares)
+            numbers[f"perplexity.natural.{unit}"] = math.exp(nats / units)
+        numbers["perplexity.natural.bits_per_byte"] = math.log2(numbers["perplexity.natural.byte"])
     return numbers
 
 
@@ -155,7 +168,8 @@ def _of_model(result: CellResult) -> Iterator[str]:
         yield "no question was evaluated, or no document of the domains that have a perplexity"
         return
     try:
-        expected = recomputed(questions, documents)
+        scored = result.metrics["protocol"].get("perplexity") or {}
+        expected = recomputed(questions, documents, scored.get("shares"))
         for question in questions:
             best = max(range(len(question["logliks"])), key=question["logliks"].__getitem__)
             if question["correct"] != (question["choice"] == question["gold"]) or best != question["choice"]:

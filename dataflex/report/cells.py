@@ -23,7 +23,11 @@ from paper_figures.layout import EXPERIMENTS, METHODS, domain_label, label, orde
 PLAN_LOG = "plan_log.jsonl"
 MOST_DECISIONS = 40
 HEADLINES = {
-    "model": (("answer loss", "mmlu.answer_nll"), ("bits per byte", "bits_per_byte.all")),
+    "model": (
+        ("answer loss", "mmlu.answer_nll"),
+        ("bits per byte", "bits_per_byte.all"),
+        ("of the natural mixture", "bits_per_byte.natural"),
+    ),
     "selection": (("precision", "precision"),),
     "mixture": (("target loss", "loss.target"),),
 }

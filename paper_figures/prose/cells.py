@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataflex.errors import UserError
 from dataflex.evidence.results import CellResult, by_seed
 from dataflex.evidence.statistics.seeds import mean, paired
+from paper_figures.layout import TOTALS
 from paper_figures.mixture import baseline
 from paper_figures.planted_mixture import studies
 from paper_figures.prose import shown
@@ -61,7 +62,7 @@ def results(chosen: Cells, around: Cells, _: str) -> str:
 
 def domains(chosen: Cells, around: Cells, _: str) -> str:
     """On how many domains the models were evaluated, in words."""
-    return shown.word(len(set(chosen[0].metrics["perplexity"]) - {"all"}))
+    return shown.word(len(set(chosen[0].metrics["perplexity"]) - set(TOTALS)))
 
 
 def statics(chosen: Cells, around: Cells, _: str) -> str:

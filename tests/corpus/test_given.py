@@ -13,7 +13,7 @@ from dataflex.corpus.conversations import turns_of
 from dataflex.corpus.given import given_questions, lay_out_instructions
 from dataflex.corpus.held_out_text import lay_out_held_out
 from dataflex.corpus.packed.build import build
-from dataflex.corpus.packed.rows import TokenStream
+from dataflex.corpus.packed.rows import TokenStream, domains_of
 from dataflex.corpus.questions import packaged_questions, read_questions
 from dataflex.errors import UserError
 
@@ -177,6 +177,7 @@ def test_held_out_text_is_the_sources_own(packed, tiny, tmp_path):
         tokenizer = AutoTokenizer.from_pretrained(tiny / "model")
         tokens = sum(len(tokenizer(text)["input_ids"]) + 1 for text in found)
         assert tokens == len(TokenStream(folder, domain, "held_out"))
+    assert card["train_tokens"] == {name: len(TokenStream(folder, name)) for name in written}
     few = lay_out_held_out(folder, "packaged", tmp_path / "few", documents=2, quiet=True)
     for domain, entry in few["domains"].items():
         assert entry["test"]["documents"] == min(2, len(written[domain]))
@@ -198,9 +199,9 @@ def test_a_model_is_evaluated_on_either_corpus(packed, tiny, tmp_path, mmlu):
     lay_out_held_out(packed[0], str(mmlu[0]), tmp_path / "laid", documents=2, quiet=True)
     found = evaluate(tiny / "model", tmp_path / "laid", tmp_path / "result", quiet=True)
     assert found["mmlu"]["n"] == len(mmlu[2])
-    assert found["perplexity"]["all"]["documents"] == sum(
-        found["perplexity"][domain]["documents"] for domain in found["perplexity"] if domain != "all"
-    )
+    parts = found["perplexity"]
+    assert set(parts) == {"all", "natural", *domains_of(packed[0])}
+    assert parts["all"]["documents"] == sum(parts[name]["documents"] for name in domains_of(packed[0]))
     (tmp_path / "train").mkdir()
     (tmp_path / "train/x.json").write_text(json.dumps([{"instruction": "a", "output": "b"}]))
     lay_out_instructions(tmp_path / "train", str(mmlu[0]), tmp_path / "corpus", quiet=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +17,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dataflex.corpus.questions import heading, read_questions
 from dataflex.errors import UserError
+from dataflex.evaluation import perplexity
 from dataflex.evaluation.evaluate import evaluate
+from dataflex.evaluation.perplexity import DocumentOutcome
 
 from .conftest import CONTEXT, SUBJECTS
 
@@ -228,7 +233,59 @@ def test_nothing_is_left_behind(result, corpus):
         "metrics.json",
         "questions.jsonl",
     ]
-    assert not [path for path in corpus.parent.iterdir() if path.name.startswith(".evaluate")]
+
+
+def test_files_in_use_are_not_beside_the_output(model, corpus, tmp_path, monkeypatch):
+    """`datasets` maps them: a folder on NFS that holds one can't be removed, and no result would be written."""
+    node, shared = tmp_path / "node", tmp_path / "shared"
+    node.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(node))
+    removed = os.rmdir
+
+    def on_nfs(path, *args, **kwargs):
+        if "evaluate-" in str(path) or kwargs.get("dir_fd") is not None:
+            raise OSError(errno.ENOTEMPTY, "Directory not empty", str(path))
+        removed(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "rmdir", on_nfs)
+    evaluate(model, corpus, shared / "out", quiet=True, documents=False)
+    assert (shared / "out/metrics.json").is_file()
+    assert [path.name for path in shared.iterdir()] == ["out"]
+
+
+def natural(found, shares):
+    return perplexity.summarise(found, shares)["natural"]
+
+
+def test_the_corpus_own_mixture_weighs_domains_by_their_tokens():
+    found = [
+        DocumentOutcome("a/0", "a", -60.0, tokens=30, words=20, bytes=100),
+        DocumentOutcome("a/1", "a", -20.0, tokens=10, words=10, bytes=50),
+        DocumentOutcome("b/0", "b", -900.0, tokens=1000, words=500, bytes=3000),
+    ]
+    parts = perplexity.summarise(found)
+    assert set(parts) == {"a", "b", "all"}
+    units = ("token", "word", "byte", "bits_per_byte")
+    scored = perplexity.natural_shares({"a": 40, "b": 1000}, ["b", "a"])
+    assert scored == {"a": 40 / 1040, "b": 1000 / 1040}
+    for shares, name in ((scored, "all"), ({"a": 1.0, "b": 0.0}, "a"), ({"b": 1.0}, "b")):
+        assert natural(found, shares) == pytest.approx({unit: parts[name][unit] for unit in units})
+    # A book of a thousand tokens weighs no more than its domain does.
+    half = natural(found, {"a": 0.5, "b": 0.5})
+    assert math.log(half["token"]) == pytest.approx((80 / 40 + 900 / 1000) / 2)
+    assert half["bits_per_byte"] == pytest.approx((2 + 0.9) / (150 / 40 + 3) / math.log(2))
+
+
+def test_the_corpus_says_its_mixture(model, corpus, tmp_path, result):
+    copy = tmp_path / "corpus"
+    shutil.copytree(corpus, copy)
+    card = json.loads((copy / "card.json").read_text())
+    (copy / "card.json").write_text(json.dumps(card | {"train_tokens": {"numbers": 300, "prose": 100}}))
+    found = evaluate(model, copy, tmp_path / "out", quiet=True)
+    read = [DocumentOutcome(**row) for row in rows(tmp_path / "out" / "documents.jsonl")]
+    assert found["protocol"]["perplexity"]["shares"] == {"numbers": 0.75, "prose": 0.25}
+    assert found["perplexity"]["natural"] == natural(read, {"numbers": 0.75, "prose": 0.25})
+    assert found["protocol_hash"] != metrics(result)["protocol_hash"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import re
 import pytest
 from results_factory import edit_json, write_cell
 
+from dataflex.evaluation.perplexity import DocumentOutcome, summarise
 from dataflex.evidence.consistency import answer_nll, contradictions, recomputed
 from dataflex.evidence.results import read_cell
 from dataflex.evidence.subjects import GROUP_OF
@@ -42,6 +43,13 @@ def test_recomputed_by_hand():
     assert numbers["perplexity.x.bits_per_byte"] == pytest.approx(2)
     assert numbers["perplexity.x.token"] == pytest.approx(16)
     assert numbers["perplexity.all.bits_per_byte"] == pytest.approx(1)
+    assert not [name for name in numbers if "natural" in name]
+    # Of four tokens three are of x: 12 bits in 8 bytes and 2 words.
+    numbers = recomputed(questions, documents, {"x": 0.75, "y": 0.25})
+    assert numbers["perplexity.natural.token"] == pytest.approx(2**3)
+    assert numbers["perplexity.natural.word"] == pytest.approx(2**6)
+    assert numbers["perplexity.natural.byte"] == pytest.approx(2**1.5)
+    assert numbers["perplexity.natural.bits_per_byte"] == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +75,23 @@ def test_every_altered_summary_is_found(tmp_path, change):
     folder = write_cell(tmp_path)
     edit_json(folder / "metrics.json", change)
     assert list(contradictions(read_cell(folder)))
+
+
+def test_a_total_by_shares_follows_from_the_shares_that_its_protocol_states(tmp_path):
+    folder = write_cell(tmp_path)
+    lines = [json.loads(line) for line in (folder / "documents.jsonl").read_text().splitlines()]
+    found = [DocumentOutcome(**line) for line in lines]
+    shares = {"code": 0.9, "prose": 0.1}
+
+    def state(metrics):
+        metrics["protocol"]["perplexity"] = {"shares": shares}
+        metrics["perplexity"] = summarise(found, shares)
+
+    edit_json(folder / "metrics.json", state)
+    assert list(contradictions(read_cell(folder))) == []
+    edit_json(folder / "metrics.json", lambda metrics: metrics["perplexity"]["natural"].update(token=3.0))
+    (told,) = contradictions(read_cell(folder))
+    assert told.startswith("perplexity.natural.token is stated as 3.0")
 
 
 def test_an_altered_outcome_is_found(tmp_path):

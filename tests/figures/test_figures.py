@@ -162,13 +162,13 @@ def test_chance_is_that_of_the_letters_which_were_chosen(tmp_path):
 
     # Sixty of a hundred answers are the second letter: always that one is right as often.
     table = answered(lambda at: 1)
-    assert table.rows[0][1] == "60.0 ≈"
+    assert table.rows[0][1] == "60.00 ≈"
     assert "1 of 1 rows (marked ≈) lie within two standard errors" in table.notes[0]
     assert "these 100 questions" in table.notes[0]
     assert table.notes[-1].startswith("One seed (1)")
     # With letters chosen 45 and 55 times, 51 right answers of a hundred would be luck.
     table = answered(lambda at: int(at >= 40) if at % 4 else 1 - int(at >= 40))
-    assert table.rows[0][1] == "75.0"
+    assert table.rows[0][1] == "75.00"
     assert "Every row lies more than two standard errors from that" in table.notes[0]
 
 

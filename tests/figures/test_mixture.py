@@ -70,6 +70,35 @@ def test_an_interval_without_zero_is_not_enough_for_a_mark():
     assert [cell.endswith("*") for cell in row[1:]] == [False, True, False, False, False]
 
 
+def test_all_is_the_corpus_own_mixture_where_every_run_has_it(results):
+    def column(runs):
+        table = mixture(runs)
+        (row,) = (row for row in table.rows if row[0] == "ODM: PPL")
+        return table.header[3], row[3], [note for note in table.notes if "ALL" in note]
+
+    head, pooled, (note,) = column(results)
+    assert (head, "pools the bytes" in note) == ("ALL ↓", True)
+    for run in results:
+        parts = run.metrics["perplexity"]
+        parts["natural"] = {
+            unit: 2 * parts["all"][unit] for unit in ("token", "word", "byte", "bits_per_byte")
+        }
+    head, weighed, (note,) = column(results)
+    assert (head, "share in the corpus" in note) == ("ALL ↓", True)
+    assert float(weighed.split()[0]) == pytest.approx(2 * float(pooled.split()[0]), abs=2e-3)
+    assert len(mixture(results).header) == 6
+    del results[0].metrics["perplexity"]["natural"]
+    assert column(results)[1] == pooled
+
+
+def test_scales_stand_by_their_size(tmp_path):
+    for scale in ("30B", "6B"):
+        write_cell(tmp_path, scale=scale)
+        write_cell(tmp_path, method="odm", scale=scale)
+    names = [row[0] for row in mixture(read_results(tmp_path)).rows]
+    assert ["6B" in name for name in names] == [True, True, False, False, True, False], names
+
+
 def test_the_mixture_table_shows_changes_with_their_intervals(results):
     table = mixture(results)
     (row,) = [row for row in table.rows if row[0] == "ODM: change"]

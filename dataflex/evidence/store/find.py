@@ -14,7 +14,14 @@ STORE = Path("results")
 TIMINGS = "efficiency"
 """Folder in the store that holds seconds on one machine and no cells: see ``timings``."""
 
-HEADLINES = ("mmlu.acc", "mmlu.answer_nll", "bits_per_byte.all", "precision", "loss.target")
+HEADLINES = (
+    "mmlu.acc",
+    "mmlu.answer_nll",
+    "bits_per_byte.all",
+    "bits_per_byte.natural",
+    "precision",
+    "loss.target",
+)
 """Numbers that stand for a result where there is room for few."""
 
 

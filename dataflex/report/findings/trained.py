@@ -76,14 +76,14 @@ def _held_out(rung: str, results: Sequence[CellResult]) -> Iterator[Finding]:
                     by_seed(methods[method], metric), by_seed(methods[str(base)], metric)
                 )
     over_all = {
-        name: change for (name, domain), change in changes.items() if domain == "all" and change.known
+        name: change for (name, domain), change in changes.items() if domain == domains[0] and change.known
     }
     if not over_all:
         return
     clear = sum(change.sign != 0 for change in over_all.values())
     ordered = sorted(over_all.items(), key=lambda entry: entry[1].value)
     span = " to ".join(dict.fromkeys(f"{name} {_bits(change)}" for name, change in (ordered[0], ordered[-1])))
-    single = {place: change for place, change in changes.items() if place[1] != "all" and change.known}
+    single = {place: change for place, change in changes.items() if place[1] != domains[0] and change.known}
     adjusted = holm([change.p_value() for change in single.values()])
     kept = [place for place, p in zip(single, adjusted, strict=True) if p <= LEVEL]
     named = "; ".join(
