@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
+
 from dataflex.errors import UserError
 
 ADAPTER = "adapter_config.json"
@@ -58,13 +60,15 @@ def resolve_checkpoint(run: Path, step: int, base_model: str | None = None) -> T
 
     Args:
         run: a run directory.
-        step: the checkpoint is ``checkpoint-<step>``.
+        step: the checkpoint is ``checkpoint-<step>``; 0: the model that the run began with.
         base_model: the adapter's base, where it is not the one that its config names.
 
     Raises:
         UserError: there is no such checkpoint, or it holds no weights that can be loaded, or what
             ``resolve_target`` raises.
     """
+    if step == 0:
+        return _start(run, base_model)
     folder = run / f"checkpoint-{step}"
     if not folder.is_dir():
         found = (checkpoint.name.removeprefix("checkpoint-") for checkpoint in run.glob("checkpoint-*"))
@@ -80,6 +84,22 @@ def resolve_checkpoint(run: Path, step: int, base_model: str | None = None) -> T
     target = resolve_target(folder, base_model)
     own = (folder / TOKENIZER).is_file() or not (run / TOKENIZER).is_file()
     return target if own else replace(target, tokenizer=str(run))
+
+
+def _start(run: Path, base_model: str | None) -> Target:
+    """What a run began with, by its configuration, and the run's tokenizer."""
+    file = run / "config.yaml"
+    if not file.is_file():
+        raise UserError(f"{file} is missing, which says what the run began with: give a finished run")
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if config.get("train_from_scratch"):
+        raise UserError(f"{run} began with weights drawn at random: evaluate a later step")
+    if adapter := config.get("adapter_name_or_path"):
+        target = resolve_target(Path(adapter), base_model)
+    else:
+        model = base_model or str(config["model_name_or_path"])
+        target = Target(model=model, tokenizer=model, adapter=None)
+    return replace(target, tokenizer=str(run)) if (run / TOKENIZER).is_file() else target
 
 
 def _instead(folder: Path, wanted: str) -> str:

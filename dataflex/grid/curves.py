@@ -14,10 +14,11 @@ EPOCHS = 3.0
 
 
 def steps_to_evaluate(grid: Mapping[str, Any], cell: Cell) -> tuple[int, ...]:
-    """Steps whose checkpoints are evaluated: every ``evaluate_steps`` of them, without the run's last.
+    """Steps whose models are evaluated: every ``evaluate_steps`` of them, without the run's last.
 
-    The model after the last step is the run's own, which is evaluated in any case. Nothing where the
-    experiment asks for no curve, or where the cell only serves others.
+    The model after the last step is the run's own, which is evaluated in any case. Step 0 is the model that
+    the run begins with, unless that is drawn at random. Nothing where the experiment asks for no curve, or
+    where the cell only serves others.
 
     Raises:
         GridError: the run leaves no checkpoint at such a step, or its number of steps is not known
@@ -46,7 +47,7 @@ def steps_to_evaluate(grid: Mapping[str, Any], cell: Cell) -> tuple[int, ...]:
         raise GridError(
             f"{asked}, and the run has {total_steps(grid, cell)} steps: lower it, or leave it out"
         )
-    return steps
+    return steps if config.get("train_from_scratch") else (0, *steps)
 
 
 def total_steps(grid: Mapping[str, Any], cell: Cell) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
@@ -83,11 +85,19 @@ def test_a_run_is_scored_after_some_of_its_steps(kind, config, model, corpus, tm
         assert row["logliks"] == pytest.approx(letter_logliks(network, tokenizer, prompt), abs=1e-3)
     assert rows(step / "questions.jsonl") != rows(end / "questions.jsonl")
 
-    by_step.gather({2: step, 4: end}, end)
-    score = metrics(step)["mmlu"]
-    assert by_step.read(end / "by_step.csv")[0] == by_step.Point(
-        2, score["acc"], score["answer_nll"], len(asked)
-    )
+    # Step 0 is the model that the run began with.
+    start = tmp_path / "0"
+    CliRunner().invoke(app, [*words, str(start), "--step", "0"], catch_exceptions=False)
+    network = AutoModelForCausalLM.from_pretrained(model).eval()
+    for row, question in zip(rows(start / "questions.jsonl"), asked, strict=True):
+        prompt = heading(question.subject) + question.prompt()
+        assert row["logliks"] == pytest.approx(letter_logliks(network, tokenizer, prompt), abs=1e-3)
+    assert rows(start / "questions.jsonl") != rows(step / "questions.jsonl")
+
+    by_step.gather({0: start, 2: step, 4: end}, end)
+    for point, place in zip(by_step.read(end / "by_step.csv"), (start, step, end), strict=True):
+        score = metrics(place)["mmlu"]
+        assert (point.acc, point.answer_nll, point.n) == (score["acc"], score["answer_nll"], len(asked))
 
 
 def test_documents_are_scored_where_they_are_asked_for(model, corpus, result, tmp_path):
@@ -144,6 +154,27 @@ def test_a_checkpoint_without_weights_says_what_to_do(tmp_path, files, message):
     checkpoint(tmp_path, 2, *files)
     with pytest.raises(UserError, match=rf"checkpoint-2 holds no weights that can be loaded: .*{message}"):
         resolve_checkpoint(tmp_path, 2, None)
+
+
+def test_a_run_began_with_what_its_config_says(tmp_path):
+    run, adapter = tmp_path / "run", tmp_path / "adapter"
+    for folder in (run, adapter):
+        folder.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path)}))
+
+    def start(base=None, **config):
+        (run / "config.yaml").write_text(yaml.safe_dump({"model_name_or_path": "hub/m"} | config))
+        return resolve_checkpoint(run, 0, base)
+
+    assert start() == Target("hub/m", "hub/m", None)
+    assert start("other/m") == Target("other/m", "other/m", None)
+    assert start(adapter_name_or_path=str(adapter)) == Target(str(tmp_path), str(tmp_path), str(adapter))
+    (run / "tokenizer_config.json").touch()
+    assert start() == Target("hub/m", str(run), None)
+    with pytest.raises(UserError, match="drawn at random"):
+        start(train_from_scratch=True)
+    with pytest.raises(UserError, match=r"config\.yaml is missing"):
+        resolve_checkpoint(adapter, 0, None)
 
 
 def test_empty_weights_are_none(tmp_path):

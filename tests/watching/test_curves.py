@@ -27,7 +27,11 @@ def curved(rung: Rung) -> Rung:
     """A rung whose cells are evaluated at steps 20 and 40 of 60; ``natural`` is trained and evaluated at the end."""
     grid = copy.deepcopy(GRID)
     grid["experiments"]["mixture"]["evaluate_steps"] = 20
-    grid["experiments"]["mixture"]["config"] |= {"max_steps": 60, "save_steps": 10}
+    grid["experiments"]["mixture"]["config"] |= {
+        "max_steps": 60,
+        "save_steps": 10,
+        "train_from_scratch": True,
+    }
     Path("reproductions/little.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
     rung.ready()
     rung.done("natural")

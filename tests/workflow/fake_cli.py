@@ -134,7 +134,7 @@ def evaluate():
     folder, run, step = option("output"), Path(sys.argv[2]), None
     if "--step" in sys.argv:
         step = option("step").name
-        if folder.name != step or not (run / f"checkpoint-{step}").is_dir():
+        if folder.name != step or not (step == "0" or (run / f"checkpoint-{step}").is_dir()):
             sys.exit(f"{run} has no checkpoint of step {step}")
         if "--documents-per-domain" in sys.argv:
             sys.exit("no documents are scored")

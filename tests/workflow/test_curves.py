@@ -44,11 +44,13 @@ def steps(grid, method="full"):
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({}, (200, 400, 600, 800, 1000, 1200, 1400)),
-        ({"max_steps": 1700}, (200, 400, 600, 800, 1000, 1200, 1400, 1600)),
-        ({"max_steps": 201}, (200,)),
-        ({"max_steps": -1, "train_step": 500}, (200, 400)),
-        ({"save_steps": 200}, (200, 400, 600, 800, 1000, 1200, 1400)),
+        ({}, (0, 200, 400, 600, 800, 1000, 1200, 1400)),
+        ({"max_steps": 1700}, (0, 200, 400, 600, 800, 1000, 1200, 1400, 1600)),
+        ({"max_steps": 201}, (0, 200)),
+        ({"max_steps": -1, "train_step": 500}, (0, 200, 400)),
+        # Nothing is to be learned from weights that were drawn at random.
+        ({"train_from_scratch": True, "max_steps": 500}, (200, 400)),
+        ({"save_steps": 200}, (0, 200, 400, 600, 800, 1000, 1200, 1400)),
     ],
 )
 def test_steps_before_the_end_of_the_run(config, expected):
@@ -74,13 +76,13 @@ def test_a_schedule_fixes_the_number_of_steps(method, expected):
     grid["experiments"]["tuned"]["methods"]["full"]["config"] = method
     cell = grids.Cell("tuned", "full", "tiny", "s", 1)
     assert grids.total_steps(grid, cell) == expected
-    assert steps(grid) == tuple(range(200, expected, 200))
+    assert steps(grid) == tuple(range(0, expected, 200))
 
 
 def test_llama_factorys_own_epochs_are_three():
     grid = grid_with(max_steps=None, warmup_step=100, update_step=100, update_times=1)
     grid["experiments"]["tuned"]["methods"]["full"]["config"] = {"train_type": "dynamic_select"}
-    assert steps(grid) == (200, 400)
+    assert steps(grid) == (0, 200, 400)
 
 
 def test_nothing_where_nothing_is_asked_or_reported():
@@ -127,7 +129,7 @@ def test_the_papers_curves():
     grid = grids.load(REPRODUCTIONS / "paper.yaml")
     found = {cell: grids.steps_to_evaluate(grid, cell) for cell in grids.cells(grid)}
     assert {steps for cell, steps in found.items() if cell.experiment == "selection"} == {
-        (200, 400, 600, 800, 1000, 1200, 1400)
+        (0, 200, 400, 600, 800, 1000, 1200, 1400)
     }
     assert not any(steps for cell, steps in found.items() if cell.experiment == "mixture")
     assert {grids.total_steps(grid, cell) for cell, steps in found.items() if steps} == {1600}

@@ -85,16 +85,16 @@ def test_the_papers_grid_is_planned_by_the_slurm_profile():
     result = snakemake(ROOT, "--profile", "slurm", "-n")
     assert result.returncode == 0, result.stderr
     assert listed(result) == planned("reproductions/paper.yaml")
-    assert listed(result)["total"] == 187
+    assert listed(result)["total"] == 191
     counts = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
     # 9 methods x 2 models, and (3 methods + 2 helper runs of DoReMi) x 2 scales
-    assert (counts["train"], counts["evaluate"], counts["corpus"]) == ("28", "24", "3")
+    assert (counts["train"], counts["evaluate"], counts["corpus"]) == ("28", "26", "3")
     # Five models and four data sets, each once; checks of one scale of selection and two of mixtures.
     assert (counts["asset"], counts["preflight_checks"], counts["preflight_score"]) == ("9", "3", "2")
     assert counts["preflight_devices"] == "3"
     for block in result.stdout.split("rule train:")[1:]:
         assert "/preflight/" in block.split("output:")[0]
-    # Steps 200 to 1400 of the 18 cells of selection: what is evaluated at 1600 is the run's own model.
+    # Steps 0 to 1400 of the 18 cells of selection: what is evaluated at 1600 is the run's own model.
     assert (counts["evaluate_steps"], counts["by_step"]) == ("18", "18")
     figures = result.stdout.split("rule figures:")[1]
     assert figures.split("output:")[0].count("/by_step.csv") == 18
@@ -276,7 +276,7 @@ def test_the_workflow_from_end_to_end(repository, monkeypatch):
     whole = expected(Path("runs/demo"))
     assert whole.note is None
     assert {cell.path for cell in whole.cells if cell.reported} >= {NATURAL, FULL, PLANTED}
-    assert [cell.steps for cell in whole.cells if cell.path == FULL] == [(32, 64)]
+    assert [cell.steps for cell in whole.cells if cell.path == FULL] == [(0, 32, 64)]
     assert starts(repository, NATURAL) == 3
     assert starts(repository, "mixture/uniform.tiny.harvest.seed1") == 1
     assert "evaluate_steps " in done.stderr
@@ -300,7 +300,7 @@ def test_the_workflow_from_end_to_end(repository, monkeypatch):
     assert regrets == pytest.approx({"natural": 0.5, "static_easy": 0.0})
     assert (repository / "runs/demo/figures/planted_mixture.svg").is_file()
     lines = (repository / f"runs/demo/results/{FULL}/by_step.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["step", "32", "64", "96"]
+    assert [line.split(",")[0] for line in lines] == ["step", "0", "32", "64", "96"]
     metrics = json.loads((repository / f"runs/demo/results/{FULL}/metrics.json").read_text())
     assert lines[-1] == f"96,{metrics['mmlu']['acc']!r},{metrics['mmlu']['answer_nll']!r},40"
     assert not (repository / "runs/demo/steps/mixture").exists()
