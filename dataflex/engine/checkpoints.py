@@ -80,15 +80,18 @@ def unseal(checkpoint: Path) -> None:
 
 
 def remove_old(run_dir: Path, limit: int | None, best: str | None) -> None:
-    """Remove the oldest checkpoints beyond a number, and what is left of those whose removal was cut short.
+    """Remove the oldest checkpoints beyond a number, and all that was cut short while it was made or removed.
 
-    The newest that a run can go on from is kept in any case.
+    The newest that a run can go on from is kept in any case, and so is a whole one that was put aside.
 
     Args:
         run_dir: the run directory; its newest checkpoint is sealed.
         limit: number of checkpoints to keep; none or zero keeps all.
         best: folder of the checkpoint that is kept in any case.
     """
+    for aside in run_dir.glob("abandoned-checkpoint-*"):
+        if not is_complete(aside):
+            shutil.rmtree(aside, ignore_errors=True)
     if not limit or limit < 0:
         return
     every = checkpoints_of(run_dir)

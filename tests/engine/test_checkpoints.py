@@ -115,5 +115,15 @@ def test_of_what_was_never_whole_one_is_left(tmp_path: Path) -> None:
         "abandoned-checkpoint-9",
         "abandoned-checkpoint-9-2",
     ]
-    shutil.rmtree(three)
+    # Until the run has a checkpoint again.
+    checkpoint(tmp_path, 12)
+    remove_old(tmp_path, None, None)
+    assert names(tmp_path) == [
+        "abandoned-checkpoint-9",
+        "abandoned-checkpoint-9-2",
+        "checkpoint-12",
+        "checkpoint-3",
+    ]
+    for place in (three, tmp_path / "checkpoint-12"):
+        shutil.rmtree(place)
     assert resume_point(None, tmp_path, overwrite=False, total_steps=20) is None
