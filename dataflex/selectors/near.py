@@ -30,7 +30,7 @@ class NearSelector(EmbeddingSelector):
     _vectors: Embeddings | None = PrivateAttr(default=None)
 
     def select(self, context: Context, n: int) -> IntArray:
-        """Return ``n`` distinct ids, nearest first, or all that ``max_neighbours`` allows."""
+        """Return ``n`` distinct ids, of each validation row in turn, or all that are allowed."""
         if self.scores is not None:
             scores = self.scored(context)
             return np.argsort(-scores, kind="stable")[: min(n, int(np.isfinite(scores).sum()))]
