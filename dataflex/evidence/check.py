@@ -15,6 +15,7 @@ from dataflex.evidence.coherence import never_diverged
 from dataflex.evidence.results import CellResult, read_results
 from dataflex.evidence.store import admission, asked, timings
 from dataflex.evidence.store.find import STORE, TIMINGS, rungs
+from dataflex.evidence.unfinished import left_out, read_finished
 
 REFERENCES = Path("reproductions/reference")
 LOG_WIDTH = 140
@@ -93,11 +94,13 @@ def _check_new(
     """Check a grid's results; True if anything failed.
 
     Raises:
-        UserError: a number of the reference is missing, or nothing could be compared.
+        UserError: a cell is not finished, a number of the reference is missing, or nothing could be compared.
     """
-    results = read_results(folder)
+    results, unfinished = read_finished(folder)
     references = reference.read(reference_file)
     counts, troubles = _check_results(folder, results, references, grid, [], all_rows)
+    if unfinished:
+        raise UserError(left_out(folder, unfinished))
     _require_all(folder, counts, counts["missing"])
     if not (counts["in"] or counts["out"] or counts["changed"] or allow_other_corpus):
         raise UserError(

@@ -232,15 +232,36 @@ def read_results(folder: Path) -> list[CellResult]:
     Raises:
         UserError: there is no cell, or one is malformed, or two have the same coordinates.
     """
+    return read_cells(cell_folders(folder))
+
+
+def cell_folders(folder: Path) -> list[Path]:
+    """The folders of the cells below a results folder, whether or not they are complete.
+
+    Raises:
+        UserError: there is none.
+    """
     if not folder.is_dir():
         raise UserError(f"results folder {folder} does not exist")
     files = {name for names in FILES.values() for name in names}
-    names = {file.parent for name in files for file in folder.glob(f"*/*/{name}")}
-    if not names:
+    found = {file.parent for name in files for file in folder.glob(f"*/*/{name}")}
+    if not found:
         raise UserError(f"{folder} holds no results (<experiment>/<cell>/metrics.json)")
-    results = sorted(
-        (read_cell(name) for name in sorted(names)), key=lambda result: (result.key, result.seed)
-    )
+    return sorted(found)
+
+
+def is_complete(cell: Path) -> bool:
+    """Whether all files that a cell must have are there."""
+    return all((cell / name).is_file() for name in FILES[_kind(cell)])
+
+
+def read_cells(folders: Iterable[Path]) -> list[CellResult]:
+    """Read some cells, in the order of ``read_results``.
+
+    Raises:
+        UserError: a cell is malformed, or two have the same coordinates.
+    """
+    results = sorted(map(read_cell, folders), key=lambda result: (result.key, result.seed))
     seen: dict[tuple[Any, ...], Path] = {}
     for result in results:
         place = (*result.key, result.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from dataflex.errors import UserError
 from dataflex.evidence.store.find import STORE, TIMINGS
+from dataflex.evidence.unfinished import left_out
 from dataflex.report.rungs import Rung, is_store, read_grids, read_rung, read_store
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def report(
             judged = judgements(rungs, everywhere=True)
         else:
             rungs, timings = [read_rung(folder, grids, named=grid is not None)], []
+            if rungs[0].unfinished:
+                print(left_out(folder, rungs[0].unfinished), file=sys.stderr)
             grids = [entry for entry in grids if entry.grid["rung"] == rungs[0].name]
             judged = judgements(rungs, everywhere=False)
         timings += [folder / TIMINGS for folder in folders(rungs)]

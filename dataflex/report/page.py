@@ -103,6 +103,7 @@ def render(
         costs=[(rung.name, costs.costs(rung), costs.total(rung)) for rung in rungs],
         hardware=costs.hardware(rungs),
         parts=parts,
+        begun=[rung for rung in rungs if rung.unfinished],
         assumptions=gaps.assumptions(grids),
         grids=grids,
     )

@@ -127,10 +127,19 @@ def test_missing_and_malformed_input(repository):
     assert run("study", "--reference", "nowhere.csv")[0] == 2
     (cell(repository / "study") / "metrics.json").write_text("{")
     assert run("study")[0] == 2
+
+
+def test_half_of_a_cell_is_not_passed_over(repository):
+    """Of a run the rest is checked, of reviewed results it is an error at once."""
     (cell(repository / "study") / "metrics.json").unlink()
     code, message = run("study")
     assert code == 2
-    assert "metrics.json is missing" in message
+    assert "study: 1 cell is not finished and left out: mixture/natural.tiny.harvest.seed1" in message
+    (cell(repository / "results/demo") / "metrics.json").unlink()
+    for arguments in ((), ("results/demo",)):
+        code, message = run(*arguments)
+        assert code == 2
+        assert "metrics.json is missing" in message
 
 
 def test_a_number_that_is_not_finite_is_malformed(repository):

@@ -274,6 +274,19 @@ def test_the_command_writes_the_page(study, tmp_path):
     assert f"{len(read_results(study))} results, {len(judged)} claims" in result.output
 
 
+def test_a_run_that_goes_on_has_its_page_and_half_cells_are_among_what_was_not_run(tmp_path):
+    results = write_study(tmp_path / "runs/demo/results", seeds=(1,))
+    (results / "selection/loss.tiny.harvest.seed1/metrics.json").unlink()
+    told = run(results, "--grid", ROOT / "reproductions/demo.yaml", "--output", tmp_path / "report.html")
+    assert told.exit_code == 0, told.output
+    assert "1 cell is not finished and left out: selection/loss.tiny.harvest.seed1" in told.output
+    tree = html.fromstring((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "Begun and not finished in the rung demo" in words(tree.get_element_by_id("gaps"))
+    assert "selection/loss.tiny.harvest.seed1" in words(tree.get_element_by_id("gaps"))
+    assert "Begun and not finished: 1 cell." in words(tree.get_element_by_id("summary"))
+    assert len(tree.xpath("//details[@class='cell']")) == 6
+
+
 def test_without_a_register_nothing_is_judged(study, tmp_path, monkeypatch):
     grid = ROOT / "reproductions/demo.yaml"
     monkeypatch.chdir(tmp_path)
