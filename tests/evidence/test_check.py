@@ -1,7 +1,9 @@
 import shutil
+from dataclasses import replace
 
 import pytest
 import typer
+import yaml
 from results_factory import edit_json, write_cell, write_grid, write_picks, write_study
 from typer.testing import CliRunner
 
@@ -221,6 +223,56 @@ def test_a_new_run_is_held_against_its_grid(repository):
     assert code == 1
     assert "learning_rate was 0.004, the grid says 0.008" in output
     assert run("--grid", right)[0] == 2
+
+
+def own_grid(root, rung="mine", **settings):
+    """A grid of the selections alone, beside the reference numbers of the demo."""
+    file = write_grid(root, rung)
+    grid = yaml.safe_load(file.read_text()) | settings
+    grid["experiments"] = {"selection": grid["experiments"]["selection"]}
+    file.write_text(yaml.safe_dump(grid))
+    return file
+
+
+def selections(root):
+    for method in ("full", "random", "loss"):
+        write_cell(root, "selection", method, 1, shift=-0.1)
+    return root
+
+
+def test_a_run_by_ones_own_grid_needs_no_reference_numbers(repository):
+    grid = own_grid(repository)
+    code, output = run(selections(repository / "mine"), "--grid", grid)
+    assert code == 0, output
+    assert f"No reference numbers are known of the cells of {grid}" in output
+    assert "settings held against" in output
+    edit_json(next((repository / "mine").glob("*/full*/metrics.json")), lambda m: m["mmlu"].update(acc=0.9))
+    code, output = run(repository / "mine", "--grid", grid)
+    assert (code, "is stated as" in output) == (1, True)
+
+
+def test_numbers_of_cells_that_are_not_in_the_grid_are_not_missing(repository):
+    named = "--reference", "reproductions/reference/demo.csv"
+    grid, results = own_grid(repository), selections(repository / "mine")
+    code, output = run(results, "--grid", grid, *named)
+    assert code == 0, output
+    assert "15 in; contradictions: 0" in output
+    assert run(results, *named)[0] == 2
+    shutil.rmtree(next(results.glob("*/full*")))
+    code, message = run(results, "--grid", grid, *named)
+    assert code == 2
+    assert "5 numbers of the reference are missing" in message
+
+
+@pytest.mark.parametrize("settings", [{}, {"reference": "numbers.csv"}])
+def test_reference_numbers_are_those_of_the_grid_or_of_its_rung(repository, settings):
+    numbers = reference.read(repository / "reproductions/reference/demo.csv")
+    file = repository / settings.get("reference", "reproductions/reference/mine.csv")
+    reference.write([replace(number, mean=number.mean + 9) for number in numbers], file)
+    grid = own_grid(repository, **settings)
+    code, output = run(selections(repository / "mine"), "--grid", grid)
+    assert code == 1
+    assert "15 out; contradictions: 0" in output
 
 
 def on_texts_of_the_users_own(run):
