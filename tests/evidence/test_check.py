@@ -1,5 +1,6 @@
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import typer
@@ -15,6 +16,7 @@ from dataflex.evidence.results import read_results
 from dataflex.evidence.store.admission import add
 from dataflex.golden.commands import check
 
+ROOT = Path(__file__).resolve().parents[2]
 runner = CliRunner()
 
 
@@ -300,6 +302,25 @@ def test_compare_gives_every_number_a_verdict(repository):
 def test_reference_survives_the_csv_digit_for_digit(repository):
     measured = reference.measure(read_results(repository / "study"), "test")
     assert reference.read(repository / "reproductions/reference/demo.csv") == measured
+
+
+def test_what_is_no_reference_is_not_written_over(repository):
+    """Published numbers stand beside reference numbers, and reviewing a rung writes these anew."""
+    published = repository / "reproductions/reference/published.csv"
+    published.write_text("table,model,value\nmixture,large,41.2\n")
+    with pytest.raises(UserError, match="is not written over"):
+        review(repository / "study", repository / "results/more", published)
+    assert published.read_text().endswith("41.2\n")
+    assert not (repository / "results/more").exists()
+    review(repository / "study", repository / "results/demo", published.with_name("demo.csv"))
+
+
+def test_no_file_of_the_repository_stands_where_a_rung_will_have_its_reference():
+    """What is called as a rung is read as its reference numbers as soon as it has results."""
+    for grid in (ROOT / "reproductions").glob("*.yaml"):
+        file = ROOT / "reproductions/reference" / f"{grid.stem}.csv"
+        if file.is_file():
+            assert reference.read(file)
 
 
 @pytest.mark.parametrize("bad", ["nan", "-1", "0", "x"])

@@ -17,7 +17,7 @@ from dataflex.evidence.claims.registry import load
 
 ROOT = Path(__file__).resolve().parents[3]
 REGISTER = "reproductions/claims.yaml"
-PAPER = Path("reproductions/reference/paper.csv")
+PAPER = Path("reproductions/reference/published.csv")
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_a_malformed_number_is_refused(tmp_path, column, value):
     with PAPER.open(newline="") as stream:
         rows = list(csv.DictReader(stream))[:2]
     rows[1][column] = value
-    file = tmp_path / "paper.csv"
+    file = tmp_path / "published.csv"
     with file.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
