@@ -13,7 +13,7 @@ import pytest
 import typer
 from everything import HOSTILE, ROOT
 from judged import judgements
-from results_factory import edit_json, write_study
+from results_factory import edit_json, write_cell, write_grid, write_study
 from typer.testing import CliRunner
 
 from dataflex.errors import UserError
@@ -224,6 +224,45 @@ def test_what_was_not_run_and_what_was_assumed_is_named(tree, parts):
     for entry in paper:
         assert str(entry["setting"]) in assumed
         assert str(entry["choice"]) in assumed
+
+
+def gaps_of(tmp_path, *arguments):
+    """What of the experiment of selection has no result, and the sentence that opens the page's summary."""
+    results = tmp_path / "runs/demo/results"
+    if not results.exists():
+        for seed in (1, 3):
+            write_cell(results, "selection", "full", seed)
+    grid = write_grid(tmp_path)
+    told = run(results, "--grid", grid, *arguments, "--output", tmp_path / "report.html")
+    assert told.exit_code == 0, told.output
+    tree = html.fromstring((tmp_path / "report.html").read_text(encoding="utf-8"))
+    (row,) = [row for row in tree.xpath("//table[@class='data gaps']//tr") if "selection" in words(row)]
+    return [words(item) for item in row.xpath(".//li")], words(tree.get_element_by_id("summary"))
+
+
+def test_what_was_not_run_is_counted_at_the_seeds_that_were_asked_for(tmp_path):
+    missing, found = gaps_of(tmp_path, "--seeds", "1,2")
+    lacking = {*(f"{name}.tiny.harvest.seed{seed}" for name in ("random", "loss") for seed in (1, 2))}
+    assert set(missing) == lacking | {"full.tiny.harvest.seed2"}
+    # Ten methods of the grid, with two seeds each.
+    assert "19 of the 20 cells that the grid evaluates have no result" in found
+
+
+def test_what_was_not_run_is_counted_at_the_seeds_of_the_grid_and_of_the_results(tmp_path):
+    missing, found = gaps_of(tmp_path)
+    assert set(missing) == {
+        f"{name}.tiny.harvest.seed{seed}" for name in ("random", "loss") for seed in (1, 3)
+    }
+    # The other experiments were run with no seed but the grid's.
+    assert "11 of the 13 cells that the grid evaluates have no result" in found
+
+
+@pytest.mark.parametrize(("seeds", "told"), [("1,x", "whole numbers"), ("1", "of one rung")])
+def test_seeds_that_say_nothing_are_refused(study, seeds, told):
+    folder = () if "," not in seeds else (study,)
+    result = run(*folder, "--seeds", seeds)
+    assert isinstance(result.exception, UserError)
+    assert told in str(result.exception)
 
 
 def test_the_same_store_gives_the_same_bytes(parts, page):
