@@ -10,11 +10,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from dataflex.errors import UserError
 from dataflex.evidence.files import read_table
+from dataflex.evidence.outcomes import Outcomes
 
 Kind = Literal["model", "selection", "mixture"]
 SCHEMAS: Mapping[Kind, tuple[int, ...]] = {"model": (1, 2), "selection": (1,), "mixture": (1,)}
@@ -94,6 +96,11 @@ class CellResult:
     def corpus(self) -> str:
         """Fingerprint of the texts that the cell was trained and evaluated on."""
         return str(self.run["corpus"])
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """Of a model: what it answered. Each claim and comparison asks for it, and the file is long."""
+        return Outcomes.of(read_lines(self.folder / "questions.jsonl"))
 
     @property
     def picks(self) -> int | None:
