@@ -12,8 +12,10 @@ import yaml
 
 from dataflex import grid as grids
 from dataflex.errors import UserError
+from dataflex.evidence.claims.judge import judge
 from dataflex.evidence.claims.published import read
 from dataflex.evidence.claims.registry import load
+from dataflex.report.standing import standing
 
 ROOT = Path(__file__).resolve().parents[3]
 REGISTER = "reproductions/claims.yaml"
@@ -84,6 +86,18 @@ def test_rungs_name_cells_of_their_grids(register):
                 for model in places.models.values():
                     for scale in places.scales.values():
                         assert (*place.split("/"), model, scale) in keys
+
+
+def test_claims_that_no_rung_can_judge_say_why():
+    """A job measures times and none an accuracy of the same tables, so that only the latter lack one."""
+    found = {one.claim.id: one for one in judge({}) if one.claim.table.startswith("efficiency_")}
+    assert len(found) == 25
+    for one in found.values():
+        assert one.verdict == "not-run"
+        of_time = one.claim.metric != "Acc (%)"
+        assert of_time == ("in the tables of the benchmarks" in one.reason)
+        assert of_time != ("no job of the workflow fills" in one.reason)
+        assert standing(one) == ("not-comparable" if of_time else "not-run")
 
 
 def broken(tmp_path, change):
