@@ -51,9 +51,11 @@ def make(what: str, folder: Path, output: Path) -> None:
         files = write(folder, output)
         print(f"{output}: {len(files)} files; begin with paper.md, or compile paper.tex")
         return
-    from dataflex.evidence.results import read_results
+    from dataflex.evidence.unfinished import left_out, read_finished
 
-    results = read_results(folder)
+    results, unfinished = read_finished(folder)
+    if unfinished:
+        print(left_out(folder, unfinished), file=sys.stderr)
     if what == "tables":
         from paper_figures.sources import entries, index, shown_in
         from paper_figures.tables import build

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dataflex.evidence.claims.published import read
 
-FILE = Path(__file__).resolve().parent.parent / "reproductions/reference/paper.csv"
+FILE = Path(__file__).resolve().parent.parent / "reproductions/reference/published.csv"
 ORIGINAL, THEIRS = "LESS (original)", "DataFlex"
 SECONDS, NO_MODEL = "Time (s)", "NOT STATED"
 Place = tuple[str, str, str, str]

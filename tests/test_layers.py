@@ -25,7 +25,17 @@ ALLOWED = {
     "report": {"report", "evidence", "grid", "errors"},
     "watching": {"watching", "grid", "evidence", "engine", "errors"},
     "assets": {"assets", "grid", "corpus", "errors"},
-    "preflight": {"preflight", "planning", "assets", "grid", "corpus", "evaluation", "host", "errors"},
+    "preflight": {
+        "preflight",
+        "planning",
+        "assets",
+        "grid",
+        "corpus",
+        "evaluation",
+        "evidence",
+        "host",
+        "errors",
+    },
     "golden": {"golden", "host", "engine", "evidence", "registry", "errors"},
     "planning": {"planning", "grid", "config", "registry", "engine", "corpus", "evidence", "errors"},
     "host": {

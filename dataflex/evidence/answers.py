@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dataflex.errors import UserError
 from dataflex.evidence.files import read_table
-from dataflex.evidence.results import CellResult, read_lines
+from dataflex.evidence.results import CellResult
 
 FILE = Path("reproductions/reference/answers.csv")
 COLUMNS = ("questions", "answers", "n", "source")
@@ -16,8 +16,7 @@ COLUMNS = ("questions", "answers", "n", "source")
 
 def right_answers(result: CellResult) -> dict[str, int]:
     """The index of the right answer of each question that a model was asked, by the question's id."""
-    lines = read_lines(result.folder / "questions.jsonl")
-    return {str(line["id"]): int(line["gold"]) for line in lines}
+    return dict(zip(result.outcomes.ids, result.outcomes.golds, strict=True))
 
 
 def digest(answers: Mapping[str, int]) -> str:

@@ -9,14 +9,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from dataflex import grid as grids
 from dataflex.errors import UserError
 from dataflex.evidence import checking, digests, reference
 from dataflex.evidence.coherence import never_diverged
+from dataflex.evidence.expected import REFERENCES, file_of_grid, of_cells
 from dataflex.evidence.results import CellResult, read_results
 from dataflex.evidence.store import admission, asked, timings
 from dataflex.evidence.store.find import STORE, TIMINGS, rungs
+from dataflex.evidence.unfinished import left_out, read_finished
 
-REFERENCES = Path("reproductions/reference")
 LOG_WIDTH = 140
 """Columns where the output goes to a file: eighty would fold the table's cells."""
 
@@ -38,7 +40,8 @@ def check(
 
     Args:
         folder: results of a grid; None: all reviewed results in ``results/``.
-        reference_file: of the reference numbers; None: those of the rung, or of the demo grid.
+        reference_file: of the reference numbers; None: those of the rung; of ``folder`` those of its grid if
+            it has any, and of the demo where no grid is named.
         grid_file: of ``folder``: the grid that its cells were run by.
         allow_other_corpus: of ``folder``: whether it may be that no number was of the reference's texts.
         all_rows: print every number, not only what is out.
@@ -47,7 +50,6 @@ def check(
         UserError: something is missing or malformed, or nothing could be compared.
     """
     if folder is not None:
-        reference_file = reference_file or REFERENCES / "demo.csv"
         return _check_new(folder, reference_file, grid_file, allow_other_corpus, all_rows)
     if grid_file is not None or allow_other_corpus:
         raise UserError(
@@ -88,20 +90,33 @@ def _check_timings(folder: Path) -> bool:
 
 
 def _check_new(
-    folder: Path, reference_file: Path, grid: Path | None, allow_other_corpus: bool, all_rows: bool
+    folder: Path, named: Path | None, grid_file: Path | None, allow_other_corpus: bool, all_rows: bool
 ) -> bool:
     """Check a grid's results; True if anything failed.
 
     Raises:
-        UserError: a number of the reference is missing, or nothing could be compared.
+        UserError: a cell is not finished, a number of the reference is missing, or nothing could be compared.
     """
-    results = read_results(folder)
-    references = reference.read(reference_file)
-    counts, troubles = _check_results(folder, results, references, grid, [], all_rows)
+    results, unfinished = read_finished(folder)
+    grid = None if grid_file is None else grids.load(grid_file)
+    file = named or (REFERENCES / "demo.csv" if grid is None else file_of_grid(grid))
+    references = [] if file is None else reference.read(file)
+    if grid is not None:
+        references = of_cells(references, grid, results)
+    counts, troubles = _check_results(folder, results, references, grid_file, [], all_rows)
+    if unfinished:
+        raise UserError(left_out(folder, unfinished))
+    if file is None:
+        told = (
+            f"No reference numbers are known of the cells of {grid_file}: outcomes and settings are all that "
+            "was checked. Name some with --reference."
+        )
+        _console().print(told, markup=False, highlight=False, soft_wrap=True)
+        return _failed(counts, troubles)
     _require_all(folder, counts, counts["missing"])
     if not (counts["in"] or counts["out"] or counts["changed"] or allow_other_corpus):
         raise UserError(
-            f"{folder}: nothing was compared, since {reference_file} has no number of these cells and texts: "
+            f"{folder}: nothing was compared, since {file} has no number of these cells and texts: "
             "name reference numbers of their corpus with --reference, or say --allow-other-corpus"
         )
     return _failed(counts, troubles)

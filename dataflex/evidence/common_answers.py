@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from dataflex.evidence.results import CellResult, read_lines
+from dataflex.evidence.results import CellResult
 from dataflex.evidence.statistics.clusters import FloatArray
 
 
@@ -17,13 +16,8 @@ def common_answers(runs: Sequence[CellResult]) -> tuple[FloatArray, list[str]] |
     Or, in words, that they were not asked the same questions: then the runs say nothing together, though each
     may be sound.
     """
-    tables = [sorted(read_lines(run.folder / "questions.jsonl"), key=_id) for run in runs]
-    for run, table in zip(runs, tables, strict=True):
-        if not table or [_id(question) for question in table] != [_id(question) for question in tables[0]]:
+    found = [run.outcomes for run in runs]
+    for run, own in zip(runs, found, strict=True):
+        if not own.ids or own.ids != found[0].ids:
             return f"{run.folder.name} was not asked the questions of {runs[0].folder.name}"
-    correct = np.array([[float(question["correct"]) for question in table] for table in tables])
-    return correct, [str(question["subject"]) for question in tables[0]]
-
-
-def _id(question: dict[str, Any]) -> str:
-    return str(question["id"])
+    return np.array([own.correct for own in found]), list(found[0].subjects)

@@ -99,8 +99,30 @@ def _tolerance(runs: Sequence[CellResult], values: Sequence[float], level: float
     return max(measured, share_half_width(values, min(picks), level)) if picks else measured
 
 
+def require_own(file: Path) -> None:
+    """Refuse a file that is there and holds something else than reference numbers, as published ones.
+
+    Raises:
+        UserError: it does.
+    """
+    if not file.is_file():
+        return
+    with file.open(newline="") as stream:
+        header = tuple(next(csv.reader(stream), ()))
+    if header != COLUMNS:
+        raise UserError(
+            f"{file} does not hold reference numbers (columns {','.join(COLUMNS)}) and is not written over: "
+            "name another file"
+        )
+
+
 def write(references: Sequence[Reference], file: Path) -> None:
-    """Write the CSV, replacing it at once."""
+    """Write the CSV, replacing it at once.
+
+    Raises:
+        UserError: the file is there and holds something else.
+    """
+    require_own(file)
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -10,11 +10,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from dataflex.errors import UserError
 from dataflex.evidence.files import read_table
+from dataflex.evidence.outcomes import Outcomes
 
 Kind = Literal["model", "selection", "mixture"]
 SCHEMAS: Mapping[Kind, tuple[int, ...]] = {"model": (1, 2), "selection": (1,), "mixture": (1,)}
@@ -94,6 +96,11 @@ class CellResult:
     def corpus(self) -> str:
         """Fingerprint of the texts that the cell was trained and evaluated on."""
         return str(self.run["corpus"])
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """Of a model: what it answered. Each claim and comparison asks for it, and the file is long."""
+        return Outcomes.of(read_lines(self.folder / "questions.jsonl"))
 
     @property
     def picks(self) -> int | None:
@@ -232,15 +239,36 @@ def read_results(folder: Path) -> list[CellResult]:
     Raises:
         UserError: there is no cell, or one is malformed, or two have the same coordinates.
     """
+    return read_cells(cell_folders(folder))
+
+
+def cell_folders(folder: Path) -> list[Path]:
+    """The folders of the cells below a results folder, whether or not they are complete.
+
+    Raises:
+        UserError: there is none.
+    """
     if not folder.is_dir():
         raise UserError(f"results folder {folder} does not exist")
     files = {name for names in FILES.values() for name in names}
-    names = {file.parent for name in files for file in folder.glob(f"*/*/{name}")}
-    if not names:
+    found = {file.parent for name in files for file in folder.glob(f"*/*/{name}")}
+    if not found:
         raise UserError(f"{folder} holds no results (<experiment>/<cell>/metrics.json)")
-    results = sorted(
-        (read_cell(name) for name in sorted(names)), key=lambda result: (result.key, result.seed)
-    )
+    return sorted(found)
+
+
+def is_complete(cell: Path) -> bool:
+    """Whether all files that a cell must have are there."""
+    return all((cell / name).is_file() for name in FILES[_kind(cell)])
+
+
+def read_cells(folders: Iterable[Path]) -> list[CellResult]:
+    """Read some cells, in the order of ``read_results``.
+
+    Raises:
+        UserError: a cell is malformed, or two have the same coordinates.
+    """
+    results = sorted(map(read_cell, folders), key=lambda result: (result.key, result.seed))
     seen: dict[tuple[Any, ...], Path] = {}
     for result in results:
         place = (*result.key, result.seed)

@@ -26,7 +26,9 @@ def check(
     reference_file: Annotated[
         Path | None,
         typer.Option(
-            "--reference", help="CSV of reference numbers. Default: reproductions/reference/demo.csv."
+            "--reference",
+            help="CSV of reference numbers. Default: those of the grid's rung, if there are any; without a "
+            "grid reproductions/reference/demo.csv.",
         ),
     ] = None,
     grid_file: Annotated[

@@ -8,6 +8,7 @@ from typing import Any
 from dataflex import grid as grids
 from dataflex.assets.lock import beside, read_lock
 from dataflex.errors import UserError
+from dataflex.preflight.code import checkout
 from dataflex.preflight.holdings import as_locked, licence, readable, room
 from dataflex.preflight.left import still_written
 from dataflex.preflight.machine import disk, gpus, versions
@@ -85,7 +86,7 @@ def check(
     )
     reason = "looked at by a job on a node of theirs" if asked else "the grid's jobs ask for none"
     findings.append(Finding("GPUs", "skipped", reason))
-    findings.append(versions(constraints))
+    findings += [checkout(), versions(constraints)]
     for asset in taken.values():
         findings += [licence(asset, cache, locked), as_locked(asset, cache, locked)]
     weights = with_weights(grid, [experiment] if experiment else list(grid["experiments"]), scale)

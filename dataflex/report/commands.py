@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from dataflex.errors import UserError
 from dataflex.evidence.store.find import STORE, TIMINGS
+from dataflex.evidence.unfinished import left_out
 from dataflex.report.rungs import Rung, is_store, read_grids, read_rung, read_store
 
 if TYPE_CHECKING:
@@ -29,6 +31,13 @@ def report(
         Path | None,
         typer.Option(help="The results' grid file. Default: every grid in reproductions/ that fits."),
     ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="The seeds of one rung that were asked for, as 1,2,3: what of them has no result is listed. "
+            "Default: the grid's, and those that results have."
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
 ) -> None:
     """Write one HTML page that needs nothing else: findings, verdicts, tables, figures, cells, costs, gaps.
@@ -36,15 +45,20 @@ def report(
     The page asks for nothing from the network, and is the same bytes when it is made again from the same
     results.
     """
+    asked = _numbers(seeds)
     console = Console(stderr=True)
     with console.status("reading results") as status:
         grids = read_grids(grid)
         if folder is None or is_store(folder):
+            if asked:
+                raise UserError("--seeds goes with the results of one rung: grids have seeds of their own")
             store = folder or STORE
             rungs, timings = read_store(store), [store / TIMINGS]
             judged = judgements(rungs, everywhere=True)
         else:
             rungs, timings = [read_rung(folder, grids, named=grid is not None)], []
+            if rungs[0].unfinished:
+                print(left_out(folder, rungs[0].unfinished), file=sys.stderr)
             grids = [entry for entry in grids if entry.grid["rung"] == rungs[0].name]
             judged = judgements(rungs, everywhere=False)
         timings += [folder / TIMINGS for folder in folders(rungs)]
@@ -56,11 +70,20 @@ def report(
             ) from None
         from dataflex.evidence.files import write_text
 
-        page = render(rungs, grids, judged, timings, tell=lambda part: status.update(f"making the {part}"))
+        page = render(
+            rungs, grids, judged, timings, asked, tell=lambda part: status.update(f"making the {part}")
+        )
         output.parent.mkdir(parents=True, exist_ok=True)
         write_text(output, page)
     cells = sum(len(rung.results) for rung in rungs)
     print(f"{output}: {cells} results, {len(judged)} claims, {output.stat().st_size / 1e6:.1f} MB")
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text is not None else ()
+    except ValueError:
+        raise UserError(f"--seeds {text}: say whole numbers, for example 1,2,3") from None
 
 
 def folders(rungs: Sequence[Rung]) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from dataflex.grid import cells, reported
@@ -55,20 +55,30 @@ class Assumptions:
     entries: tuple[Assumption, ...]
 
 
-def parts(rungs: Sequence[Rung], grids: Sequence[GridFile]) -> list[Part]:
-    """Every experiment and scale of the grids, with what has no result."""
+def parts(rungs: Sequence[Rung], grids: Sequence[GridFile], seeds: Collection[int] = ()) -> list[Part]:
+    """Every experiment and scale of the grids, with what has no result.
+
+    Args:
+        rungs: with their results.
+        grids: that say what there could be.
+        seeds: that were asked for. Without any: those of the grid, and those that a result of the experiment
+            has, since whoever ran one method with a seed means to run what it is compared with.
+    """
     there = {
         (rung.name, result.folder.parent.name, result.folder.name)
         for rung in rungs
         for result in rung.results
     }
+    run = {(rung.name, result.key[0], result.seed) for rung in rungs for result in rung.results}
     found = []
     for entry in grids:
         grid, rung = entry.grid, str(entry.grid["rung"])
-        wanted = [cell for cell in cells(grid) if reported(grid, cell)]
         for experiment, spec in grid["experiments"].items():
+            found_here = {seed for name, other, seed in run if (name, other) == (rung, experiment)}
+            chosen = sorted(seeds) or sorted({*grid["seeds"], *found_here})
+            wanted = [cell for cell in cells(grid, chosen, [experiment]) if reported(grid, cell)]
             for scale in spec["scales"]:
-                own = [cell for cell in wanted if (cell.experiment, cell.scale) == (experiment, scale)]
+                own = [cell for cell in wanted if cell.scale == scale]
                 missing = tuple(cell.name for cell in own if (rung, experiment, cell.name) not in there)
                 found.append(Part(rung, experiment, str(spec.get("title", "")), scale, len(own), missing))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -41,6 +41,7 @@ def render(
     grids: Sequence[GridFile],
     judgements: Sequence[Judgement],
     timings: Sequence[Path] = (),
+    seeds: Collection[int] = (),
     tell: Tell = lambda _: None,
 ) -> str:
     """The whole page as text: the same text from the same results, grids and judgements.
@@ -50,6 +51,7 @@ def render(
         grids: that say what there could be and what was assumed.
         judgements: of the paper's claims, in the order in which they are to be shown.
         timings: folders that may hold benchmarks.
+        seeds: that the grids' cells were asked for with; none where nobody said.
         tell: is called with the name of each part before it is made.
     """
     known = cells.anchors(rungs)
@@ -77,7 +79,7 @@ def render(
     environment.globals |= {name: getattr(quantities, name) for name in ("seconds", "count", "plural")}
     environment.filters["parted"] = numerals.parted
     environment.tests["wordy"] = numerals.wordy
-    parts = gaps.parts(rungs, grids)
+    parts = gaps.parts(rungs, grids, seeds)
     results = subjects.by_id(rungs)
     shown_as = {short(name): anchor for name, anchor in known.items()}
     return environment.get_template("page.html").render(
@@ -103,6 +105,8 @@ def render(
         costs=[(rung.name, costs.costs(rung), costs.total(rung)) for rung in rungs],
         hardware=costs.hardware(rungs),
         parts=parts,
+        seeds=sorted(seeds),
+        begun=[rung for rung in rungs if rung.unfinished],
         assumptions=gaps.assumptions(grids),
         grids=grids,
     )

@@ -14,6 +14,7 @@ from dataflex.evidence.results import CellResult, read_results
 from dataflex.evidence.store.find import STORE
 from dataflex.evidence.store.find import rungs as folders_of
 from dataflex.evidence.store.identity import result_id
+from dataflex.evidence.unfinished import read_finished
 from dataflex.grid import load
 
 GRIDS = Path("reproductions")
@@ -27,11 +28,13 @@ class Rung:
         name: of the rung, as ``demo``.
         results: its cells.
         ids: of the results, in the same order.
+        unfinished: experiment and cell of those that were begun and have no whole result.
     """
 
     name: str
     results: tuple[CellResult, ...]
     ids: tuple[str, ...]
+    unfinished: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """One line a result: its id and its place."""
@@ -67,11 +70,11 @@ def read_store(store: Path = STORE) -> list[Rung]:
     Raises:
         UserError: there are no results, or a cell is malformed.
     """
-    return [_rung(folder.name, folder) for folder in folders_of(store)]
+    return [_rung(folder.name, read_results(folder)) for folder in folders_of(store)]
 
 
 def read_rung(folder: Path, grids: Sequence[GridFile], named: bool) -> Rung:
-    """Read the results of one rung.
+    """Read the results of one rung, as far as its cells are finished.
 
     Args:
         folder: of its results.
@@ -79,16 +82,15 @@ def read_rung(folder: Path, grids: Sequence[GridFile], named: bool) -> Rung:
         named: whether the user named the grid.
 
     Raises:
-        UserError: there are no results, or a cell is malformed.
+        UserError: no cell is finished, or one is malformed.
     """
     above = folder.resolve()
     name = above.parent.name if above.name == STORE.name else above.name
-    return _rung(str(grids[0].grid["rung"]) if named else name, folder)
+    return _rung(str(grids[0].grid["rung"]) if named else name, *read_finished(folder))
 
 
-def _rung(name: str, folder: Path) -> Rung:
-    results = tuple(read_results(folder))
-    return Rung(name, results, tuple(map(result_id, results)))
+def _rung(name: str, results: Sequence[CellResult], unfinished: tuple[str, ...] = ()) -> Rung:
+    return Rung(name, tuple(results), tuple(map(result_id, results)), unfinished)
 
 
 def read_grids(file: Path | None) -> list[GridFile]:

@@ -16,7 +16,7 @@ OPEN = frozenset({"reproduced", "consistent", "contradicted"})
 """Those that say something of the claim: shown unfolded."""
 TOLD = {
     NOT_RUN: "nothing was run that speaks to it",
-    NOT_COMPARABLE: "something was run, but not what the claim is about: see the reason",
+    NOT_COMPARABLE: "what was run is not what the claim is about, or stands elsewhere: see the reason",
 }
 MEANT: Mapping[str, str] = {str(name): words for name, words in MEANINGS.items()} | TOLD
 NAMES = re.compile(r"^[^:]+: (?=the )")
@@ -24,7 +24,7 @@ NAMES = re.compile(r"^[^:]+: (?=the )")
 
 
 def standing(judgement: Judgement) -> str:
-    """The verdict; ``not-comparable`` where it is ``not-run`` although something was run."""
+    """The verdict; ``not-comparable`` where it is ``not-run`` and not because nothing was run."""
     if judgement.verdict == NOT_RUN and not ABSENT.search(judgement.reason):
         return NOT_COMPARABLE
     return judgement.verdict

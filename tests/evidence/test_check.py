@@ -1,7 +1,10 @@
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import typer
+import yaml
 from results_factory import edit_json, write_cell, write_grid, write_picks, write_study
 from typer.testing import CliRunner
 
@@ -13,6 +16,7 @@ from dataflex.evidence.results import read_results
 from dataflex.evidence.store.admission import add
 from dataflex.golden.commands import check
 
+ROOT = Path(__file__).resolve().parents[2]
 runner = CliRunner()
 
 
@@ -127,10 +131,19 @@ def test_missing_and_malformed_input(repository):
     assert run("study", "--reference", "nowhere.csv")[0] == 2
     (cell(repository / "study") / "metrics.json").write_text("{")
     assert run("study")[0] == 2
+
+
+def test_half_of_a_cell_is_not_passed_over(repository):
+    """Of a run the rest is checked, of reviewed results it is an error at once."""
     (cell(repository / "study") / "metrics.json").unlink()
     code, message = run("study")
     assert code == 2
-    assert "metrics.json is missing" in message
+    assert "study: 1 cell is not finished and left out: mixture/natural.tiny.harvest.seed1" in message
+    (cell(repository / "results/demo") / "metrics.json").unlink()
+    for arguments in ((), ("results/demo",)):
+        code, message = run(*arguments)
+        assert code == 2
+        assert "metrics.json is missing" in message
 
 
 def test_a_number_that_is_not_finite_is_malformed(repository):
@@ -214,6 +227,56 @@ def test_a_new_run_is_held_against_its_grid(repository):
     assert run("--grid", right)[0] == 2
 
 
+def own_grid(root, rung="mine", **settings):
+    """A grid of the selections alone, beside the reference numbers of the demo."""
+    file = write_grid(root, rung)
+    grid = yaml.safe_load(file.read_text()) | settings
+    grid["experiments"] = {"selection": grid["experiments"]["selection"]}
+    file.write_text(yaml.safe_dump(grid))
+    return file
+
+
+def selections(root):
+    for method in ("full", "random", "loss"):
+        write_cell(root, "selection", method, 1, shift=-0.1)
+    return root
+
+
+def test_a_run_by_ones_own_grid_needs_no_reference_numbers(repository):
+    grid = own_grid(repository)
+    code, output = run(selections(repository / "mine"), "--grid", grid)
+    assert code == 0, output
+    assert f"No reference numbers are known of the cells of {grid}" in output
+    assert "settings held against" in output
+    edit_json(next((repository / "mine").glob("*/full*/metrics.json")), lambda m: m["mmlu"].update(acc=0.9))
+    code, output = run(repository / "mine", "--grid", grid)
+    assert (code, "is stated as" in output) == (1, True)
+
+
+def test_numbers_of_cells_that_are_not_in_the_grid_are_not_missing(repository):
+    named = "--reference", "reproductions/reference/demo.csv"
+    grid, results = own_grid(repository), selections(repository / "mine")
+    code, output = run(results, "--grid", grid, *named)
+    assert code == 0, output
+    assert "15 in; contradictions: 0" in output
+    assert run(results, *named)[0] == 2
+    shutil.rmtree(next(results.glob("*/full*")))
+    code, message = run(results, "--grid", grid, *named)
+    assert code == 2
+    assert "5 numbers of the reference are missing" in message
+
+
+@pytest.mark.parametrize("settings", [{}, {"reference": "numbers.csv"}])
+def test_reference_numbers_are_those_of_the_grid_or_of_its_rung(repository, settings):
+    numbers = reference.read(repository / "reproductions/reference/demo.csv")
+    file = repository / settings.get("reference", "reproductions/reference/mine.csv")
+    reference.write([replace(number, mean=number.mean + 9) for number in numbers], file)
+    grid = own_grid(repository, **settings)
+    code, output = run(selections(repository / "mine"), "--grid", grid)
+    assert code == 1
+    assert "15 out; contradictions: 0" in output
+
+
 def on_texts_of_the_users_own(run):
     run["config"].update(dataset_dir="/data/mine", model_name_or_path="/data/runs/models/tiny")
     run["manifest"]["config_hash"] = config_hash(run["config"], run["manifest"]["decisions"])
@@ -239,6 +302,25 @@ def test_compare_gives_every_number_a_verdict(repository):
 def test_reference_survives_the_csv_digit_for_digit(repository):
     measured = reference.measure(read_results(repository / "study"), "test")
     assert reference.read(repository / "reproductions/reference/demo.csv") == measured
+
+
+def test_what_is_no_reference_is_not_written_over(repository):
+    """Published numbers stand beside reference numbers, and reviewing a rung writes these anew."""
+    published = repository / "reproductions/reference/published.csv"
+    published.write_text("table,model,value\nmixture,large,41.2\n")
+    with pytest.raises(UserError, match="is not written over"):
+        review(repository / "study", repository / "results/more", published)
+    assert published.read_text().endswith("41.2\n")
+    assert not (repository / "results/more").exists()
+    review(repository / "study", repository / "results/demo", published.with_name("demo.csv"))
+
+
+def test_no_file_of_the_repository_stands_where_a_rung_will_have_its_reference():
+    """What is called as a rung is read as its reference numbers as soon as it has results."""
+    for grid in (ROOT / "reproductions").glob("*.yaml"):
+        file = ROOT / "reproductions/reference" / f"{grid.stem}.csv"
+        if file.is_file():
+            assert reference.read(file)
 
 
 @pytest.mark.parametrize("bad", ["nan", "-1", "0", "x"])

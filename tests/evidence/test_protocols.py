@@ -41,7 +41,7 @@ def test_the_hardware_of_one_run_is_not_said_of_all():
 
 
 def test_no_claim_about_learned_proportions_has_a_known_protocol():
-    published = read(REFERENCE / "paper.csv").values()
+    published = read(REFERENCE / "published.csv").values()
     assert {one.protocol.name for one in published if one.place[3] == "DoReMi learned"} == {"domain_weights"}
     assert not any(one.protocol.unknown for one in published if one.place[3] == "natural/default")
 

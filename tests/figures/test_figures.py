@@ -2,6 +2,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import scipy.stats
 from results_factory import edit_json, write_cell, write_mixture, write_picks, write_steps, write_study
 
 from dataflex.evidence.results import read_results
+from paper_figures.__main__ import make
 from paper_figures.figures import learning_curves
 from paper_figures.latex import escape
 from paper_figures.layout import domains_in_order, ordered
@@ -24,6 +26,22 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def hashes(folder):
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+
+
+def test_half_a_cell_keeps_no_other_from_tables_and_figures(tmp_path, capsys):
+    """What is made of a run that goes on is what the finished cells alone give."""
+    for name in ("going", "done"):
+        write_study(tmp_path / name, seeds=(1,))
+    half = tmp_path / "going/selection/loss.tiny.harvest.seed1"
+    (half / "metrics.json").unlink()
+    shutil.rmtree(tmp_path / "done/selection/loss.tiny.harvest.seed1")
+    for what in ("tables", "figures"):
+        for name in ("going", "done"):
+            make(what, tmp_path / name, tmp_path / f"{name}-{what}")
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1
+        assert "1 cell is not finished and left out: selection/loss.tiny.harvest.seed1 " in told
+        assert hashes(tmp_path / f"going-{what}") == hashes(tmp_path / f"done-{what}")
 
 
 def test_tables_and_figures_are_the_same_bytes_in_another_process(tmp_path):

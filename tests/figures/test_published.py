@@ -8,7 +8,7 @@ from paper_figures.published import less_cases, less_seconds, published, tsds_re
 
 def test_every_number_has_a_place_of_its_own():
     """The two models of the selection figure have the same scale, methods and metric."""
-    with Path("reproductions/reference/paper.csv").open(newline="") as stream:
+    with Path("reproductions/reference/published.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     for table in {row["table"] for row in rows}:
         assert len(published(table)) == sum(row["table"] == table for row in rows)

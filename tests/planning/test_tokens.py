@@ -155,7 +155,7 @@ def test_rows_to_aim_at_are_those_that_a_selection_aims_at(tmp_path: Path) -> No
 def test_the_expected_parts_of_the_slimpajama_corpora_are_the_published_ones() -> None:
     import csv
 
-    with open("reproductions/reference/paper.csv", newline="") as stream:
+    with open("reproductions/reference/published.csv", newline="") as stream:
         told = {
             row["metric"]: float(row["value"])
             for row in csv.DictReader(stream)

@@ -13,7 +13,7 @@ import pytest
 import typer
 from everything import HOSTILE, ROOT
 from judged import judgements
-from results_factory import edit_json, write_study
+from results_factory import edit_json, write_cell, write_grid, write_study
 from typer.testing import CliRunner
 
 from dataflex.errors import UserError
@@ -226,6 +226,45 @@ def test_what_was_not_run_and_what_was_assumed_is_named(tree, parts):
         assert str(entry["choice"]) in assumed
 
 
+def gaps_of(tmp_path, *arguments):
+    """What of the experiment of selection has no result, and the sentence that opens the page's summary."""
+    results = tmp_path / "runs/demo/results"
+    if not results.exists():
+        for seed in (1, 3):
+            write_cell(results, "selection", "full", seed)
+    grid = write_grid(tmp_path)
+    told = run(results, "--grid", grid, *arguments, "--output", tmp_path / "report.html")
+    assert told.exit_code == 0, told.output
+    tree = html.fromstring((tmp_path / "report.html").read_text(encoding="utf-8"))
+    (row,) = [row for row in tree.xpath("//table[@class='data gaps']//tr") if "selection" in words(row)]
+    return [words(item) for item in row.xpath(".//li")], words(tree.get_element_by_id("summary"))
+
+
+def test_what_was_not_run_is_counted_at_the_seeds_that_were_asked_for(tmp_path):
+    missing, found = gaps_of(tmp_path, "--seeds", "1,2")
+    lacking = {*(f"{name}.tiny.harvest.seed{seed}" for name in ("random", "loss") for seed in (1, 2))}
+    assert set(missing) == lacking | {"full.tiny.harvest.seed2"}
+    # Ten methods of the grid, with two seeds each.
+    assert "19 of the 20 cells that the grid evaluates have no result" in found
+
+
+def test_what_was_not_run_is_counted_at_the_seeds_of_the_grid_and_of_the_results(tmp_path):
+    missing, found = gaps_of(tmp_path)
+    assert set(missing) == {
+        f"{name}.tiny.harvest.seed{seed}" for name in ("random", "loss") for seed in (1, 3)
+    }
+    # The other experiments were run with no seed but the grid's.
+    assert "11 of the 13 cells that the grid evaluates have no result" in found
+
+
+@pytest.mark.parametrize(("seeds", "told"), [("1,x", "whole numbers"), ("1", "of one rung")])
+def test_seeds_that_say_nothing_are_refused(study, seeds, told):
+    folder = () if "," not in seeds else (study,)
+    result = run(*folder, "--seeds", seeds)
+    assert isinstance(result.exception, UserError)
+    assert told in str(result.exception)
+
+
 def test_the_same_store_gives_the_same_bytes(parts, page):
     rungs, grids = parts
     assert render(rungs, grids, judgements(rungs[0].ids)).encode() == page.read_bytes()
@@ -272,6 +311,19 @@ def test_the_command_writes_the_page(study, tmp_path):
     judged = [judgement for judgement in judge({"demo": read_results(study)}) if judgement.rung == "demo"]
     assert len(judged) > 50
     assert f"{len(read_results(study))} results, {len(judged)} claims" in result.output
+
+
+def test_a_run_that_goes_on_has_its_page_and_half_cells_are_among_what_was_not_run(tmp_path):
+    results = write_study(tmp_path / "runs/demo/results", seeds=(1,))
+    (results / "selection/loss.tiny.harvest.seed1/metrics.json").unlink()
+    told = run(results, "--grid", ROOT / "reproductions/demo.yaml", "--output", tmp_path / "report.html")
+    assert told.exit_code == 0, told.output
+    assert "1 cell is not finished and left out: selection/loss.tiny.harvest.seed1" in told.output
+    tree = html.fromstring((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "Begun and not finished in the rung demo" in words(tree.get_element_by_id("gaps"))
+    assert "selection/loss.tiny.harvest.seed1" in words(tree.get_element_by_id("gaps"))
+    assert "Begun and not finished: 1 cell." in words(tree.get_element_by_id("summary"))
+    assert len(tree.xpath("//details[@class='cell']")) == 6
 
 
 def test_without_a_register_nothing_is_judged(study, tmp_path, monkeypatch):

@@ -167,6 +167,17 @@ def test_the_names_of_parts_are_the_workflows_targets(file):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("chosen", "told"), [((), ".yaml --output"), (("seeds=[3,4]",), ".yaml --seeds 3,4 --output")]
+)
+def test_the_page_is_told_the_seeds_that_were_asked_for(chosen, told):
+    result = snakemake(ROOT, "-n", "-p", "--config", "check=false", "output=runs/never", *chosen)
+    assert result.returncode == 0, result.stderr
+    (command,) = [line for line in result.stdout.splitlines() if "dataflex-cli report" in line]
+    assert told in " ".join(command.split())
+
+
+@pytest.mark.slow
 def test_what_a_budget_leaves_is_run_by_the_commands_that_the_plan_tells(monkeypatch):
     """By names of parts and, of the rest, by the files of each cell: those trainings and evaluations, no others."""
     monkeypatch.chdir(ROOT)

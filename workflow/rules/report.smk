@@ -85,9 +85,10 @@ rule page:
         report(PAGE, caption="../report/page.rst", category="All on one page"),
     params:
         results=f"{R}/results",
+        seeds=f"--seeds {','.join(map(str, config['seeds']))}" if config["seeds"] else "",
     localrule: True
     shell:
-        "dataflex-cli report {params.results} --grid {input.grid} --output {output}"
+        "dataflex-cli report {params.results} --grid {input.grid} {params.seeds} --output {output}"
 
 
 rule check:

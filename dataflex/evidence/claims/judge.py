@@ -21,6 +21,13 @@ from dataflex.evidence.statistics.family import holm
 from dataflex.evidence.store.find import rungs
 from dataflex.evidence.store.identity import result_id
 
+TIMES = ("seconds", "reduction")
+TIMED = (
+    "times and their reductions stand beside the published ones in the tables of the benchmarks (`snakemake "
+    "efficiency`, results/efficiency): the register does not judge them"
+)
+NO_JOB = "no job of the workflow fills this cell"
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -83,7 +90,7 @@ def judge_rung(register: Register, rung: Rung, results: Sequence[CellResult]) ->
         if not rung.same and (places is None or claim.kind == "value"):
             continue
         if places is None:
-            judged[claim.id] = _not_run(claim, rung, "no job of the workflow fills this cell")
+            judged[claim.id] = _not_run(claim, rung, TIMED if claim.gauge in TIMES else NO_JOB)
         elif claim.kind == "value":
             judged[claim.id] = _of_value(register, rung, claim, places, counted)
         else:

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from dataflex.engine.proportions import LEARNED
 from dataflex.evidence.claims.gauges import Gauge
 from dataflex.evidence.common_answers import common_answers
-from dataflex.evidence.results import CellResult, read_lines
+from dataflex.evidence.results import CellResult
 from dataflex.evidence.statistics import hierarchical, seeds
 from dataflex.evidence.statistics.clusters import FloatArray
 from dataflex.evidence.statistics.estimate import Estimate
@@ -177,7 +175,8 @@ def _of_questions(
         errors = drawn.error, drawn.error * math.sqrt(n / (asked.number or n))
         prediction = further_run(by_seed, errors, drawn.freedom)
     by_method = tuple(tuple((100 * side.mean(axis=1)).tolist()) for side in sides)
-    repeated = any(len(np.unique(side, axis=0)) < len(side) for side in sides)
+    # Not numpy's unique rows: it makes a type of as many fields as there are questions.
+    repeated = any(len({row.tobytes() for row in side}) < len(side) for side in sides)
     return Measured(hierarchical.mean(points, subjects, how), prediction, by_method, n, tuple(runs), repeated)
 
 
@@ -214,11 +213,9 @@ def at_chance(runs: Runs) -> bool:
     """
     lucks, rights = [], []
     for run in runs:
-        questions = read_lines(run.folder / "questions.jsonl")
-        n = len(questions)
-        chosen = Counter(question["choice"] for question in questions)
-        golds = Counter(question["gold"] for question in questions)
+        n = len(run.outcomes.ids)
+        chosen, golds = Counter(run.outcomes.choices), Counter(run.outcomes.golds)
         lucks.append(math.fsum(chosen[letter] * golds[letter] for letter in chosen) / n**2)
-        rights.append(math.fsum(question["correct"] for question in questions) / n)
+        rights.append(math.fsum(run.outcomes.correct) / n)
     luck = seeds.mean(lucks)
     return abs(seeds.mean(rights) - luck) <= 2 * math.sqrt(luck * (1 - luck) / n)

@@ -58,12 +58,15 @@ def add(
         The cells that were copied.
 
     Raises:
-        UserError: a cell is not to be trusted, or another one is there in its place.
+        UserError: a cell is not to be trusted, or another one is there in its place; ``reference_file`` is
+            there and holds other things.
     """
     if target.resolve().is_relative_to(source.resolve()) or source.resolve().is_relative_to(target.resolve()):
         raise UserError(
             f"{source} and {target} lie in each other: results are added from the folder of a grid"
         )
+    if reference_file:
+        reference.require_own(reference_file)
     new = read_results(source)
     old = [] if replace or not target.exists() else read_results(target)
     there = {(*result.key, result.seed): result for result in old}

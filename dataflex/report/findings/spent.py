@@ -23,4 +23,5 @@ def findings(rung: Rung, parts: Sequence[Part]) -> Iterator[Finding]:
     if missing:
         lacking = [f"{part.experiment} ({part.there} there)" for part in parts if part.missing]
         said = f"{missing} of the {plural(asked, 'cell')} that the grid evaluates have no result."
-        yield Finding(said, f"Incomplete: {', '.join(lacking)}.", "gaps", "not run")
+        begun = f" Begun and not finished: {plural(len(rung.unfinished), 'cell')}." if rung.unfinished else ""
+        yield Finding(said, f"Incomplete: {', '.join(lacking)}.{begun}", "gaps", "not run")

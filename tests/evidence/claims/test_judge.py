@@ -61,7 +61,7 @@ def repository(tmp_path, monkeypatch):
             answer(folder, share)
     protocol = {"known": {}, "unknown": [], "source": "here"}
     (tmp_path / "protocols.yaml").write_text(yaml.safe_dump({"protocols": {"known": protocol}}))
-    with (tmp_path / "paper.csv").open("w", newline="") as stream:
+    with (tmp_path / "published.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(
             [
@@ -87,7 +87,7 @@ def repository(tmp_path, monkeypatch):
         "schema": 1,
         "registered": "2026-11-21",
         "paper": "P",
-        "published": "paper.csv",
+        "published": "published.csv",
         "least_seeds": 3,
         "why": {},
         "tables": {
@@ -227,11 +227,11 @@ def choose(folder, choice):
 
 def publish(repository, change):
     """Have the paper state other numbers: ``change`` takes method, metric and number."""
-    with (repository / "paper.csv").open(newline="") as stream:
+    with (repository / "published.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     for row in rows:
         row["value"] = change(row["method"], row["metric"], float(row["value"]))
-    with (repository / "paper.csv").open("w", newline="") as stream:
+    with (repository / "published.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -12,12 +12,14 @@ import yaml
 
 from dataflex import grid as grids
 from dataflex.errors import UserError
+from dataflex.evidence.claims.judge import judge
 from dataflex.evidence.claims.published import read
 from dataflex.evidence.claims.registry import load
+from dataflex.report.standing import standing
 
 ROOT = Path(__file__).resolve().parents[3]
 REGISTER = "reproductions/claims.yaml"
-PAPER = Path("reproductions/reference/paper.csv")
+PAPER = Path("reproductions/reference/published.csv")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,18 @@ def test_rungs_name_cells_of_their_grids(register):
                         assert (*place.split("/"), model, scale) in keys
 
 
+def test_claims_that_no_rung_can_judge_say_why():
+    """A job measures times and none an accuracy of the same tables, so that only the latter lack one."""
+    found = {one.claim.id: one for one in judge({}) if one.claim.table.startswith("efficiency_")}
+    assert len(found) == 25
+    for one in found.values():
+        assert one.verdict == "not-run"
+        of_time = one.claim.metric != "Acc (%)"
+        assert of_time == ("in the tables of the benchmarks" in one.reason)
+        assert of_time != ("no job of the workflow fills" in one.reason)
+        assert standing(one) == ("not-comparable" if of_time else "not-run")
+
+
 def broken(tmp_path, change):
     content = yaml.safe_load(Path("reproductions/claims.yaml").read_text())
     change(content)
@@ -119,7 +133,7 @@ def test_a_malformed_number_is_refused(tmp_path, column, value):
     with PAPER.open(newline="") as stream:
         rows = list(csv.DictReader(stream))[:2]
     rows[1][column] = value
-    file = tmp_path / "paper.csv"
+    file = tmp_path / "published.csv"
     with file.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
