@@ -23,7 +23,7 @@ def test_rows_of_a_folder_get_our_names(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text(json.dumps([{"q": "why?", "a": "so", "input": None}]))
     assert instructions.read(tmp_path) == [{"instruction": "why?", "input": "", "output": "so"}]
     (tmp_path / "dataset_info.json").write_text(json.dumps({"other": entry}))
-    with pytest.raises(SystemExit, match="must name an alpaca file `instructions`"):
+    with pytest.raises(SystemExit, match="must name a file `instructions` of form alpaca or sharegpt"):
         instructions.read(tmp_path)
 
 
