@@ -94,7 +94,7 @@ def tsds(
     authors: Checkout = None,
     threads: Threads = 1,
 ) -> None:
-    """Time TSDS from vectors to probabilities by one side."""
+    """Time TSDS from vectors to probabilities by one side, without GPUs."""
     about = {"dimension": DIMENSION, "kind": KIND, "job": output.stem} | PARAMETERS
     report = Report("tsds", about)
     where = library() if side is Who.OURS else upstream(_given(upstream_venv, "--upstream-venv"))
@@ -105,7 +105,9 @@ def tsds(
             case: dict[str, Any] = {"rows": pool, "queries": asked}
             options = case | {"kind": KIND, "dimension": DIMENSION, "neighbours": 1, "authors": checkout}
             names = list(TSDS[side])
-            _measure(bench, where, names, names, repeats, case, {"options": options | PARAMETERS})
+            # A node that is taken whole may show its GPUs, and ours would use one beside sides that can't.
+            job = {"options": options | PARAMETERS, "hide_gpus": True}
+            _measure(bench, where, names, names, repeats, case, job)
     _write(report, output, side)
 
 

@@ -43,6 +43,8 @@ class Job:
     options: dict[str, Any] = field(default_factory=dict)
     processes: int = 1
     """Each with a GPU of its own, if there are GPUs; the first one's time and memory are taken."""
+    hide_gpus: bool = False
+    """Where a job asks for none and its node has some, a side that would take one doesn't find it."""
 
 
 def serve(make: Callable[[Job], dict[str, Variant]]) -> None:
@@ -179,14 +181,19 @@ class WorkerError(RuntimeError):
     """A worker ended with an error."""
 
 
-def worker_variables(threads: int, paths: list[Path]) -> dict[str, str]:
+def worker_variables(threads: int, paths: list[Path], hide_gpus: bool = False) -> dict[str, str]:
     """Return the environment variables of a worker: its module path, its threads, and quiet libraries."""
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, paths)),
-        "OMP_NUM_THREADS": str(threads),
-        "TOKENIZERS_PARALLELISM": "false",
-        "DISABLE_VERSION_CHECK": "1",
-    }
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if hide_gpus else {}
+    return (
+        os.environ
+        | hidden
+        | {
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "OMP_NUM_THREADS": str(threads),
+            "TOKENIZERS_PARALLELISM": "false",
+            "DISABLE_VERSION_CHECK": "1",
+        }
+    )
 
 
 def ask(python: str, worker: str, job: Job, folder: Path, paths: list[Path], optimised: bool = False) -> Any:
@@ -211,7 +218,7 @@ def ask(python: str, worker: str, job: Job, folder: Path, paths: list[Path], opt
     done = subprocess.run(
         command,
         cwd=folder,
-        env=worker_variables(job.threads, paths),
+        env=worker_variables(job.threads, paths, job.hide_gpus),
         capture_output=True,
         text=True,
         check=False,

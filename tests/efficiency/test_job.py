@@ -1,12 +1,14 @@
 """Benchmark jobs of a grid: one side and one size a file, several processes, and the tables of many files."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from efficiency import instructions, measure, sides, workload
+from efficiency import instructions, job, measure, sides, workload
+from typer.testing import CliRunner
 
 from paper_figures import published
 from paper_figures.efficiency import build, job_tables, results
@@ -68,6 +70,21 @@ def test_files_of_jobs_become_one_table(tmp_path: Path) -> None:
     assert text.endswith("- left out: nothing\n")
 
 
+def test_a_job_without_gpus_sees_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def started(command: list[str], env: dict[str, str], **others: Any) -> subprocess.CompletedProcess[str]:
+        seen.append(env["CUDA_VISIBLE_DEVICES"])
+        return subprocess.CompletedProcess(command, 1, "", "not run here")
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr(measure.subprocess, "run", started)
+    words = ["tsds", "--side", "ours", "--pool", "20", "--queries", "2", "--output", str(tmp_path / "x.json")]
+    assert CliRunner().invoke(job.app, words).exit_code == 1
+    assert set(seen) == {""}
+    assert measure.worker_variables(1, [])["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
 @pytest.mark.slow
 def test_two_processes_score_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
@@ -80,8 +97,8 @@ def test_two_processes_score_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     side, scores = sides.library(), []
     for processes in (1, 2):
         options = {"shares": [1.0], "projection": 8}
-        job = measure.Job({"exact@1.0": 1}, 1, str(tmp_path), True, options, processes)
-        answer = measure.ask(side.python, "library_gradients", job, tmp_path / "jobs", side.paths)
+        asked = measure.Job({"exact@1.0": 1}, 1, str(tmp_path), True, options, processes)
+        answer = measure.ask(side.python, "library_gradients", asked, tmp_path / "jobs", side.paths)
         scores.append(answer["runs"]["exact@1.0"][0]["scores"])
     assert len(set(scores[0])) == 7
     np.testing.assert_allclose(scores[1], scores[0], rtol=1e-4)
