@@ -27,7 +27,11 @@ class Who(StrEnum):
     AUTHORS = "authors"
 
 
-LESS = {Who.OURS: ("plain", "exact", "projected"), Who.UPSTREAM: ("upstream",), Who.AUTHORS: ("authors",)}
+LESS = {
+    Who.OURS: (workload.PLAIN, "exact", "projected"),
+    Who.UPSTREAM: ("upstream",),
+    Who.AUTHORS: ("authors",),
+}
 TSDS = {
     Who.OURS: ("library tsds", "library tsds, own defaults"),
     Who.UPSTREAM: ("upstream tsds",),

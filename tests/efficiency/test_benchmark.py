@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from efficiency import less, loss, measure, sides, vectors, workload
+from efficiency import batches, less, loss, measure, sides, vectors, workload
 
-from paper_figures.efficiency import build, results
+from dataflex.signals.passes import token_batches
+from paper_figures.efficiency import build, overview, results
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +77,16 @@ def test_a_benchmark_from_data_to_tables(data: Path, tmp_path: Path, monkeypatch
     loss.run(data, "tiny", tmp_path, rows=6, repeats=1, threads=1)
     text = build.write(tmp_path)
     assert "less, tiny: exact" in text
+    assert {run["variant"] for run in report.runs if run["case"] == {"share": 1.0}} == {
+        *("plain", "plain, by length", "plain one by one", "exact", "projected")
+    }
     assert "loss, tiny: losses" in text
     assert (tmp_path / "efficiency.svg").is_file()
     with (tmp_path / "measurements.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     (exact,) = [row for row in rows if row["variant"] == "exact" and row["case"] == "share 1.0"]
     assert exact["n"] == "2"
+    assert exact["beside"] == "plain, by length"
     assert float(exact["ratio_median"]) > 0
     assert float(exact["peak_mib"]) > 0
 
@@ -118,6 +124,42 @@ def test_a_worker_that_fails_is_reported(tmp_path: Path) -> None:
     assert not report.runs
 
 
+def test_plain_passes_are_cut_as_ours_are() -> None:
+    lengths = np.random.default_rng(0).lognormal(3, 1, 200).astype(int) + 1
+    rows = [{"input_ids": [n] * length} for n, length in enumerate(lengths)]
+    for budget in (1, 64, 1000):
+        cut = [[row["input_ids"][0] for row in batch] for batch in batches.by_length(rows, budget)]
+        assert cut == token_batches(lengths, budget)
+
+
+def test_the_yardstick_makes_the_passes_of_ours(data: Path, tmp_path: Path) -> None:
+    """The same batches for the same rows: it isn't the padding that is measured."""
+    from efficiency.workers import library_gradients
+
+    made: dict[str, Any] = {"rows": 8, "validation": 3, "cutoff": 64, "rank": 2, "batch": 2}
+    workload.make(tmp_path, data=data, model="tiny", **made)
+    job = measure.Job({}, 1, str(tmp_path), True, {"shares": [1.0], "projection": 8})
+    seen: list[tuple[int, ...]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        collate = workload.collate
+        patch.setattr(
+            workload, "collate", lambda rows: (seen.append(tuple(map(_width, rows))), collate(rows))[1]
+        )
+        variants = library_gradients.variants(job)
+        shapes = []
+        for name in ("plain, by length@1.0", "exact@1.0", "plain@1.0"):
+            seen.clear()
+            variants[name]()
+            shapes.append(list(seen))
+    assert shapes[0] == shapes[1]
+    padded = [sum(len(batch) * max(batch) for batch in cut) for cut in shapes]
+    assert padded[0] < padded[2]
+
+
+def _width(row: dict[str, list[int]]) -> int:
+    return len(row["input_ids"])
+
+
 def test_recall_counts_shared_neighbours() -> None:
     pool, queries = vectors.make(50, 3, 4, "isotropic")
     true = vectors.true_neighbours(queries, pool, 4)
@@ -140,3 +182,26 @@ def test_ratio_divides_passes_of_the_same_round(tmp_path: Path) -> None:
     report.write(tmp_path / "less-tiny.json")
     ratio = results.Results(tmp_path / "less-tiny.json").ratio("library", "exact", {"share": 1.0})
     assert ratio == results.Spread(1.2, 0.9, 1.5, 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "beside", "met"),
+    [
+        ({"plain": 2.0, "exact": 2.0}, "plain, pool order", "open"),
+        ({"plain": 2.0, "exact": 2.4}, "plain, pool order", "no"),
+        ({"plain": 2.0, "plain, by length": 1.0, "exact": 1.0}, "plain, by length", "yes"),
+        ({"plain": 2.0, "plain, by length": 1.0, "exact": 1.2}, "plain, by length", "no"),
+    ],
+)
+def test_a_limit_is_met_beside_passes_that_pad_no_more(
+    tmp_path: Path, seconds: dict[str, float], beside: str, met: str
+) -> None:
+    """Files that were measured before there were such passes say so."""
+    base = {"side": "library", "case": {"share": 1.0}, "round": 0, "cpu_seconds": 1.0, "load": 0.0}
+    report = sides.Report("less", {"model": "tiny", "rows": 4, "validation": 1})
+    report.runs = [base | {"variant": name, "seconds": value} for name, value in seconds.items()]
+    report.write(tmp_path / "less-tiny.json")
+    table = overview.targets([results.Results(tmp_path / "less-tiny.json")])
+    shown = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+    exact = shown["less, tiny: exact"]
+    assert (exact["beside"], exact["met"]) == (beside, met)

@@ -26,7 +26,7 @@ def variants(job: Job) -> dict[str, Variant]:
         pool = work.pool[: max(1, round(share * len(work.pool)))]
         made[f"authors@{share}"] = partial(less, work, pool, job.options["projection"])
     if not job.memory:
-        plain_backward(work, work.pool[: work.about["batch"]], work.about["batch"])
+        plain_backward(work, [work.pool[: work.about["batch"]]])
     return made
 
 

@@ -12,9 +12,19 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from efficiency.batches import Row
 from efficiency.measure import Job, Variant, device, serve, synchronise
 from efficiency.processes import shared_folder, together
-from efficiency.workload import Row, Workload, collate, load, plain_backward, plain_forward
+from efficiency.workload import (
+    PLAIN,
+    Workload,
+    collate,
+    load,
+    plain_backward,
+    plain_by_length,
+    plain_forward,
+    plain_in_order,
+)
 
 
 class Clock:
@@ -51,7 +61,8 @@ def variants(job: Job) -> dict[str, Variant]:
     for share in job.options["shares"]:
         pool = work.pool[: max(1, round(share * len(work.pool)))]
         both = [*work.validation, *pool]
-        made[f"plain@{share}"] = partial(plain_backward, work, both, size)
+        made[f"{PLAIN}@{share}"] = partial(plain_by_length, work, pool)
+        made[f"plain@{share}"] = partial(plain_in_order, work, both, size)
         made[f"plain forward@{share}"] = partial(plain_forward, work, pool, size)
         for name, dtype in (("upstream", None), ("upstream, fp32", torch.float32)):
             made[f"{name}@{share}"] = partial(less, work, pool, accelerator, job, clock, dtype)
@@ -63,7 +74,7 @@ def variants(job: Job) -> dict[str, Variant]:
                 name = f"upstream loss, batch {batch}, {workers} workers@{share}"
                 made[name] = partial(losses, work, pool, accelerator, batch, workers)
     if not job.memory:
-        plain_backward(work, work.pool[:size], size)
+        plain_backward(work, [work.pool[:size]])
     return made
 
 
