@@ -52,7 +52,9 @@ def paper_table(every: Sequence[Results]) -> Table | None:
             "are not published. Here another model and pool: compare the savings, not the seconds. Accuracy "
             "in %; none was measured here.",
             "Saved: by how much the library's time is below the original's on one GPU. The original code "
-            "needs a GPU; DataFlex 1.1.0 projects in fp16, which processors multiply slowly.",
+            "needs a GPU; DataFlex 1.1.0 projects in fp16, which processors multiply slowly. "
+            "The sides may run with torch of different versions; the table of the jobs divides each by plain "
+            "passes of its own.",
             "Here: median [least to largest] of n passes, in the paper's case of one GPU by one process.",
         ),
         results=sources,

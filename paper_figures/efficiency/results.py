@@ -23,6 +23,7 @@ BASELINES = {
     POOL_ORDER: (BY_LENGTH,),
     "plain one by one": PLAIN,
     "upstream": PLAIN,
+    "authors": PLAIN,
     "upstream, fp32": PLAIN,
     "upstream, gradients": PLAIN,
     "losses": ("plain forward",),

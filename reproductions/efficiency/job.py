@@ -29,9 +29,10 @@ class Who(StrEnum):
 
 LESS = {
     Who.OURS: (workload.PLAIN, "exact", "projected"),
-    Who.UPSTREAM: ("upstream",),
-    Who.AUTHORS: ("authors",),
+    Who.UPSTREAM: (workload.PLAIN, "upstream"),
+    Who.AUTHORS: (workload.PLAIN, "authors"),
 }
+"""The sides have torch of different versions: each is divided by plain passes of its own."""
 TSDS = {
     Who.OURS: ("library tsds", "library tsds, own defaults"),
     Who.UPSTREAM: ("upstream tsds",),
@@ -79,7 +80,7 @@ def less(
         bench = Bench(report, folder / "jobs", max(1, threads // gpus), "gradients")
         options = {"shares": [ratio], "projection": projection}
         names = [f"{variant}@{ratio}" for variant in LESS[side]]
-        # A ratio needs plain passes of the same rounds; their memory is of no interest.
+        # The memory of plain passes is of no interest.
         kept = [variant for variant in names if not variant.startswith("plain")]
         where = _less_side(side, upstream_venv, authors)
         job = {"workload": str(folder), "options": options, "processes": gpus}
@@ -124,9 +125,12 @@ def _measure(
     case: dict[str, Any],
     job: dict[str, Any],
 ) -> None:
-    """Time all; measure the memory of those that are kept. One pass serves for both if one is enough."""
-    if repeats > 1 or timed != kept:
-        bench.time(side, dict.fromkeys(timed, repeats), case, **job)
+    """Time all in turn; measure the memory of those that are kept.
+
+    Where one pass is enough, that of the memory serves for both: it may take hours.
+    """
+    alone = [variant for variant in timed if repeats > 1 or variant not in kept]
+    bench.time(side, dict.fromkeys(alone, repeats), case, **job)
     bench.remember(side, kept, case, **job)
 
 

@@ -37,25 +37,30 @@ def test_the_papers_seconds() -> None:
     assert published.tsds_reduction() == (1, 3.5)
 
 
-def _job(folder: Path, side: str, variant: str, gpus: int, share: float, seconds: float) -> None:
+def _job(
+    folder: Path, side: str, variant: str, gpus: int, share: float, seconds: float, plain: float
+) -> None:
     report = sides.Report(
         "less", {"model": "big", "rows": 1000, "validation": 4, "cutoff": 9, "lora_rank": 2}
     )
     name = f"less.{side}.ratio{share:g}.gpus{gpus}"
     report.about |= {"precision": "bfloat16", "projection": 64, "job": name}
-    run = {"side": side, "variant": variant, "case": {"gpus": gpus, "share": share}, "round": 0}
-    report.runs = [run | {"seconds": seconds, "cpu_seconds": seconds, "load": 0.0}]
+    run = {"side": side, "case": {"gpus": gpus, "share": share}, "round": 0, "load": 0.0}
+    timed = {variant: seconds, workload.PLAIN: plain}
+    report.runs = [
+        run | {"variant": name, "seconds": value, "cpu_seconds": value} for name, value in timed.items()
+    ]
     report.environments = {
         side: {"processor": f"of {gpus}", "cores": 1, "gpu": None, "threads": 1, "memory_gib": 1}
-        | {"python": "3", "packages": {}}
+        | {"python": "3", "cuda": "12.4", "packages": {"torch": f"2.{len(side)}"}}
     }
     report.write(folder / f"{name}.json")
 
 
 def test_files_of_jobs_become_one_table(tmp_path: Path) -> None:
-    _job(tmp_path, "library", "exact", 1, 1.0, 60.0)
-    _job(tmp_path, "library", "exact", 8, 1.0, 10.0)
-    _job(tmp_path, "authors", "authors", 1, 1.0, 80.0)
+    _job(tmp_path, "library", "exact", 1, 1.0, 60.0, 50.0)
+    _job(tmp_path, "library", "exact", 8, 1.0, 10.0, 8.0)
+    _job(tmp_path, "authors", "authors", 1, 1.0, 80.0, 100.0)
     files = sorted(tmp_path.glob("*.json"))
     (together,) = job_tables.put_together([results.Results(file) for file in files])
     table = job_tables.less_jobs(together)
@@ -63,11 +68,50 @@ def test_files_of_jobs_become_one_table(tmp_path: Path) -> None:
     assert [row["GPUs"] for row in shown] == ["1", "8"]
     # One GPU: 60 instead of 80; eight: 10 instead of the 80 that the original needs on its one.
     assert [row["ours below authors"] for row in shown] == ["25.0 %", "87.5 %"]
+    # Their torch is the slower one: 1.2 plain passes instead of 0.8.
+    assert [row["in plain passes"] for row in shown] == ["-50.0 %", "-"]
+    assert list(table.rows[0][3:11]) == ["60.0 (n=1)", "1.20", "-", "-", "-", "-", "80.0 (n=1)", "0.80"]
+    assert any("authors torch 2.7 for CUDA 12.4; library torch 2.7" in note for note in table.notes)
     assert [row["paper: below original"] for row in shown] == ["5.0 %", "57.1 %"]
     text = build.write(tmp_path, ["left out: nothing"])
     assert "library: of 1," in text
     assert "library, less.library.ratio1.gpus8: of 8," in text
     assert text.endswith("- left out: nothing\n")
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+@pytest.mark.parametrize("who", ["upstream", "authors"])
+def test_another_side_is_timed_beside_plain_passes_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str, repeats: int
+) -> None:
+    asked = []
+
+    def answered(python: str, worker: str, task: measure.Job, *others: Any) -> dict[str, Any]:
+        asked.append((worker, task.variants, task.memory))
+        runs = [
+            {"round": n, "seconds": 2.0, "cpu_seconds": 2.0, "peak_mib": 1.0, "load": 0.0} for n in range(2)
+        ]
+        return {
+            "environment": {},
+            "runs": {name: runs[:count] for name, count in task.variants.items()},
+        }
+
+    monkeypatch.setattr(sides, "ask", answered)
+    monkeypatch.setattr(workload, "make", lambda *args, **options: {"model": "m"})
+    monkeypatch.setattr(job, "upstream", lambda venv: sides.Side("upstream", "python", []))
+    monkeypatch.setattr(job, "authors_of_less", lambda side, checkout: sides.Side("authors", "python", []))
+    output = tmp_path / "less.json"
+    words = ["less", "--data", str(tmp_path), "--model", "m", "--side", who, "--output", str(output)]
+    words += ["--upstream-venv", "x", "--authors", "y", "--repeats", str(repeats)]
+    assert CliRunner().invoke(job.app, words).exit_code == 0
+    plain, own = f"{workload.PLAIN}@1.0", f"{who}@1.0"
+    # One pass may take hours: where it is enough, memory and time come from the same.
+    timed = {plain: 1} if repeats == 1 else {plain: 2, own: 2}
+    worker = f"{who}_gradients"
+    assert asked == [(worker, timed, False), (worker, {own: 1}, True)]
+    found = results.Results(output).ratio(who, who, {"gpus": 1, "share": 1.0})
+    assert found is not None
+    assert found.median == 1
 
 
 def test_a_job_without_gpus_sees_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,8 @@ def test_two_jobs_from_the_grid_to_the_table(tiny):
     assert job.name == "less.ours.ratio0.5.gpus1.json"
     measured = json.loads(job.read_text())
     assert measured["failures"] == []
-    assert {run["variant"] for run in measured["runs"]} == {"plain", "exact", "projected"}
+    assert {run["variant"] for run in measured["runs"]} == {"plain, by length"}
+    assert {run["variant"] for run in measured["memory"]} == {"exact", "projected"}
     assert all(run["case"] == {"gpus": 1, "share": 0.5} for run in measured["runs"] + measured["memory"])
     assert (tiny / "run/logs/efficiency/tsds.ours.pool200.log").is_file()
     table = (tiny / "run/tables/efficiency.md").read_text()

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from efficiency.measure import Job, Variant, device, serve
 from efficiency.processes import shared_folder
-from efficiency.workload import Workload, collate, load, plain_backward
+from efficiency.workload import PLAIN, Workload, collate, load, plain_backward, plain_by_length
 
 
 def variants(job: Job) -> dict[str, Variant]:
@@ -24,6 +24,7 @@ def variants(job: Job) -> dict[str, Variant]:
     made: dict[str, Variant] = {}
     for share in job.options["shares"]:
         pool = work.pool[: max(1, round(share * len(work.pool)))]
+        made[f"{PLAIN}@{share}"] = partial(plain_by_length, work, pool)
         made[f"authors@{share}"] = partial(less, work, pool, job.options["projection"])
     if not job.memory:
         plain_backward(work, [work.pool[: work.about["batch"]]])
