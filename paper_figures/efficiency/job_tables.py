@@ -90,9 +90,19 @@ def tsds_jobs(results: Results) -> Table:
             f"The paper: {least:g} to {most:g} % below the authors' at pools of 5,000 to 100,000 rows and 50 "
             "to 1,000 queries; its seconds are not known.",
             versions(results),
+            untimed(results),
             "*: stopped at the draw, since its probabilities added up to more than one.",
         ),
         results=[results.ids] * len(rows),
+    )
+
+
+def untimed(results: Results) -> str:
+    """Return a sentence on what lies outside the clock of TSDS."""
+    if what := results.about.get("untimed"):
+        return f"No side is timed with its {what}."
+    return (
+        "Each process's first pass is timed, the others' with what they import and the files that they write."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from paper_figures.efficiency.job_tables import cell
+from paper_figures.efficiency.job_tables import cell, untimed
 from paper_figures.efficiency.results import BY_LENGTH, POOL_ORDER, Record, Results, short
 from paper_figures.table import Table
 
@@ -100,6 +100,7 @@ def tsds_table(results: Results) -> Table:
             f"{about['alpha']}, C {about['C']}, sigma {about['sigma']}, {about['max_K']} neighbours; the "
             "authors' code cuts neighbours to a tenth of the pool. Own defaults: alpha 0.5, C 1.",
             "Ours is exact, densities count the whole pool; upstream's neighbours are approximate.",
+            untimed(results),
             "The sides ran one after the other: on a busy machine the ratio of processor time says more.",
             "*: stopped at the draw, since its probabilities added up to more than one.",
         ),

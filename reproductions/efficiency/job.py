@@ -14,7 +14,7 @@ import typer
 
 from efficiency import workload
 from efficiency.sides import Bench, Report, Side, authors_of_less, library, upstream
-from efficiency.tsds import PARAMETERS
+from efficiency.tsds import CLOCK, PARAMETERS
 
 app = typer.Typer(no_args_is_help=True, help="One side and one size, for a grid's jobs.")
 
@@ -100,7 +100,7 @@ def tsds(
     threads: Threads = 1,
 ) -> None:
     """Time TSDS from vectors to probabilities by one side, without GPUs."""
-    about = {"dimension": DIMENSION, "kind": KIND, "job": output.stem} | PARAMETERS
+    about = {"dimension": DIMENSION, "kind": KIND, "job": output.stem} | PARAMETERS | CLOCK
     report = Report("tsds", about)
     where = library() if side is Who.OURS else upstream(_given(upstream_venv, "--upstream-venv"))
     checkout = str(_given(authors, "--authors").resolve()) if side is Who.AUTHORS else ""

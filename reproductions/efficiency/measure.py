@@ -39,7 +39,7 @@ class Job:
     workload: str = ""
     """Folder with model and rows."""
     memory: bool = False
-    """Run each variant once, in a process that has done nothing else, and take its peak memory."""
+    """Run each variant once, in a process that has timed nothing else, and take its peak memory."""
     options: dict[str, Any] = field(default_factory=dict)
     processes: int = 1
     """Each with a GPU of its own, if there are GPUs; the first one's time and memory are taken."""

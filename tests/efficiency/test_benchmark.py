@@ -6,12 +6,13 @@ import mmap
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from efficiency import batches, less, loss, measure, sides, vectors, workload
+from efficiency import batches, less, loss, measure, sides, tsds, vectors, workload
 
 from dataflex.signals.passes import token_batches
 from paper_figures.efficiency import build, overview, results
@@ -101,6 +102,98 @@ def test_neighbours_and_tsds_report_recall() -> None:
     assert results["library"]["recall"] == 1
     assert results["blocked product"]["recall"] == 1
     assert results["library tsds"]["possible"] > 0
+
+
+AUTHORS = """
+import numpy as np, yaml
+passes = []
+
+def main():
+    config = yaml.safe_load(open("config.yaml"))
+    pool, queries = (np.load(config[kind + "_embedding_path"]) for kind in ("candidate", "query"))
+    passes.append((len(pool), len(queries), config["max_K"]))
+    np.save(config["output_folder"] + "/selected.npy", [])
+"""
+
+
+class Upstreams:
+    """Takes the place of upstream's selector."""
+
+    passes: ClassVar[list[tuple[int, int, int]]] = []
+
+    def __init__(self, save_probs_path: str, **others: Any) -> None:
+        self.path, self.most = save_probs_path, others["max_K"]
+
+    def selector(self) -> Any:
+        pool, queries = self.candidate_sentence_embedding(), self.query_sentence_embedding()
+        self.passes.append((len(pool), len(queries), self.most))
+        np.save(self.path, found := np.ones(3))
+        return found
+
+
+def test_tsds_of_others_has_run_once_and_touches_no_files_when_it_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from efficiency.workers import upstream_vectors
+
+    (tmp_path / "tsds.py").write_text(AUTHORS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    selectors: Any = ModuleType("offline_tsds_selector")
+    selectors.offline_tsds_Selector = Upstreams
+    for name in ("dataflex.offline_selector", "dataflex.offline_selector.offline_tsds_selector"):
+        monkeypatch.setitem(sys.modules, name, selectors)
+    options = {"rows": 3000, "queries": 20, "dimension": 4, "kind": "isotropic", "neighbours": 1}
+    options |= tsds.PARAMETERS | {"authors": str(tmp_path)}
+    names = {"upstream tsds": 1, "authors tsds": 1}
+    made = upstream_vectors.variants(measure.Job(names, 1, options=options))
+    assert made.keys() == names.keys()
+    theirs = sys.modules.pop("tsds").passes
+    assert theirs == Upstreams.passes == [(2048, 8, 50)]
+    assert [made[name]() for name in names] == [{"possible": 3}, {}]
+    assert theirs == Upstreams.passes == [(2048, 8, 50), (3000, 20, 5000)]
+    assert not list(tmp_path.glob("*.npy"))
+
+
+def test_our_tsds_has_run_once_when_it_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from efficiency.workers import library_vectors
+
+    seen: list[int] = []
+    monkeypatch.setattr(library_vectors, "tsds", lambda pool, queries, options: seen.append(len(pool)))
+    options = {"rows": 3000, "queries": 5, "dimension": 4, "kind": "isotropic", "neighbours": 1}
+    job = measure.Job({"library tsds": 1}, 1, memory=True, options=options | tsds.PARAMETERS)
+    library_vectors.variants(job)["library tsds"]()
+    assert seen == [2048, 3000]
+
+
+def test_others_repeat_tsds_where_it_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[tuple[str, int], int] = {}
+
+    def answered(python: str, worker: str, job: measure.Job, *others: Any) -> dict[str, Any]:
+        asked.update({(name, job.options["rows"]): count for name, count in job.variants.items()})
+        run = {
+            "round": 0,
+            "seconds": 1.0,
+            "cpu_seconds": 1.0,
+            "load": 0.0,
+            "peak_mib": 1.0,
+            "before_mib": 0.5,
+        }
+        return {"environment": {}, "runs": {name: [run] for name in job.variants}}
+
+    monkeypatch.setattr(sides, "ask", answered)
+    monkeypatch.setattr(tsds, "upstream", lambda venv: sides.Side("upstream", "python", []))
+    pools = [5000, 50_000, 100_000]
+    report = tsds.run(tmp_path, pools=pools, queries=[5], upstream_venv=tmp_path, threads=1)
+    assert [asked["upstream tsds", rows] for rows in pools] == [3, 1, 1]
+    report.environments, report.runs = {}, report.runs[:1]
+    for about, note in (
+        (report.about, "No side is timed with its imports"),
+        ({}, "Each process's first pass"),
+    ):
+        report.about = {**tsds.PARAMETERS, "dimension": 4, "kind": "x"} | about
+        report.write(tmp_path / "tsds.json")
+        assert any(line.startswith(note) for line in build.tables(build.read(tmp_path))[1].notes)
 
 
 @pytest.mark.slow
