@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from paper_figures.efficiency.job_tables import cell, untimed
+from paper_figures.efficiency.projectors import projector
 from paper_figures.efficiency.results import BY_LENGTH, POOL_ORDER, Record, Results, short
 from paper_figures.table import Table
 
@@ -46,13 +47,19 @@ def less_table(results: Results) -> Table:
         rows,
         (
             "plain: forward and backward passes in this library's process; by length: in batches as ours.",
-            "upstream: its fp16 projection on this device; in fp32: the same with one type changed.",
+            f"upstream: its fp16 projection on this device{_by(results, shipped)}; "
+            "in fp32: the same with one type changed.",
             "≈: not run; its gradients as measured, plus the measured time of a projection for every "
             f"{CHUNK} rows.",
             "The paper's seconds are on GPUs, with another model and data; only the shape is comparable.",
         ),
         results=[results.ids] * len(rows),
     )
+
+
+def _by(results: Results, case: Record | None) -> str:
+    name = projector(results, "upstream", case) if case else None
+    return f", by trak's {name}" if name else ""
 
 
 def _extrapolated(results: Results, kind: str, shipped: Record | None, case: Record) -> str:

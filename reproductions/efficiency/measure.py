@@ -25,7 +25,7 @@ Facts = Mapping[str, Any]
 Variant = Callable[[], "Facts | None"]
 """One pass of what is measured; may return numbers that belong to it, for example seconds of its parts."""
 
-PACKAGES = ("torch", "transformers", "peft", "numpy", "dataflex", "traker", "faiss-cpu")
+PACKAGES = ("torch", "transformers", "peft", "numpy", "dataflex", "traker", "fast-jl", "faiss-cpu")
 MEBI = 2**20
 
 

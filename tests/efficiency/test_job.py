@@ -11,7 +11,7 @@ from efficiency import instructions, job, measure, sides, workload
 from typer.testing import CliRunner
 
 from paper_figures import published
-from paper_figures.efficiency import build, job_tables, results
+from paper_figures.efficiency import build, job_tables, paper_table, results
 
 ROWS = [
     {"instruction": f"sum of {i}", "input": "", "output": " ".join("abcdefgh"[: 1 + i % 8])}
@@ -38,7 +38,14 @@ def test_the_papers_seconds() -> None:
 
 
 def _job(
-    folder: Path, side: str, variant: str, gpus: int, share: float, seconds: float, plain: float
+    folder: Path,
+    side: str,
+    variant: str,
+    gpus: int,
+    share: float,
+    seconds: float,
+    plain: float,
+    **facts: str,
 ) -> None:
     report = sides.Report(
         "less", {"model": "big", "rows": 1000, "validation": 4, "cutoff": 9, "lora_rank": 2}
@@ -50,6 +57,7 @@ def _job(
     report.runs = [
         run | {"variant": name, "seconds": value, "cpu_seconds": value} for name, value in timed.items()
     ]
+    report.runs[0] |= facts
     report.environments = {
         side: {"processor": f"of {gpus}", "cores": 1, "gpu": None, "threads": 1, "memory_gib": 1}
         | {"python": "3", "cuda": "12.4", "packages": {"torch": f"2.{len(side)}"}}
@@ -60,7 +68,7 @@ def _job(
 def test_files_of_jobs_become_one_table(tmp_path: Path) -> None:
     _job(tmp_path, "library", "exact", 1, 1.0, 60.0, 50.0)
     _job(tmp_path, "library", "exact", 8, 1.0, 10.0, 8.0)
-    _job(tmp_path, "authors", "authors", 1, 1.0, 80.0, 100.0)
+    _job(tmp_path, "authors", "authors", 1, 1.0, 80.0, 100.0, projector="CudaProjector")
     files = sorted(tmp_path.glob("*.json"))
     (together,) = job_tables.put_together([results.Results(file) for file in files])
     table = job_tables.less_jobs(together)
@@ -68,15 +76,32 @@ def test_files_of_jobs_become_one_table(tmp_path: Path) -> None:
     assert [row["GPUs"] for row in shown] == ["1", "8"]
     # One GPU: 60 instead of 80; eight: 10 instead of the 80 that the original needs on its one.
     assert [row["ours below authors"] for row in shown] == ["25.0 %", "87.5 %"]
+    assert not any("fast_jl" in note for note in table.notes)
     # Their torch is the slower one: 1.2 plain passes instead of 0.8.
     assert [row["in plain passes"] for row in shown] == ["-50.0 %", "-"]
     assert list(table.rows[0][3:11]) == ["60.0 (n=1)", "1.20", "-", "-", "-", "-", "80.0 (n=1)", "0.80"]
+    assert [row["projectors"] for row in shown] == ["authors: CudaProjector", "-"]
     assert any("authors torch 2.7 for CUDA 12.4; library torch 2.7" in note for note in table.notes)
     assert [row["paper: below original"] for row in shown] == ["5.0 %", "57.1 %"]
     text = build.write(tmp_path, ["left out: nothing"])
     assert "library: of 1," in text
     assert "library, less.library.ratio1.gpus8: of 8," in text
     assert text.endswith("- left out: nothing\n")
+
+
+def test_no_saving_is_told_of_a_missing_package(tmp_path: Path) -> None:
+    _job(tmp_path, "library", "exact", 1, 1.0, 60.0, 50.0)
+    _job(tmp_path, "library", "exact", 8, 1.0, 10.0, 8.0)
+    _job(tmp_path, "authors", "authors", 1, 1.0, 80.0, 100.0, projector="BasicProjector")
+    together = build.read(tmp_path)
+    table = job_tables.less_jobs(together[0])
+    shown = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    assert [row["ours below authors"] for row in shown] == ["withheld", "withheld"]
+    assert [row["in plain passes"] for row in shown] == ["withheld", "-"]
+    assert any("fast_jl" in note for note in table.notes)
+    beside = paper_table.paper_table(together)
+    assert beside is not None
+    assert [row[-1] for row in beside.rows if row[1] == "1.00"] == ["withheld", "withheld"]
 
 
 @pytest.mark.parametrize("repeats", [1, 2])

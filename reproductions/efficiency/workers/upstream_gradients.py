@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from efficiency.batches import Row
 from efficiency.measure import Job, Variant, device, serve, synchronise
 from efficiency.processes import shared_folder, together
+from efficiency.workers.projectors import projectors
 from efficiency.workload import (
     PLAIN,
     Workload,
@@ -31,12 +32,15 @@ class Clock:
     """Adds up the seconds of upstream's projections, or spares them."""
 
     def __init__(self) -> None:
-        from trak.projectors import BasicProjector
+        from trak.projectors import BasicProjector, CudaProjector
 
         self.seconds: list[float] = []
         self.spare = False
-        original = BasicProjector.project
+        kinds: tuple[Any, ...] = (BasicProjector, CudaProjector)
+        for kind in kinds:
+            kind.project = self._clocked(kind.project)
 
+    def _clocked(self, original: Any) -> Any:
         def project(projector: Any, gradients: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
             if self.spare:
                 return torch.zeros(len(gradients), projector.proj_dim, dtype=gradients.dtype)
@@ -50,7 +54,7 @@ class Clock:
             self.seconds.append(time.perf_counter() - began)
             return found
 
-        BasicProjector.project = project
+        return project
 
 
 def variants(job: Job) -> dict[str, Variant]:
@@ -112,14 +116,15 @@ def less(
     )
     if dtype is not None:
         selector.dtype = dtype
-    chosen = selector.select(work.model, 1, len(pool), optimizer_state=work.optimizer.state)
+    with projectors() as made:
+        chosen = selector.select(work.model, 1, len(pool), optimizer_state=work.optimizer.state)
     saved = json.loads((cache / "step_1.json").read_text())
     metric = saved.get("metric", {}).get("train_eval_similarity")
     scores = None
     if metric is not None and not spare:
         ranked = sorted(zip(chosen, metric, strict=True))
         scores = [score for _, score in ranked]
-    return {"projection_seconds": clock.seconds, "scores": scores}
+    return {"projection_seconds": clock.seconds, "projector": ", ".join(sorted(made)), "scores": scores}
 
 
 def losses(
