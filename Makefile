@@ -114,6 +114,11 @@ efficiency-corpus: $(VENV)/installed $(TEXT) ## time the build of a corpus of 2 
 efficiency-upstream: ## an environment with upstream's dataflex 1.1.0, for make efficiency (7 GB)
 	$(PYTHON) -m venv $(UPSTREAM)
 	$(UPSTREAM)/bin/python -m pip install --disable-pip-version-check --quiet dataflex==1.1.0 traker==0.3.2 faiss-cpu==1.15.1
+	if command -v nvcc > /dev/null; then \
+		$(UPSTREAM)/bin/python -m pip install --disable-pip-version-check --quiet setuptools wheel && \
+		$(UPSTREAM)/bin/python -m pip install --disable-pip-version-check --quiet --no-build-isolation fast_jl==0.1.3 || \
+		echo "fast_jl was not built: LESS of the others will project slowly; see reproductions/efficiency/README.md" >&2; \
+	fi
 	touch $(UPSTREAM)/installed
 
 $(TEXT): | $(VENV)/installed

@@ -56,6 +56,41 @@ def test_a_target_calls_commands_as_they_are(target: str, tmp_path: Path) -> Non
                 raise
 
 
+FAKE = """#!/bin/sh
+echo "$@" >> {log}
+case "$*" in
+  "-m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
+  *fast_jl*) exit {status} ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("nvcc", "status"), [(False, 0), (True, 0), (True, 1)])
+def test_upstreams_environment_gets_the_fast_projector_where_it_can_be_built(
+    tmp_path: Path, nvcc: bool, status: int
+) -> None:
+    tools, log = tmp_path / "tools", tmp_path / "log"
+    tools.mkdir()
+    (tools / "python").write_text(FAKE.format(log=log, status=status))
+    (tools / "python").chmod(0o755)
+    path = "/usr/bin:/bin"
+    if nvcc:
+        (tools / "nvcc").symlink_to("/bin/true")
+        path = f"{tools}:{path}"
+    words = [f"UPSTREAM={tmp_path / 'upstream'}", f"PYTHON={tools / 'python'}"]
+    done = subprocess.run(
+        ["make", f"--file={ROOT / 'Makefile'}", f"--include-dir={ROOT}", "efficiency-upstream", *words],
+        cwd=tmp_path,
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (tmp_path / "upstream/installed").is_file()
+    assert ("fast_jl" in log.read_text()) == nvcc
+    assert ("fast_jl was not built" in done.stderr) == bool(status)
+
+
 def test_the_commands_are_found(tmp_path: Path) -> None:
     for name in ("constraints.txt", "pyproject.toml", "workflow/plugins/pyproject.toml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

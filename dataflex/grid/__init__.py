@@ -20,7 +20,15 @@ from dataflex.grid.cells import (
 )
 from dataflex.grid.chosen import not_chosen, nothing_left
 from dataflex.grid.curves import steps_to_evaluate, total_steps
-from dataflex.grid.efficiency import AUTHORS, Benchmark, benchmark_resources, benchmarks, left_out, possible
+from dataflex.grid.efficiency import (
+    AUTHORS,
+    Benchmark,
+    benchmark_repeats,
+    benchmark_resources,
+    benchmarks,
+    left_out,
+    possible,
+)
 from dataflex.grid.file import load, validate
 from dataflex.grid.hub import (
     LAID_OUT,
@@ -70,6 +78,7 @@ __all__ = [
     "asset_dir",
     "asset_ready",
     "assets",
+    "benchmark_repeats",
     "benchmark_resources",
     "benchmarks",
     "cell_from_path",

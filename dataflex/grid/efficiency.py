@@ -58,6 +58,14 @@ def left_out(jobs: Collection[Benchmark], checkouts: Mapping[str, str]) -> list[
     ]
 
 
+def benchmark_repeats(grid: Mapping[str, Any], job: Benchmark) -> int:
+    """Return how often a job's side is timed; one unless said, and on sizes above those that are said."""
+    asked = grid["efficiency"][job.method].get("repeats", {}).get(job.side, 1)
+    if isinstance(asked, int):
+        return asked
+    return int(asked["times"]) if job.size <= asked["up_to"] else 1
+
+
 def benchmark_resources(grid: Mapping[str, Any], job: Benchmark) -> dict[str, Any]:
     """Return threads, runtime (minutes) and mem_mb of a job."""
     asked = grid["efficiency"][job.method].get("resources", {})

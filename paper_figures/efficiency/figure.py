@@ -11,17 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from paper_figures.efficiency.results import Results
+from paper_figures.efficiency.results import BY_LENGTH, POOL_ORDER, Results
 from paper_figures.style import BELOW, STYLE, WIDTH, line
 
 COLUMNS = 2
 LESS = {
-    ("library", "plain"): "plain passes",
+    ("library", POOL_ORDER): "plain, pool order",
     ("library", "exact"): "ours",
     ("library", "projected"): "ours, projected",
     ("upstream", "upstream, gradients"): "upstream, no projection",
     ("upstream", "upstream"): "upstream",
     ("authors", "authors"): "authors",
+    ("library", BY_LENGTH): BY_LENGTH,
 }
 TSDS = {
     ("library", "library tsds"): "ours",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from paper_figures.efficiency.job_tables import cell
-from paper_figures.efficiency.results import Record, Results, short
+from paper_figures.efficiency.job_tables import cell, untimed
+from paper_figures.efficiency.projectors import projector
+from paper_figures.efficiency.results import BY_LENGTH, POOL_ORDER, Record, Results, short
 from paper_figures.table import Table
 
 CHUNK = 16
@@ -19,7 +20,10 @@ def less_table(results: Results) -> Table:
     rows = []
     for case in cases:
         cells = [str(case["share"]), str(max(1, round(case["share"] * results.about["rows"])))]
-        cells += [cell(results.seconds("library", kind, case)) for kind in ("plain", "exact", "projected")]
+        cells += [
+            cell(results.seconds("library", kind, case))
+            for kind in (POOL_ORDER, BY_LENGTH, "exact", "projected")
+        ]
         cells.append(cell(results.seconds("upstream", "upstream, gradients", case)))
         for kind in ("upstream", "upstream, fp32"):
             measured = results.seconds("upstream", kind, case)
@@ -32,7 +36,8 @@ def less_table(results: Results) -> Table:
         (
             "ratio",
             "rows",
-            "plain",
+            "plain, pool order",
+            BY_LENGTH,
             "ours",
             "ours, projected",
             "upstream, no projection",
@@ -41,14 +46,20 @@ def less_table(results: Results) -> Table:
         ),
         rows,
         (
-            "plain: forward and backward passes in batches, in pool order, in this library's process.",
-            "upstream: its fp16 projection on this device; in fp32: the same with one type changed.",
+            "plain: forward and backward passes in this library's process; by length: in batches as ours.",
+            f"upstream: its fp16 projection on this device{_by(results, shipped)}; "
+            "in fp32: the same with one type changed.",
             "≈: not run; its gradients as measured, plus the measured time of a projection for every "
             f"{CHUNK} rows.",
             "The paper's seconds are on GPUs, with another model and data; only the shape is comparable.",
         ),
         results=[results.ids] * len(rows),
     )
+
+
+def _by(results: Results, case: Record | None) -> str:
+    name = projector(results, "upstream", case) if case else None
+    return f", by trak's {name}" if name else ""
 
 
 def _extrapolated(results: Results, kind: str, shipped: Record | None, case: Record) -> str:
@@ -96,6 +107,7 @@ def tsds_table(results: Results) -> Table:
             f"{about['alpha']}, C {about['C']}, sigma {about['sigma']}, {about['max_K']} neighbours; the "
             "authors' code cuts neighbours to a tenth of the pool. Own defaults: alpha 0.5, C 1.",
             "Ours is exact, densities count the whole pool; upstream's neighbours are approximate.",
+            untimed(results),
             "The sides ran one after the other: on a busy machine the ratio of processor time says more.",
             "*: stopped at the draw, since its probabilities added up to more than one.",
         ),

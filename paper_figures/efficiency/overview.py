@@ -6,11 +6,13 @@ import csv
 import io
 from collections.abc import Sequence
 
-from paper_figures.efficiency.results import Record, Results, short
+from paper_figures.efficiency.results import POOL_ORDER, Record, Results, Spread, short
 from paper_figures.table import COLUMN, Table
 
 TARGETS = {"exact": 1.1, "projected": 1.3, "losses": 0.9, "library": 1.0}
 """What a pass of this library may cost, in plain passes."""
+BESIDE = {POOL_ORDER: "plain, pool order", "plain forward": "plain forward, pool order"}
+"""What tables call a yardstick, where its name doesn't say all."""
 
 
 def _title(results: Results) -> str:
@@ -32,30 +34,42 @@ def targets(every: Sequence[Results]) -> Table:
                 if ratio is None:
                     continue
                 target = TARGETS.get(variant) if side == "library" else None
-                met = "-" if target is None else ("yes" if ratio.median <= target else "no")
+                against = results.baseline(side, variant, case) or ""
                 sources.append(results.ids)
                 worked = results.ratio(side, variant, case, "cpu_seconds")
                 rows.append(
                     [
                         f"{_title(results)}: {variant}",
                         _case(case),
+                        BESIDE.get(against, against),
                         str(ratio),
                         short(worked.median) if worked else "-",
                         "-" if target is None else f"{target}",
-                        met,
+                        _met(ratio, target, against),
                     ]
                 )
     return Table(
         "targets",
         "Cost as a multiple of the plain pass over the same rows in the same process",
-        ("what", "case", "ratio of time", "of processor time", "at most", "met"),
+        ("what", "case", "beside", "ratio of time", "of processor time", "at most", "met"),
         rows,
         (
             "A ratio is median [least to largest] over rounds; both sides of it took turns.",
             "n=1 without a range: one pass in a process of its own, divided by the median plain pass.",
+            "By length: in the batches of ours. In pool order rows of any length lie in a batch, which pads "
+            "more: a ratio to passes in pool order is open where it is below its limit.",
         ),
         results=sources,
     )
+
+
+def _met(ratio: Spread, target: float | None, against: str) -> str:
+    """Return whether a ratio keeps its limit; beside passes that pad more a small one says little."""
+    if target is None:
+        return "-"
+    if ratio.median > target:
+        return "no"
+    return "open" if against == POOL_ORDER else "yes"
 
 
 def memory(every: Sequence[Results]) -> Table:
@@ -113,7 +127,7 @@ def measurements(every: Sequence[Results]) -> str:
     header = ["benchmark", "case", "side", "variant", "n"]
     header += [f"seconds_{kind}" for kind in ("median", "min", "max")]
     header += [f"ratio_{kind}" for kind in ("median", "min", "max")]
-    header += ["cpu_ratio_median", "before_mib", "peak_mib", "recall", COLUMN]
+    header += ["cpu_ratio_median", "beside", "before_mib", "peak_mib", "recall", COLUMN]
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(header)
@@ -133,6 +147,8 @@ def _line(results: Results, case: Record, side: str, variant: str) -> list[objec
     line += [f"{value:.4f}" for value in (seconds.median, seconds.least, seconds.most)]
     line += [f"{v:.4f}" for v in (ratio.median, ratio.least, ratio.most)] if ratio else ["", "", ""]
     line.append(f"{worked.median:.4f}" if worked else "")
+    against = results.baseline(side, variant, case) or ""
+    line.append(BESIDE.get(against, against))
     line += [f"{peak['before_mib']:.0f}", f"{peak['peak_mib']:.0f}"] if peak else ["", ""]
     line.append(results.fact(side, variant, case, "recall") or "")
     return line

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from paper_figures.efficiency.job_tables import cell, less_than
+from paper_figures.efficiency.projectors import judged, notes
 from paper_figures.efficiency.results import Record, Results
 from paper_figures.published import ORIGINAL, THEIRS, less, less_cases, less_seconds, own_less
 from paper_figures.table import Table
@@ -25,6 +26,7 @@ def paper_table(every: Sequence[Results]) -> Table | None:
             found = [results.seconds(*side, case) if case else None for side in HERE]
             alone = _case(results, share, 1)
             saved = less_than(results.seconds(*HERE[0], alone) if alone else None, found[-1])
+            saved = judged(results, alone, saved) if alone else saved
             rows.append(
                 [
                     f"{results.about['model']}, {_device(results)}",
@@ -52,7 +54,10 @@ def paper_table(every: Sequence[Results]) -> Table | None:
             "are not published. Here another model and pool: compare the savings, not the seconds. Accuracy "
             "in %; none was measured here.",
             "Saved: by how much the library's time is below the original's on one GPU. The original code "
-            "needs a GPU; DataFlex 1.1.0 projects in fp16, which processors multiply slowly.",
+            "needs a GPU; DataFlex 1.1.0 projects in fp16, which processors multiply slowly. "
+            "The sides may run with torch of different versions; the table of the jobs divides each by plain "
+            "passes of its own.",
+            *notes(rows),
             "Here: median [least to largest] of n passes, in the paper's case of one GPU by one process.",
         ),
         results=sources,

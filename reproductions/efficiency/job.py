@@ -14,7 +14,7 @@ import typer
 
 from efficiency import workload
 from efficiency.sides import Bench, Report, Side, authors_of_less, library, upstream
-from efficiency.tsds import PARAMETERS
+from efficiency.tsds import CLOCK, PARAMETERS
 
 app = typer.Typer(no_args_is_help=True, help="One side and one size, for a grid's jobs.")
 
@@ -27,7 +27,12 @@ class Who(StrEnum):
     AUTHORS = "authors"
 
 
-LESS = {Who.OURS: ("plain", "exact", "projected"), Who.UPSTREAM: ("upstream",), Who.AUTHORS: ("authors",)}
+LESS = {
+    Who.OURS: (workload.PLAIN, "exact", "projected"),
+    Who.UPSTREAM: (workload.PLAIN, "upstream"),
+    Who.AUTHORS: (workload.PLAIN, "authors"),
+}
+"""The sides have torch of different versions: each is divided by plain passes of its own."""
 TSDS = {
     Who.OURS: ("library tsds", "library tsds, own defaults"),
     Who.UPSTREAM: ("upstream tsds",),
@@ -75,7 +80,7 @@ def less(
         bench = Bench(report, folder / "jobs", max(1, threads // gpus), "gradients")
         options = {"shares": [ratio], "projection": projection}
         names = [f"{variant}@{ratio}" for variant in LESS[side]]
-        # A ratio needs plain passes of the same rounds; their memory is of no interest.
+        # The memory of plain passes is of no interest.
         kept = [variant for variant in names if not variant.startswith("plain")]
         where = _less_side(side, upstream_venv, authors)
         job = {"workload": str(folder), "options": options, "processes": gpus}
@@ -94,8 +99,8 @@ def tsds(
     authors: Checkout = None,
     threads: Threads = 1,
 ) -> None:
-    """Time TSDS from vectors to probabilities by one side."""
-    about = {"dimension": DIMENSION, "kind": KIND, "job": output.stem} | PARAMETERS
+    """Time TSDS from vectors to probabilities by one side, without GPUs."""
+    about = {"dimension": DIMENSION, "kind": KIND, "job": output.stem} | PARAMETERS | CLOCK
     report = Report("tsds", about)
     where = library() if side is Who.OURS else upstream(_given(upstream_venv, "--upstream-venv"))
     checkout = str(_given(authors, "--authors").resolve()) if side is Who.AUTHORS else ""
@@ -105,7 +110,9 @@ def tsds(
             case: dict[str, Any] = {"rows": pool, "queries": asked}
             options = case | {"kind": KIND, "dimension": DIMENSION, "neighbours": 1, "authors": checkout}
             names = list(TSDS[side])
-            _measure(bench, where, names, names, repeats, case, {"options": options | PARAMETERS})
+            # A node that is taken whole may show its GPUs, and ours would use one beside sides that can't.
+            job = {"options": options | PARAMETERS, "hide_gpus": True}
+            _measure(bench, where, names, names, repeats, case, job)
     _write(report, output, side)
 
 
@@ -118,9 +125,12 @@ def _measure(
     case: dict[str, Any],
     job: dict[str, Any],
 ) -> None:
-    """Time all; measure the memory of those that are kept. One pass serves for both if one is enough."""
-    if repeats > 1 or timed != kept:
-        bench.time(side, dict.fromkeys(timed, repeats), case, **job)
+    """Time all in turn; measure the memory of those that are kept.
+
+    Where one pass is enough, that of the memory serves for both: it may take hours.
+    """
+    alone = [variant for variant in timed if repeats > 1 or variant not in kept]
+    bench.time(side, dict.fromkeys(alone, repeats), case, **job)
     bench.remember(side, kept, case, **job)
 
 

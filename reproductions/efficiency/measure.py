@@ -25,7 +25,7 @@ Facts = Mapping[str, Any]
 Variant = Callable[[], "Facts | None"]
 """One pass of what is measured; may return numbers that belong to it, for example seconds of its parts."""
 
-PACKAGES = ("torch", "transformers", "peft", "numpy", "dataflex", "traker", "faiss-cpu")
+PACKAGES = ("torch", "transformers", "peft", "numpy", "dataflex", "traker", "fast-jl", "faiss-cpu")
 MEBI = 2**20
 
 
@@ -39,10 +39,12 @@ class Job:
     workload: str = ""
     """Folder with model and rows."""
     memory: bool = False
-    """Run each variant once, in a process that has done nothing else, and take its peak memory."""
+    """Run each variant once, in a process that has timed nothing else, and take its peak memory."""
     options: dict[str, Any] = field(default_factory=dict)
     processes: int = 1
     """Each with a GPU of its own, if there are GPUs; the first one's time and memory are taken."""
+    hide_gpus: bool = False
+    """Where a job asks for none and its node has some, a side that would take one doesn't find it."""
 
 
 def serve(make: Callable[[Job], dict[str, Variant]]) -> None:
@@ -162,6 +164,7 @@ def environment(threads: int) -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        "cuda": torch.version.cuda,
         "packages": versions,
     }
 
@@ -179,14 +182,19 @@ class WorkerError(RuntimeError):
     """A worker ended with an error."""
 
 
-def worker_variables(threads: int, paths: list[Path]) -> dict[str, str]:
+def worker_variables(threads: int, paths: list[Path], hide_gpus: bool = False) -> dict[str, str]:
     """Return the environment variables of a worker: its module path, its threads, and quiet libraries."""
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, paths)),
-        "OMP_NUM_THREADS": str(threads),
-        "TOKENIZERS_PARALLELISM": "false",
-        "DISABLE_VERSION_CHECK": "1",
-    }
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if hide_gpus else {}
+    return (
+        os.environ
+        | hidden
+        | {
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "OMP_NUM_THREADS": str(threads),
+            "TOKENIZERS_PARALLELISM": "false",
+            "DISABLE_VERSION_CHECK": "1",
+        }
+    )
 
 
 def ask(python: str, worker: str, job: Job, folder: Path, paths: list[Path], optimised: bool = False) -> Any:
@@ -211,7 +219,7 @@ def ask(python: str, worker: str, job: Job, folder: Path, paths: list[Path], opt
     done = subprocess.run(
         command,
         cwd=folder,
-        env=worker_variables(job.threads, paths),
+        env=worker_variables(job.threads, paths, job.hide_gpus),
         capture_output=True,
         text=True,
         check=False,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from efficiency import instructions
+from efficiency.batches import Row, by_length
 from efficiency.processes import mine
 
 PROMPT = "### Instruction:\n{instruction}\n\n### Response:\n"
@@ -30,7 +31,8 @@ TINY_CONFIG: dict[str, Any] = {
     "tie_word_embeddings": True,
 }
 IGNORED = -100
-Row = dict[str, list[int]]
+PLAIN = "plain, by length"
+"""The yardstick that limits are set in; ``plain`` is the one in pool order."""
 
 
 def make(
@@ -165,6 +167,11 @@ class Workload:
     validation: list[Row]
     device: torch.device
 
+    @property
+    def budget(self) -> int:
+        """Padded tokens of a batch at the most: those of ``batch`` rows of full length."""
+        return int(self.about["batch"] * self.about["longest"])
+
     def batch(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         """Make a batch on the model's device."""
         return {key: value.to(self.device) for key, value in collate(rows).items()}
@@ -200,11 +207,25 @@ def in_order(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def plain_backward(work: Workload, rows: Sequence[Row], size: int) -> None:
-    """The yardstick of gradient methods: forward and backward passes as training makes them."""
-    for part in in_order(mine(rows), size):
-        work.model(**work.batch(part)).loss.backward()
+def plain_backward(work: Workload, batches: Iterable[Sequence[Row]]) -> None:
+    """Forward and backward passes as training makes them."""
+    for rows in batches:
+        work.model(**work.batch(rows)).loss.backward()
         work.model.zero_grad()
+
+
+def plain_in_order(work: Workload, rows: Sequence[Row], size: int) -> None:
+    """Plain passes in pool order: rows of any length lie in a batch, and are padded to its longest."""
+    plain_backward(work, in_order(mine(rows), size))
+
+
+def plain_by_length(work: Workload, pool: Sequence[Row]) -> None:
+    """The yardstick of gradient methods: plain passes over the validation rows and a pool.
+
+    In the batches of this library's exact pass, so that it isn't ours that pads less.
+    """
+    for rows in (work.validation, pool):
+        plain_backward(work, mine(by_length(rows, work.budget)))
 
 
 def plain_forward(work: Workload, rows: Sequence[Row], size: int) -> None:

@@ -37,6 +37,13 @@ def test_the_papers_jobs_are_the_product(paper):
     assert {job.name for job in grids.possible(jobs, {"less": "x", "tsds": "y"})} == WITHOUT_AUTHORS | AUTHORS
 
 
+def test_the_authors_repeat_what_is_short(paper):
+    times = {job.name: grids.benchmark_repeats(paper, job) for job in grids.benchmarks(paper)}
+    assert [times[f"tsds.ours.pool{pool}"] for pool in POOLS] == [3, 3, 3, 3, 3]
+    assert [times[f"tsds.authors.pool{pool}"] for pool in POOLS] == [3, 3, 3, 1, 1]
+    assert {times[f"less.{side}.ratio1.gpus1"] for side in ("upstream", "authors")} == {1}
+
+
 def test_what_is_left_out_is_told(paper):
     jobs = grids.benchmarks(paper)
     without_tsds = grids.left_out(jobs, {"less": "x"})
@@ -61,6 +68,7 @@ def test_a_grid_needs_no_benchmarks():
         (("less", "ratios"), [1.5], "efficiency.less.ratios.0"),
         (("less", "gpus"), [0], "efficiency.less.gpus.0"),
         (("tsds", "beside"), ["theirs"], "efficiency.tsds.beside.0"),
+        (("tsds", "repeats"), {"ours": {"times": 3}}, "efficiency.tsds.repeats.ours"),
         (("tsds", "ratios"), [1], "efficiency.tsds"),
     ],
 )
@@ -155,7 +163,8 @@ def test_two_jobs_from_the_grid_to_the_table(tiny):
     assert job.name == "less.ours.ratio0.5.gpus1.json"
     measured = json.loads(job.read_text())
     assert measured["failures"] == []
-    assert {run["variant"] for run in measured["runs"]} == {"plain", "exact", "projected"}
+    assert {run["variant"] for run in measured["runs"]} == {"plain, by length"}
+    assert {run["variant"] for run in measured["memory"]} == {"exact", "projected"}
     assert all(run["case"] == {"gpus": 1, "share": 0.5} for run in measured["runs"] + measured["memory"])
     assert (tiny / "run/logs/efficiency/tsds.ours.pool200.log").is_file()
     table = (tiny / "run/tables/efficiency.md").read_text()

@@ -39,7 +39,7 @@ def benchmark_command(wildcards):
     """Words that measure one job."""
     job = benchmark_of(wildcards)
     spec = GRID["efficiency"][job.method]
-    options = {"side": job.side, "repeats": spec.get("repeats", {}).get(job.side, 1)}
+    options = {"side": job.side, "repeats": grids.benchmark_repeats(GRID, job)}
     options["threads"] = grids.benchmark_resources(GRID, job)["threads"]
     if job.side != "ours":
         options["upstream-venv"] = UPSTREAM

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 
 from efficiency.measure import Job, Variant, device, serve
 from efficiency.processes import shared_folder
-from efficiency.workload import Workload, collate, load, plain_backward
+from efficiency.workers.projectors import projectors
+from efficiency.workload import PLAIN, Workload, collate, load, plain_backward, plain_by_length
 
 
 def variants(job: Job) -> dict[str, Variant]:
@@ -24,9 +25,10 @@ def variants(job: Job) -> dict[str, Variant]:
     made: dict[str, Variant] = {}
     for share in job.options["shares"]:
         pool = work.pool[: max(1, round(share * len(work.pool)))]
+        made[f"{PLAIN}@{share}"] = partial(plain_by_length, work, pool)
         made[f"authors@{share}"] = partial(less, work, pool, job.options["projection"])
     if not job.memory:
-        plain_backward(work, work.pool[: work.about["batch"]], work.about["batch"])
+        plain_backward(work, [work.pool[: work.about["batch"]]])
     return made
 
 
@@ -38,17 +40,20 @@ def less(work: Workload, pool: Any, dimension: int) -> dict[str, Any]:
     named = {name: parameter for name, parameter in work.model.named_parameters() if parameter.requires_grad}
     moments = {name: work.optimizer.state[parameter] for name, parameter in named.items()}
     found = []
+    used: set[str] = set()
     passes: Any = (("adam", pool, moments), ("sgd", work.validation, None))
     for kind, rows, state in passes:
         loader = DataLoader(rows, batch_size=1, collate_fn=collate)
         where = folder / kind
-        collect_grads(
-            loader, work.model, str(where), [dimension], adam_optimizer_state=state, gradient_type=kind
-        )
+        with projectors() as made:
+            collect_grads(
+                loader, work.model, str(where), [dimension], adam_optimizer_state=state, gradient_type=kind
+            )
+        used |= made
         file = where / f"dim{dimension}" / "all_orig.pt"
         found.append(torch.load(file, map_location=work.device, weights_only=True).float())
     scores = (found[0] @ found[1].T).mean(1)
-    return {"scores": scores.tolist()}
+    return {"scores": scores.tolist(), "projector": ", ".join(sorted(used))}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataflex.signals.assignment import assign
 from dataflex.signals.embeddings import Embeddings
 from dataflex.signals.neighbours import nearest
 from efficiency.measure import Job, Variant, device, serve
-from efficiency.vectors import Vectors, make, recall, true_neighbours
+from efficiency.vectors import Vectors, few, make, recall, true_neighbours
 
 BLOCK = 16384
 CHECKED = 64
@@ -33,6 +33,8 @@ def variants(job: Job) -> dict[str, Variant]:
 
     if not job.memory:
         blocked(queries[:8], pool[:2048], 8)
+    if any("tsds" in name for name in job.variants):
+        tsds(*few(pool, queries, options))
     return {
         "blocked product": partial(judged, blocked),
         "library": partial(judged, lambda queries, pool, k: nearest(queries, pool, k).ids),

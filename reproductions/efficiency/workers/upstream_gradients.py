@@ -12,21 +12,35 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from efficiency.batches import Row
 from efficiency.measure import Job, Variant, device, serve, synchronise
 from efficiency.processes import shared_folder, together
-from efficiency.workload import Row, Workload, collate, load, plain_backward, plain_forward
+from efficiency.workers.projectors import projectors
+from efficiency.workload import (
+    PLAIN,
+    Workload,
+    collate,
+    load,
+    plain_backward,
+    plain_by_length,
+    plain_forward,
+    plain_in_order,
+)
 
 
 class Clock:
     """Adds up the seconds of upstream's projections, or spares them."""
 
     def __init__(self) -> None:
-        from trak.projectors import BasicProjector
+        from trak.projectors import BasicProjector, CudaProjector
 
         self.seconds: list[float] = []
         self.spare = False
-        original = BasicProjector.project
+        kinds: tuple[Any, ...] = (BasicProjector, CudaProjector)
+        for kind in kinds:
+            kind.project = self._clocked(kind.project)
 
+    def _clocked(self, original: Any) -> Any:
         def project(projector: Any, gradients: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
             if self.spare:
                 return torch.zeros(len(gradients), projector.proj_dim, dtype=gradients.dtype)
@@ -40,7 +54,7 @@ class Clock:
             self.seconds.append(time.perf_counter() - began)
             return found
 
-        BasicProjector.project = project
+        return project
 
 
 def variants(job: Job) -> dict[str, Variant]:
@@ -51,7 +65,8 @@ def variants(job: Job) -> dict[str, Variant]:
     for share in job.options["shares"]:
         pool = work.pool[: max(1, round(share * len(work.pool)))]
         both = [*work.validation, *pool]
-        made[f"plain@{share}"] = partial(plain_backward, work, both, size)
+        made[f"{PLAIN}@{share}"] = partial(plain_by_length, work, pool)
+        made[f"plain@{share}"] = partial(plain_in_order, work, both, size)
         made[f"plain forward@{share}"] = partial(plain_forward, work, pool, size)
         for name, dtype in (("upstream", None), ("upstream, fp32", torch.float32)):
             made[f"{name}@{share}"] = partial(less, work, pool, accelerator, job, clock, dtype)
@@ -63,7 +78,7 @@ def variants(job: Job) -> dict[str, Variant]:
                 name = f"upstream loss, batch {batch}, {workers} workers@{share}"
                 made[name] = partial(losses, work, pool, accelerator, batch, workers)
     if not job.memory:
-        plain_backward(work, work.pool[:size], size)
+        plain_backward(work, [work.pool[:size]])
     return made
 
 
@@ -101,14 +116,15 @@ def less(
     )
     if dtype is not None:
         selector.dtype = dtype
-    chosen = selector.select(work.model, 1, len(pool), optimizer_state=work.optimizer.state)
+    with projectors() as made:
+        chosen = selector.select(work.model, 1, len(pool), optimizer_state=work.optimizer.state)
     saved = json.loads((cache / "step_1.json").read_text())
     metric = saved.get("metric", {}).get("train_eval_similarity")
     scores = None
     if metric is not None and not spare:
         ranked = sorted(zip(chosen, metric, strict=True))
         scores = [score for _, score in ranked]
-    return {"projection_seconds": clock.seconds, "scores": scores}
+    return {"projection_seconds": clock.seconds, "projector": ", ".join(sorted(made)), "scores": scores}
 
 
 def losses(

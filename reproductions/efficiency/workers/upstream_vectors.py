@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,84 +13,103 @@ from typing import Any
 import numpy as np
 
 from efficiency.measure import Job, Variant, serve
-from efficiency.vectors import Vectors, make, recall, true_neighbours
+from efficiency.vectors import Vectors, few, make, recall, true_neighbours
+from efficiency.workers.in_memory import arrays
 
 CHECKED = 64
+Tsds = Callable[[Vectors, Vectors, dict[str, Any]], dict[str, Any]]
+"""Pool, queries and parameters; returns what a pass found out."""
 
 
 def variants(job: Job) -> dict[str, Variant]:
-    """Return upstream's two methods, and the authors' TSDS if its folder is given."""
+    """Return those of upstream's two methods and the authors' TSDS that are asked for.
+
+    What they import is imported here, and TSDS has run once on few rows: neither is timed.
+    """
     options = job.options
     pool, queries = make(*(options[key] for key in ("rows", "queries", "dimension", "kind")))
-    k = min(options["neighbours"], len(pool))
-    checked = np.unique(np.linspace(0, len(queries) - 1, CHECKED).astype(int))
-    true = None if job.memory else true_neighbours(queries[checked], pool, k)
+    made: dict[str, Variant] = {}
+    if "upstream near" in job.variants:
+        k = min(options["neighbours"], len(pool))
+        checked = np.unique(np.linspace(0, len(queries) - 1, CHECKED).astype(int))
+        true = None if job.memory else true_neighbours(queries[checked], pool, k)
+        search = upstream_near(k)
 
-    def near() -> dict[str, Any]:
-        found = upstream_near(pool, queries, k)
-        return {} if true is None else {"recall": recall(found[checked], true)}
+        def near() -> dict[str, Any]:
+            found = search(pool, queries)
+            return {} if true is None else {"recall": recall(found[checked], true)}
 
-    return {
-        "upstream near": near,
-        "upstream tsds": partial(upstream_tsds, pool, queries, options),
-        "authors tsds": partial(authors_tsds, pool, queries, options),
-    }
+        made["upstream near"] = near
+    for name, prepare in (("upstream tsds", upstream_tsds), ("authors tsds", authors_tsds)):
+        if name in job.variants:
+            tsds = prepare(options)
+            tsds(*few(pool, queries, options))
+            made[name] = partial(tsds, pool, queries, options)
+    return made
 
 
-def upstream_near(pool: Vectors, queries: Vectors, k: int) -> Any:
-    """Run upstream's NEAR on vectors instead of texts."""
+def upstream_near(k: int) -> Callable[[Vectors, Vectors], Any]:
+    """Return upstream's NEAR, for vectors instead of texts."""
     from dataflex.offline_selector.offline_near_selector import offline_near_Selector
 
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder, "near.npy")
-        selector = offline_near_Selector(max_K=k, save_indices_path=str(saved))
-        selector.candidate_sentence_embedding = lambda: pool
-        selector.query_sentence_embedding = lambda: queries
-        selector.selector()
-        return np.load(saved)
+    def search(pool: Vectors, queries: Vectors) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            saved = Path(folder, "near.npy")
+            selector = offline_near_Selector(max_K=k, save_indices_path=str(saved))
+            selector.candidate_sentence_embedding = lambda: pool
+            selector.query_sentence_embedding = lambda: queries
+            selector.selector()
+            return np.load(saved)
+
+    return search
 
 
-def upstream_tsds(pool: Vectors, queries: Vectors, options: dict[str, Any]) -> dict[str, Any]:
-    """Run upstream's TSDS on vectors instead of texts."""
+def upstream_tsds(options: dict[str, Any]) -> Tsds:
+    """Return upstream's TSDS, for vectors instead of texts."""
     from dataflex.offline_selector.offline_tsds_selector import offline_tsds_Selector
 
-    parameters = {key: options[key] for key in ("max_K", "kde_K", "sigma", "alpha", "C")}
-    with tempfile.TemporaryDirectory() as folder:
-        selector = offline_tsds_Selector(save_probs_path=str(Path(folder, "tsds.npy")), **parameters)
+    def run(pool: Vectors, queries: Vectors, options: dict[str, Any]) -> dict[str, Any]:
+        selector = offline_tsds_Selector(save_probs_path="tsds.npy", **parameters_of(options))
         selector.candidate_sentence_embedding = lambda: pool
         selector.query_sentence_embedding = lambda: queries
-        found = selector.selector()
-    return {"possible": int((found > 0).sum())}
+        with arrays({}):
+            found = selector.selector()
+        return {"possible": int((found > 0).sum())}
+
+    return run
 
 
-def authors_tsds(pool: Vectors, queries: Vectors, options: dict[str, Any]) -> dict[str, Any]:
-    """Run the authors' script in a folder with its configuration. Its assertions need ``python -O``."""
+def authors_tsds(options: dict[str, Any]) -> Tsds:
+    """Return the authors' script, with its configuration in the worker's folder.
+
+    Its assertions need ``python -O``.
+    """
     sys.path.insert(0, options["authors"])
     import tsds
 
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        np.save(folder / "pool.npy", pool)
-        np.save(folder / "queries.npy", queries)
-        parameters = {key: options[key] for key in ("max_K", "kde_K", "sigma", "alpha", "C")}
-        config = parameters | {
+    def run(pool: Vectors, queries: Vectors, options: dict[str, Any]) -> dict[str, Any]:
+        config = parameters_of(options) | {
             "sample_size": 1000,
             "candidate_embedding_path": "pool.npy",
             "query_embedding_path": "queries.npy",
-            "output_folder": "output",
+            "output_folder": ".",
         }
         # JSON is YAML too.
-        (folder / "config.yaml").write_text(json.dumps(config))
-        os.chdir(folder)
+        Path("config.yaml").write_text(json.dumps(config))
         try:
-            tsds.main()
+            with arrays({"pool.npy": pool, "queries.npy": queries}):
+                tsds.main()
         except ValueError as error:
             # Its probabilities may add up to more than one; all the work but the draw is done then.
             return {"failed": str(error)}
-        finally:
-            os.chdir(before)
-    return {}
+        return {}
+
+    return run
+
+
+def parameters_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what both implementations call by the same names."""
+    return {key: options[key] for key in ("max_K", "kde_K", "sigma", "alpha", "C")}
 
 
 if __name__ == "__main__":
