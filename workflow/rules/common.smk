@@ -12,6 +12,7 @@ from snakemake.utils import validate
 from dataflex import grid as grids
 from dataflex.errors import UserError
 from dataflex.evidence.results import BY_STEP, FILES
+from dataflex.preflight.code import checkout
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 import alone
@@ -101,6 +102,9 @@ def open_folder():
     chosen["own_files"] = [name for name in GRID["corpora"] if corpus_files("corpus_files", name)]
     chosen["asked"] = asked_for()
     (Path(R) / grids.NOTE).write_text(json.dumps(chosen, indent=2) + "\n")
+    code = checkout()
+    if code.state == "warned":
+        print(f"warning: {code.told}", file=sys.stderr)
     # A job of a cluster's is to run where the cluster has put it, not as a child of this process.
     if WARM and workflow.local_exec:
         warm.start(Path(R) / "logs" / "warm.log")
