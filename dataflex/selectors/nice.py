@@ -25,7 +25,7 @@ from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.rewards.answer import Reward
 from dataflex.signals.rewards.build import build_reward, score_rollouts
 from dataflex.signals.rewards.endpoint import Endpoint
-from dataflex.signals.rewards.option_match import refuse_references
+from dataflex.signals.rewards.option_match import count_options, refuse_references
 from dataflex.signals.rollouts import Rollouts, Sampling
 
 
@@ -105,6 +105,8 @@ class NiceSelector(InfluenceSelector):
                 "mc_samples, or choose a reward that gives part marks, for example token_f1"
             )
         context.notes.update(_notes(rollouts, rewards, telling, groups))
+        if self.reward == "option_match":
+            context.notes["right_answers"] = count_options(rollouts.references)
         return context.signals.policy_targets(rollouts, values, _groups_that_tell(groups, telling), features)
 
 
