@@ -13,6 +13,9 @@ import torch
 
 from dataflex.arrays import IntArray
 
+# Its attributes differ between versions of torch.
+_BACKENDS: Any = torch.backends
+
 Vectors = npt.NDArray[np.float32]
 
 
@@ -53,7 +56,7 @@ def full_precision() -> Iterator[None]:
             torch.set_float32_matmul_precision(precision)
         return
     # The older functions refuse where a run's tf32 was asked for by these.
-    makers: list[Any] = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
+    makers = [_BACKENDS.cuda.matmul, _BACKENDS.mkldnn.matmul]
     before = [_own_precision(maker) for maker in makers]
     for maker in makers:
         maker.fp32_precision = "ieee"
@@ -67,7 +70,7 @@ def full_precision() -> Iterator[None]:
 def _own_precision(maker: Any) -> str:
     """Return what was set for one maker of products; ``none``: it follows what is set for all of them."""
     own: str = maker.fp32_precision
-    return "none" if own == torch.backends.fp32_precision else own
+    return "none" if own == _BACKENDS.fp32_precision else own
 
 
 def rounding(dimension: int) -> float:
