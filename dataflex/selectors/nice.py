@@ -149,6 +149,7 @@ def _notes(rollouts: Rollouts, rewards: FloatArray, telling: np.ndarray, groups:
     rows = np.unique(np.linspace(0, len(rewards) - 1, 3).astype(int)).tolist()
     return {
         "mean_reward": float(rewards.mean()),
+        "answers_cut": rollouts.cut,
         "rows_without_signal": float(1 - telling.mean()),
         "subtasks_without_signal": len(np.unique(groups)) - len(np.unique(groups[telling])),
         "examples": [

@@ -137,6 +137,7 @@ def test_the_rows_that_point_along_the_policy_gradient_are_taken(at: At) -> None
     assert signals.given["advantages"].shape == (4, 20)
     assert notes["mean_reward"] == signals.given["advantages"].mean()
     assert 0 < notes["mean_reward"] < 1
+    assert notes["answers_cut"] == 0.25
 
 
 def test_sampling_changes_with_the_step_and_the_seed_alone(at: At) -> None:

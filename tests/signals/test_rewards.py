@@ -101,7 +101,7 @@ def test_functions_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_rollouts_get_one_reward_a_continuation() -> None:
-    rollouts = Rollouts(("p", "q"), ("A", "B"), (("A", "B", "C"), ("A", "B", "B")), (), ())
+    rollouts = Rollouts(("p", "q"), ("A", "B"), (("A", "B", "C"), ("A", "B", "B")), (), (), 0.0)
     rewards = score_rollouts(build_reward("option_match"), rollouts)
     assert np.array_equal(rewards, [[1, 0, 0], [0, 1, 1]])
 
