@@ -13,6 +13,9 @@ from torch import nn
 from dataflex.arrays import IntArray
 from dataflex.signals.passes import Rows
 
+CACHED_TOKENS = 4
+"""Tokens of sampled answers that lie in a cache, for one of a training batch, unless told otherwise."""
+
 
 @dataclass(frozen=True)
 class Bench:

@@ -12,7 +12,7 @@ import torch
 from typing_extensions import override
 
 from dataflex.arrays import FloatArray, IntArray
-from dataflex.engine.bench import Bench
+from dataflex.engine.bench import CACHED_TOKENS, Bench
 from dataflex.engine.signals import Signals
 from dataflex.errors import UserError
 from dataflex.signals import alignment
@@ -31,9 +31,6 @@ from dataflex.signals.store import GradientStore
 from dataflex.signals.texts import row_texts
 from dataflex.signals.twins import as_the_first
 from dataflex.signals.untouched import untouched
-
-_CACHED_TOKENS = 4
-"""Tokens in a cache for one whose activations are kept for a backward pass."""
 
 
 class Measurements(Signals):
@@ -176,7 +173,7 @@ class Measurements(Signals):
                 rows,
                 sampling,
                 seed,
-                sampling.batch_tokens or _CACHED_TOKENS * bench.batch_tokens,
+                sampling.batch_tokens or CACHED_TOKENS * bench.batch_tokens,
                 next(bench.model.parameters()).device,
                 bench.end_tokens,
             )

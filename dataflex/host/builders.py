@@ -28,7 +28,7 @@ def make_trainer(prepared: Prepared, model: Any, conductor: Conductor, resume_fr
         "conductor": conductor,
         "row_lengths": prepared.domains.lengths,
         "validation": prepared.domains.validation,
-        "end_tokens": generation_options(prepared)["eos_token_id"],
+        "end_tokens": answer_ends(prepared, model),
         "reference": prepared.reference,
         "resume_from": resume_from,
         "model": model,
@@ -91,6 +91,18 @@ def generation_options(prepared: Prepared) -> dict[str, Any]:
     options["eos_token_id"] = list(dict.fromkeys([tokenizer.eos_token_id, *extra]))
     options["pad_token_id"] = tokenizer.pad_token_id
     return options
+
+
+def answer_ends(prepared: Prepared, model: Any) -> list[int]:
+    """Return the tokens that end an answer which is sampled to measure with.
+
+    Those of generation during evaluation, and the model's own: a base model has never seen the end that a
+    template such as llama3 puts in their place, and would go on to the longest answer.
+    """
+    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    ends = [*generation_options(prepared)["eos_token_id"], prepared.own_end]
+    ends += own if isinstance(own, list) else [own]
+    return [end for end in dict.fromkeys(ends) if end is not None]
 
 
 def callbacks(args: HostArguments) -> list[Any]:

@@ -74,6 +74,8 @@ class Prepared:
     decisions: dict[Kind, Decision]
     template: Any
     tokenizer_module: dict[str, Any]
+    own_end: int | None
+    """The tokenizer's end of text, which the template may have replaced by its own."""
     reference: FrozenModel | None
     """What losses are compared with, when a component needs it."""
 
@@ -149,6 +151,7 @@ def prepare(checked: Checked) -> Prepared:
         raise UserError(
             f"no tokenizer at model_name_or_path {args.model.model_name_or_path}: {reason}"
         ) from error
+    own_end = tokenizer_module["tokenizer"].eos_token_id
     try:
         template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], args.data)
     except ValueError as error:
@@ -210,7 +213,7 @@ def prepare(checked: Checked) -> Prepared:
             )
         decisions[configured.kind] = Decision(name, component, schedule)
     _check_phase_fits(decisions, facts)
-    return Prepared(checked, domains, facts, decisions, template, tokenizer_module, reference)
+    return Prepared(checked, domains, facts, decisions, template, tokenizer_module, own_end, reference)
 
 
 def _initial_proportions(own: DataFlexConfig, domains: Domains) -> FloatArray:

@@ -14,6 +14,7 @@ from typing import Any
 
 from dataflex.config import split
 from dataflex.engine.base import Component
+from dataflex.engine.bench import CACHED_TOKENS
 from dataflex.planning.architecture import Architecture
 from dataflex.planning.corpora import Corpus
 from dataflex.planning.work import BATCH, Find, adapters, cutoff
@@ -36,7 +37,8 @@ class Memory:
     activations: int
     logits: int
     others: int
-    """Of a selection's gradients, an embedding model, or a reference model, whichever is beside the rest."""
+    """Of a selection's gradients, the attention cache of the answers that it samples, an embedding model, or
+    a reference model, whichever is beside the rest."""
 
     @property
     def peak(self) -> int:
@@ -88,6 +90,7 @@ def memory_of(
     logits = FULL * LOSSES_COPIES * tokens * model.vocab_size
     beside = [
         _gradients_of_rows(config, model, trained, corpus),
+        _cache_of_answers(config, model, element, tokens),
         *_further_models(config, element, stage, ranks, find),
     ]
     return Memory(*state, activations, logits, max(beside))
@@ -138,6 +141,15 @@ def _gradients_of_rows(config: Mapping[str, Any], model: Architecture, trained: 
             validation = max(row, min(VALIDATION_ROWS, row * (corpus.validation_rows or VALIDATION_ROWS)))
             pool = max(largest, min(POOL_ROWS, FULL * trained * (corpus.rows or POOL_ROWS)))
             return row + validation + pool
+    return 0
+
+
+def _cache_of_answers(config: Mapping[str, Any], model: Architecture, element: int, tokens: int) -> int:
+    """Bytes of the keys and values of all tokens that are sampled side by side; ``tokens``: of a batch."""
+    for component in _components(config):
+        if "generation" in component.requirements():
+            cached = getattr(component, "sampling_tokens", None) or CACHED_TOKENS * tokens
+            return int(cached) * model.num_hidden_layers * 2 * model.key_width * element
     return 0
 
 

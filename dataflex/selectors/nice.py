@@ -25,7 +25,7 @@ from dataflex.signals.features import GradientFeatures, Targets
 from dataflex.signals.rewards.answer import Reward
 from dataflex.signals.rewards.build import build_reward, score_rollouts
 from dataflex.signals.rewards.endpoint import Endpoint
-from dataflex.signals.rewards.option_match import refuse_references
+from dataflex.signals.rewards.option_match import count_options, refuse_references
 from dataflex.signals.rollouts import Rollouts, Sampling
 
 
@@ -105,6 +105,8 @@ class NiceSelector(InfluenceSelector):
                 "mc_samples, or choose a reward that gives part marks, for example token_f1"
             )
         context.notes.update(_notes(rollouts, rewards, telling, groups))
+        if self.reward == "option_match":
+            context.notes["right_answers"] = count_options(rollouts.references)
         return context.signals.policy_targets(rollouts, values, _groups_that_tell(groups, telling), features)
 
 
@@ -147,6 +149,7 @@ def _notes(rollouts: Rollouts, rewards: FloatArray, telling: np.ndarray, groups:
     rows = np.unique(np.linspace(0, len(rewards) - 1, 3).astype(int)).tolist()
     return {
         "mean_reward": float(rewards.mean()),
+        "answers_cut": rollouts.cut,
         "rows_without_signal": float(1 - telling.mean()),
         "subtasks_without_signal": len(np.unique(groups)) - len(np.unique(groups[telling])),
         "examples": [

@@ -38,14 +38,14 @@ same order. Nobody holds those of all parameters at once.
 
 
 def read_moments(optimizer: Any, parameters: Sequence[tuple[str, nn.Parameter]]) -> MomentsOf:
-    """Return what reads the moments of every parameter.
+    """Return what reads the moments of every parameter, as long as the optimizer takes no further step.
 
     Args:
         optimizer: that trains, possibly DeepSpeed's.
         parameters: as ``gradients.trainable`` returns them.
 
     Raises:
-        UserError: the optimizer is not of Adam's family.
+        UserError: the optimizer is not of Adam's family, or its moments don't have a parameter's shape.
     """
     if any(hasattr(parameter, "_hp_mapping") or gathers_by_layer(parameter) for _, parameter in parameters):
         return _partitioned(optimizer, parameters)
@@ -53,24 +53,33 @@ def read_moments(optimizer: Any, parameters: Sequence[tuple[str, nn.Parameter]])
     if not all("betas" in groups.get(id(p), {}) and "eps" in groups[id(p)] for _, p in parameters):
         raise UserError(_refusal(optimizer))
 
+    states = [_checked_state(optimizer, name, parameter) for name, parameter in parameters]
+    # Now and not when asked for: a fused optimizer counts on the GPU, which every look waits for.
+    counted = [
+        replace(_none_yet(groups[id(p)]), steps=int(state["step"]) if state else 0)
+        for (_, p), state in zip(parameters, states, strict=True)
+    ]
+
     def of(index: int) -> Moments:
-        name, parameter = parameters[index]
-        state = optimizer.state.get(parameter) or {}
-        if state and not {"exp_avg", "exp_avg_sq", "step"} <= set(state):
-            raise UserError(_refusal(optimizer))
-        if state and state["exp_avg"].numel() != parameter.numel():
-            raise UserError(f"the optimizer's moments of {name} don't have its shape; say gradient_type: sgd")
-        group = groups[id(parameter)]
+        state = states[index]
         if not state:
-            return _none_yet(group)
+            return counted[index]
         return replace(
-            _none_yet(group),
+            counted[index],
             first=whole(state["exp_avg"].detach()).float().flatten(),
             second=whole(state["exp_avg_sq"].detach()).float().flatten(),
-            steps=int(state["step"]),
         )
 
     return of
+
+
+def _checked_state(optimizer: Any, name: str, parameter: nn.Parameter) -> Mapping[str, Any]:
+    state: Mapping[str, Any] = optimizer.state.get(parameter) or {}
+    if state and not {"exp_avg", "exp_avg_sq", "step"} <= set(state):
+        raise UserError(_refusal(optimizer))
+    if state and state["exp_avg"].numel() != parameter.numel():
+        raise UserError(f"the optimizer's moments of {name} don't have its shape; say gradient_type: sgd")
+    return state
 
 
 def _none_yet(group: Mapping[str, Any]) -> Moments:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from dataflex.arrays import IntArray
+
+# Its attributes differ between versions of torch.
+_BACKENDS: Any = torch.backends
 
 Vectors = npt.NDArray[np.float32]
 
@@ -42,12 +46,31 @@ def _tensor(vectors: Vectors) -> torch.Tensor:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Make fp32 products in fp32 for a block: a training run may have allowed TF32, whose error is 1e-3."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        # torch before 2.9.
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(precision)
+        return
+    # The older functions refuse where a run's tf32 was asked for by these.
+    makers = [_BACKENDS.cuda.matmul, _BACKENDS.mkldnn.matmul]
+    before = [_own_precision(maker) for maker in makers]
+    for maker in makers:
+        maker.fp32_precision = "ieee"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for maker, precision in zip(makers, before, strict=True):
+            maker.fp32_precision = precision
+
+
+def _own_precision(maker: Any) -> str:
+    """Return what was set for one maker of products; ``none``: it follows what is set for all of them."""
+    own: str = maker.fp32_precision
+    return "none" if own == _BACKENDS.fp32_precision else own
 
 
 def rounding(dimension: int) -> float:

@@ -50,6 +50,8 @@ class Rollouts:
     prompt_tokens: tuple[IntArray, ...]
     tokens: tuple[tuple[IntArray, ...], ...]
     """Sampled tokens, with the end-of-sequence token where one was sampled."""
+    cut: float
+    """Share of the continuations that no such token ended."""
 
 
 def sample_rollouts(
@@ -113,12 +115,14 @@ def sample_rollouts(
     if not bool((every[:, :, 0] > 0).all()):
         raise RuntimeError("a continuation was not sampled")
     kept = tuple(tuple(one[one > 0].numpy() - 1 for one in row) for row in every)
+    ended = [int(one[-1]) in set(eos_token_ids) for row in kept for one in row]
     return Rollouts(
         prompts=tuple(_texts(tokenizer, prompts)),
         references=tuple(_texts(tokenizer, [reference for _, reference in split])),
         texts=tuple(tuple(_texts(tokenizer, row)) for row in kept),
         prompt_tokens=tuple(np.asarray(prompt, np.int64) for prompt in prompts),
         tokens=kept,
+        cut=1 - sum(ended) / len(ended),
     )
 
 

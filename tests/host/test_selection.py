@@ -138,6 +138,32 @@ def test_how_many_answers_are_sampled_side_by_side_changes_none(
     assert resumed.losses == whole.losses
 
 
+def test_answers_end_where_the_template_the_tokenizer_or_the_model_ends_them(
+    run: Callable[..., Run], config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base model whose template, as llama3, puts another end in place of the only one that it knows."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(config["model_name_or_path"])
+    tokenizer.eos_token = "<|endoftext|>"
+    tokenizer.save_pretrained(tmp_path / "base")
+    model = AutoModelForCausalLM.from_pretrained(config["model_name_or_path"])
+    model.generation_config.eos_token_id = [7, 9]
+    model.save_pretrained(tmp_path / "base")
+    ends: list[list[int]] = []
+
+    def sample(*given: Any) -> Any:
+        ends.append(given[7])
+        return sample_rollouts(*given)
+
+    monkeypatch.setattr("dataflex.engine.measuring.sample_rollouts", sample)
+    params = {"reward": f"{__name__}:size", "mc_samples": 2, "max_new_tokens": 4}
+    done = run(component_name="nice", component_params=params, model_name_or_path=str(tmp_path / "base"))
+    of_template, own = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    assert ends == [[of_template, own, 7, 9]] * 2
+    assert 0 <= done.lines("plan_log.jsonl")[0]["answers_cut"] <= 1
+
+
 FAULTS = Path("unset")
 
 

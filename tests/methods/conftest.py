@@ -50,6 +50,7 @@ class Given:
             texts=tuple(tuple(str(letter) for letter in row) for row in letters),
             prompt_tokens=(np.arange(3),) * 4,
             tokens=tuple(tuple(np.array([ord(letter)]) for letter in row) for row in letters),
+            cut=0.25,
         )
 
     def policy_targets(

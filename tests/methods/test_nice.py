@@ -96,14 +96,18 @@ def test_advantages_by_hand() -> None:
 class Recorded:
     """Signals that note what they are asked for, over those of the test's context."""
 
-    def __init__(self, signals: Any, texts: list[list[str]] | None = None) -> None:
-        self._signals, self._texts = signals, texts
+    def __init__(
+        self, signals: Any, texts: list[list[str]] | None = None, references: tuple[str, ...] | None = None
+    ) -> None:
+        self._signals, self._texts, self._references = signals, texts, references
         self.asked: list[tuple[Sampling, int]] = []
         self.given: dict[str, Any] = {}
 
     def rollouts(self, sampling: Sampling, seed: int) -> Rollouts:
         self.asked.append((sampling, seed))
         found = self._signals.rollouts(sampling, seed)
+        if self._references:
+            found = replace(found, references=self._references)
         return replace(found, texts=tuple(map(tuple, self._texts))) if self._texts else found
 
     def policy_targets(
@@ -133,6 +137,7 @@ def test_the_rows_that_point_along_the_policy_gradient_are_taken(at: At) -> None
     assert signals.given["advantages"].shape == (4, 20)
     assert notes["mean_reward"] == signals.given["advantages"].mean()
     assert 0 < notes["mean_reward"] < 1
+    assert notes["answers_cut"] == 0.25
 
 
 def test_sampling_changes_with_the_step_and_the_seed_alone(at: At) -> None:
@@ -169,6 +174,22 @@ def test_notes_are_short_and_json(at: At) -> None:
     )
     assert json.loads(json.dumps(notes)) == notes
     assert notes["examples"][0]["reward"] == 1.0
+
+
+def test_the_plan_log_tells_how_many_right_answers_fall_on_each_letter(at: At) -> None:
+    explained = (
+        "A) False. B) True. So the correct option is B.",
+        "A: no. Hence the right choice is (C).",
+        "B",
+        "B",
+    )
+    context = at(5)
+    signals = Recorded(context.signals, [["So (B)."]] * 4, explained)
+    context = replace(context, signals=signals)
+    build("select", "nice", {"mc_samples": 1}).select(context, 10)  # type: ignore[attr-defined]
+    assert context.notes["right_answers"] == {"B": 3, "C": 1}
+    assert signals.given["advantages"].tolist() == [[1], [0], [1], [1]]
+    assert "right_answers" not in select(at, {"reward": "token_f1"}, [["B"]] * 4)[2]
 
 
 def test_right_answers_without_an_option_are_refused_before_training(facts: Facts) -> None:

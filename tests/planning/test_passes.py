@@ -183,6 +183,22 @@ def test_activations_and_logits_grow_with_what_is_in_a_batch() -> None:
     assert less.peak == plain.peak + less.others
 
 
+def test_answers_lie_in_an_attention_cache() -> None:
+    """65,536 tokens of Mistral-7B, as the paper's grid samples: 32 layers x 8 heads x 128 x 2 x 2 bytes each."""
+    mistral = Architecture(4096, 14336, 32, 32, 8, 32768)
+    lora = SELECT | {"finetuning_type": "lora", "bf16": True, "cutoff_len": 1024}
+
+    def others(method: str, **params: Any) -> int:
+        config = BASE | lora | {"component_name": method, "component_params": params}
+        return memory_of(config, mistral, POOL, 1, lambda _: None).others
+
+    assert others("nice", sampling_tokens=65536) == 65536 * 32 * 8 * 128 * 2 * 2 == 8_589_934_592
+    # Four batches' tokens unless told.
+    assert others("nice") == 4 * (4 * 1024) * 128 * 1024
+    # Not at once with the gradients, which are larger than a small cache.
+    assert others("nice", sampling_tokens=1000) == others("less") > 1000 * 128 * 1024
+
+
 def test_what_a_run_leaves_on_disk() -> None:
     count, config = MODEL.parameters, {"finetuning_type": "full", "save_steps": 100}
     assert [checkpoints(config, steps) for steps in (99, 100, 101, 1000)] == [1, 1, 2, 10]

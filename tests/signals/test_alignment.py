@@ -112,6 +112,37 @@ def test_the_adam_step_is_the_optimizers_own() -> None:
         torch.testing.assert_close(before - parameter.detach(), 0.1 * step, rtol=1e-5, atol=1e-7)
 
 
+class _Counted(float):
+    """A number of steps that a GPU would be waited for."""
+
+    looks = 0
+
+    def __int__(self) -> int:
+        type(self).looks += 1
+        return super().__int__()
+
+
+def test_steps_are_looked_at_once_a_decision_and_not_once_a_batch(
+    model: nn.Module, tokens: list[list[int]], validation: list[list[int]]
+) -> None:
+    pool, parameters = make_rows(tokens), trainable(model)
+    optimizer = trained(model, pool)
+    target = validation_targets(model, make_rows(validation), GROUPS, ADAM, batch_tokens=50)
+
+    def measured() -> np.ndarray:
+        moments = read_moments(optimizer, parameters)
+        return alignment(model, pool, np.arange(len(tokens)), target, ADAM, moments, batch_tokens=1)
+
+    plain = measured()
+    for steps, looks in ((3, 1), (1000, 2)):
+        for _, parameter in parameters:
+            optimizer.state[parameter]["step"] = _Counted(steps)
+        found = measured()
+        assert _Counted.looks == looks * len(parameters)
+        # The bias correction tells that a later decision sees the later number.
+        assert np.array_equal(found, plain, equal_nan=True) == (steps == 3)
+
+
 def test_the_first_adam_step_is_the_sign() -> None:
     step = adam_step(torch.tensor([[3.0, -0.2, 0.0]]), Moments(None, None, 0, (0.9, 0.999), 1e-8), "outside")
     torch.testing.assert_close(step, torch.tensor([[1.0, -1.0, 0.0]]))

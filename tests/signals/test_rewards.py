@@ -16,78 +16,8 @@ from dataflex.errors import UserError
 from dataflex.signals.rewards.answer import Answer
 from dataflex.signals.rewards.build import BUILT_IN, build_reward, score_rollouts
 from dataflex.signals.rewards.endpoint import Endpoint
-from dataflex.signals.rewards.option_match import reference_option, refuse_references, stated_option
+from dataflex.signals.rewards.option_match import refuse_references
 from dataflex.signals.rollouts import Rollouts
-
-
-@pytest.mark.parametrize(
-    ("text", "option"),
-    [
-        ("B", "B"),
-        (" b\n", "B"),
-        ("(B)", "B"),
-        ("**B**", "B"),
-        ("B.", "B"),
-        ("B. Paris", "B"),
-        ("B) Paris", "B"),
-        ("B Paris", "B"),
-        ("B\nBecause it is.", "B"),
-        ("Answer: B", "B"),
-        ("answer: b", "B"),
-        ("The answer is B.", "B"),
-        ("The correct answer is **(B)** Paris", "B"),
-        ("Answer:\n\nB", "B"),
-        ("The right option is option B", "B"),
-        ("A) is wrong, since 2 > 1. Final answer: B", "B"),
-        ("The answer is A? No, the answer is B", "B"),
-        ("I think it is (B), not far off", "B"),
-        (r"$\boxed{B}$", "B"),
-        ("So it must be B.", "B"),
-        ("答案是B。", "B"),
-        ("答案\uff1a\uff08B\uff09", "B"),
-        ("", None),
-        ("A dog", None),
-        ("I'm not sure", None),
-        ("The answer is a dog", None),
-        ("It is not B", None),
-        ("Either (A) or (B)", None),
-        ("Bordeaux", None),
-        ("K", None),
-    ],
-)
-def test_options_are_read_from_many_forms(text: str, option: str | None) -> None:
-    assert stated_option(text) == option
-
-
-@pytest.mark.parametrize(
-    ("reference", "option"),
-    [
-        ("B", "B"),
-        (" b\n", "B"),
-        ("**B**", "B"),
-        ("(B) Paris", "B"),
-        ("B. Paris", "B"),
-        ("B: Paris", "B"),
-        ("B, since A is wrong", "B"),
-        ("B - Paris", "B"),
-        ("B\nBecause it is.", "B"),
-        ("A. Option B is wrong.", "A"),
-        ("B cells make antibodies. The answer is (C).", "C"),
-        ("B cells make antibodies.\nAnswer: C", "C"),
-        ("A. is wrong, so the answer is C", "C"),
-        ("The correct option is B", "B"),
-        ("It must be C.", "C"),
-        ("答案是B。", "B"),
-        ("B cells make antibodies.", None),
-        ("B cells need vitamin A", None),
-        ("C-reactive protein", None),
-        ("A dog", None),
-        ("The answer is a dog", None),
-        ("", None),
-    ],
-)
-def test_references_are_read_more_strictly_than_answers(reference: str, option: str | None) -> None:
-    assert reference_option(reference) == option
 
 
 def test_references_that_name_no_option_are_refused_by_their_rows() -> None:
@@ -171,7 +101,7 @@ def test_functions_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_rollouts_get_one_reward_a_continuation() -> None:
-    rollouts = Rollouts(("p", "q"), ("A", "B"), (("A", "B", "C"), ("A", "B", "B")), (), ())
+    rollouts = Rollouts(("p", "q"), ("A", "B"), (("A", "B", "C"), ("A", "B", "B")), (), (), 0.0)
     rewards = score_rollouts(build_reward("option_match"), rollouts)
     assert np.array_equal(rewards, [[1, 0, 0], [0, 1, 1]])
 

@@ -145,7 +145,9 @@ def test_an_end_token_ends_a_continuation(loaded: tuple[Any, Any]) -> None:
     assert all(all(token % 2 for token in tokens[:-1]) for tokens in every)
     assert all(tokens[-1] % 2 == 0 for tokens in every if len(tokens) < PLAIN.max_new_tokens)
     assert len({len(tokens) for tokens in every}) > 3
+    assert found.cut == pytest.approx(np.mean([tokens[-1] % 2 for tokens in every]))
     until = sample(loaded, replace(PLAIN, continuations=20), eos_token_ids=[])
+    assert until.cut == 1
     cut = [[next((i for i, t in enumerate(x) if t % 2 == 0), 99) for x in row] for row in as_lists(until)]
     assert [[x[: at + 1] for x, at in zip(*pair, strict=True)] for pair in zip(as_lists(until), cut, strict=True)] == as_lists(found)  # fmt: skip
 
