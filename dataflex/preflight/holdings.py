@@ -19,6 +19,8 @@ from dataflex.preflight.report import Finding
 
 BYTES_PER_TOKEN = 4
 """In a shard, where the vocabulary has more than 65,536 tokens."""
+ROWS = 0.01
+"""Share of the expected rows by which a pool may differ: some are dropped, and sizes are told round."""
 
 
 def licence(asset: grids.Asset, cache: Path, locked: Mapping[str, Entry]) -> Finding:
@@ -57,6 +59,21 @@ def readable(name: str, folder: Path) -> Finding:
     except (OSError, ValueError, KeyError, UserError) as error:
         return Finding(what, "failed", f"{folder} can't be read ({error}): make it again")
     return Finding(what, "passed", f"{folder}: {', '.join(parts)}")
+
+
+def as_many(name: str, folder: Path, expected: int) -> Finding:
+    """Whether a pool has as many rows as the grid expects: those of a validation split may be among them."""
+    what = f"rows of {name}"
+    rows = json.loads((folder / "card.json").read_text(encoding="utf-8"))["instructions"]["rows"]
+    told = f"{rows:,}, {expected:,} expected"
+    if abs(rows - expected) > ROWS * expected:
+        return Finding(
+            what,
+            "failed",
+            f"{told}: name the pool's own files under `files` of the corpus in the grid, or correct what it "
+            "expects",
+        )
+    return Finding(what, "passed", told)
 
 
 def _read_first(folder: Path) -> list[str]:

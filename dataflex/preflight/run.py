@@ -9,12 +9,15 @@ from dataflex import grid as grids
 from dataflex.assets.lock import beside, read_lock
 from dataflex.errors import UserError
 from dataflex.preflight.code import checkout
-from dataflex.preflight.holdings import as_locked, licence, readable, room
+from dataflex.preflight.holdings import as_locked, as_many, licence, readable, room
 from dataflex.preflight.left import still_written
 from dataflex.preflight.machine import disk, gpus, versions
 from dataflex.preflight.models import named, with_weights
 from dataflex.preflight.report import Finding, conclude
 from dataflex.preflight.score import in_band, measure
+
+BATCH = 8
+"""Prompts that are scored side by side, unless the grid says otherwise."""
 
 
 def _parts(
@@ -96,7 +99,11 @@ def check(
     for name in corpora:
         # A drawn corpus is one a seed; those are made in moments and read by their own jobs.
         if grid["corpora"][name]["source"] not in grids.DRAWN:
-            findings.append(readable(name, Path(grids.corpus_dir(grid, str(root), name))))
+            folder = Path(grids.corpus_dir(grid, str(root), name))
+            findings.append(readable(name, folder))
+            rows = grids.corpus_spec(grid, name).get("expected", {}).get("rows")
+            if rows and findings[-1].state == "passed":
+                findings.append(as_many(name, folder, rows))
     title = ".".join(part for part in (experiment or str(grid["rung"]), scale) if part)
     conclude(title, findings, output)
     return findings
@@ -108,7 +115,7 @@ def _gpus(grid: dict[str, Any], experiment: str) -> int:
     return max(grids.resources(grid, cell, job)["gpus"] for cell in cells for job in ("train", "evaluate"))
 
 
-def score(file: Path, root: Path, model: str, output: Path, *, seed: int = 0, batch_size: int = 8) -> Finding:
+def score(file: Path, root: Path, model: str, output: Path, *, seed: int = 0) -> Finding:
     """Measure a base model; writes a report and, if it lies in its band, the JSON file.
 
     Args:
@@ -117,7 +124,6 @@ def score(file: Path, root: Path, model: str, output: Path, *, seed: int = 0, ba
         model: a model under ``preflight.scores`` of the grid.
         output: the JSON file.
         seed: of the subset of questions.
-        batch_size: sequences a forward pass.
 
     Raises:
         UserError: the grid expects no score of it, GPUs are missing, or the score is out of its band.
@@ -135,7 +141,7 @@ def score(file: Path, root: Path, model: str, output: Path, *, seed: int = 0, ba
         Path(grids.corpus_dir(grid, str(root), spec["corpus"])),
         count=spec.get("questions"),
         shots=spec.get("shots", 0),
-        batch_size=batch_size,
+        batch_size=spec.get("batch-size", BATCH),
         seed=seed,
     )
     finding = in_band(model, found, spec)

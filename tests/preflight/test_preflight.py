@@ -19,7 +19,7 @@ from dataflex.corpus.questions import as_instruction, packaged_questions, split_
 from dataflex.errors import UnfitError, UserError
 from dataflex.evaluation.evaluate import evaluate
 from dataflex.planning.jobs import with_needed
-from dataflex.preflight.holdings import as_locked, licence, readable, room
+from dataflex.preflight.holdings import as_locked, as_many, licence, readable, room
 from dataflex.preflight.left import still_written
 from dataflex.preflight.machine import DECISIVE, disk, gpus, versions
 from dataflex.preflight.models import named, with_weights
@@ -180,6 +180,16 @@ def write_corpus(folder, questions=6):
     write_json(folder / "dataset_info.json", {"aims": {"file_name": "questions/validation_sft.jsonl"}})
     write_json(folder / "card.json", {"domains": {}, "digests": sizes})
     return folder
+
+
+@pytest.mark.parametrize(("rows", "state"), [(100, "passed"), (99, "passed"), (101, "passed"), (98, "failed"), (110, "failed")])  # fmt: skip
+def test_a_pool_with_other_rows_than_expected_is_refused(tmp_path, rows, state):
+    """A validation split beside the training data would be trained on, and nothing else would tell."""
+    write_json(tmp_path / "card.json", {"instructions": {"rows": rows}})
+    found = as_many("pool", tmp_path, 100)
+    assert found.state == state
+    assert found.told.startswith(f"{rows}, 100 expected")
+    assert ("`files` of the corpus" in found.told) == (state == "failed")
 
 
 def test_a_corpus_is_read(tmp_path):
