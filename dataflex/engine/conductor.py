@@ -33,7 +33,7 @@ from dataflex.engine.recipe import Recipe
 from dataflex.engine.schedule import Kind
 from dataflex.engine.selector import Selector
 from dataflex.engine.signals import Signals
-from dataflex.errors import UserError
+from dataflex.errors import Interrupted, UserError
 
 
 class Conductor:
@@ -84,12 +84,13 @@ class Conductor:
 
         Raises:
             UserError: a component can't decide; the conductor is then as it was before the call.
+            Interrupted: the run has to stop; the same.
         """
         due = any(kind != "weight" and d.schedule.decides_at(step) for kind, d in self.decisions.items())
         undo = self._undo() if due else None
         try:
             return self._decide(step, signals)
-        except UserError:
+        except (UserError, Interrupted):
             # The checkpoint that is saved now must not know of decisions that will be made again.
             if undo is not None:
                 undo()

@@ -1,10 +1,13 @@
-"""A run that is asked to stop ends after its step with a checkpoint, be it a dynamic or a stock one."""
+"""A run that is asked to stop ends after its step with a checkpoint, be it a dynamic or a stock one.
+
+A decision may take an hour, and whoever asks for nodes back waits a minute: a dynamic run leaves it unmade.
+"""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from transformers import TrainerCallback
@@ -64,10 +67,30 @@ class StopAtStepEnd(TrainerCallback):
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not self._saved:
             return
+        self.leave(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", state.global_step)
+
+    def leave(self, checkpoint: Path | None, step: int) -> NoReturn:
+        """Tell on all ranks that the run stops at a step. ``checkpoint``: the step's, if one is saved.
+
+        Raises:
+            Interrupted: always.
+        """
         # A launcher may end all ranks when the first one has left.
         wait_for_ranks()
-        checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        saved = f"{checkpoint} is saved" if checkpoint else "nothing is trained"
         raise Interrupted(
-            f"interrupted at step {state.global_step} by {self._interruption.reason or 'the time limit'}: "
-            f"{checkpoint} is saved, and the same command goes on from there"
+            f"interrupted at step {step} by {self._interruption.reason or 'the time limit'}: "
+            f"{saved}, and the same command goes on from there"
         )
+
+    def look(self) -> None:
+        """Leave a decision that is being made, when some rank was sent a signal.
+
+        A near deadline is no reason: a decision that is longer than a job would never be made.
+
+        Raises:
+            Interrupted: on all ranks.
+        """
+        asked = float(self._interruption.reason is not None)
+        if float(sum_over_ranks(torch.tensor([asked]))):
+            raise Interrupted("interrupted within a decision")

@@ -34,11 +34,13 @@ from dataflex.engine.feed import ROW_IDS, Feed
 from dataflex.engine.measuring import Measurements
 from dataflex.engine.seen import Seen
 from dataflex.engine.state import save as save_data_side
+from dataflex.engine.stopping import StopAtStepEnd
 from dataflex.engine.ticks import Ticks
 from dataflex.engine.weighing import Weighing
-from dataflex.errors import LoneError, UserError
+from dataflex.errors import Interrupted, LoneError, UserError
 from dataflex.signals.losses import token_losses
 from dataflex.signals.passes import Rows, token_counts
+from dataflex.signals.pauses import before_each_batch
 from dataflex.signals.reference import FrozenModel, Reference, excess_losses, make_reference
 from dataflex.signals.routers import RouterTap
 from dataflex.signals.sharding import loading_whole, own_part
@@ -101,6 +103,7 @@ class DynamicTrainer(_Base):
         self._reference = None if reference is None else self._make_reference(reference)
         self._states = StateTap(self.model) if conductor.needs("hidden_states") else None
         self._routers = RouterTap(self.model) if conductor.needs("router_counts") else None
+        self._stop: StopAtStepEnd | None = None
         self._weighing: Weighing | None = None
         self._losses: list[torch.Tensor] = []
         """What the backward passes of the present step returned."""
@@ -157,6 +160,11 @@ class DynamicTrainer(_Base):
         with untouched(self.model):
             return make_reference(frozen, bench.pool, bench.pool_data, bench.batch_tokens, self._autocast)
 
+    def stop_in_order(self, stop: StopAtStepEnd) -> None:
+        """Let the run be stopped at the end of a step, and within a decision."""
+        self._stop = stop
+        self.add_callback(stop)
+
     def end_weighing(self) -> None:
         """Show the step's samples to the weighter."""
         assert self._weighing is not None
@@ -202,7 +210,13 @@ class DynamicTrainer(_Base):
 
     def _decide(self, step: int) -> bool:
         try:
-            return self.conductor.begin_step(step, self._signals)
+            with nullcontext() if self._stop is None else before_each_batch(self._stop.look):
+                return self.conductor.begin_step(step, self._signals)
+        except Interrupted:
+            assert self._stop is not None
+            if step:
+                self._save_to_go_on_from()
+            self._stop.leave(self._checkpoint_folder(None) if step else None, step)
         except UserError as error:
             if not step or isinstance(error, LoneError):
                 raise

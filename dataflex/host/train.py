@@ -69,7 +69,7 @@ def train(checked: Checked, interruption: Interruption | None = None) -> None:
     conductor = Conductor(prepared.facts, prepared.decisions, prepared.domains.row_tokens, run_dir)
     trainer = make_trainer(prepared, model, conductor, resume_from)
     if interruption is not None:
-        trainer.add_callback(StopAtStepEnd(interruption))
+        trainer.stop_in_order(StopAtStepEnd(interruption))
     try:
         result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     except Interrupted:

@@ -12,6 +12,7 @@ from rich.progress import track
 
 from dataflex.arrays import IntArray
 from dataflex.collectives import world
+from dataflex.signals.pauses import pause
 
 IGNORED = -100
 """Label of a position that is not supervised."""
@@ -54,6 +55,7 @@ def my_batches(batches: Sequence[T], what: str) -> Iterator[tuple[T, bool]]:
     rank, size = world()
     rounds = -(-len(batches) // size)
     for turn in track(range(rounds), what, disable=rank != 0, transient=True):
+        pause()
         mine = turn * size + rank
         yield batches[min(mine, len(batches) - 1)], mine < len(batches)
 

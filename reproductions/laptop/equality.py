@@ -55,6 +55,9 @@ def _of_checkpoints(one: Path, other: Path) -> list[str]:
     found = [f"{name} is in one alone" for name in sorted(files[0] ^ files[1])]
     for name in sorted(files[0] & files[1]):
         mine, theirs = one / name, other / name
+        if mine.read_bytes() == theirs.read_bytes():
+            # DeepSpeed's hold objects that are equal to none but themselves.
+            continue
         if name.name == "trainer_state.json":
             same = _trainer_state(one) == _trainer_state(other)
         elif name.suffix in (".pt", ".pth"):
@@ -67,7 +70,7 @@ def _of_checkpoints(one: Path, other: Path) -> list[str]:
         elif name.name == "adapter_config.json":
             same = _adapter(mine) == _adapter(theirs)
         else:
-            same = mine.read_bytes() == theirs.read_bytes()
+            same = False
         if not same:
             found.append(str(name))
     return found

@@ -42,8 +42,8 @@ class Fault:
     from_step: int = 0
     rank: int = 0
     does: Literal["die", "stop", "raise", "mistake", "fill", "nan"] = "die"
-    """die: kill -9; stop: SIGTERM, with which the step goes on to its end; raise: an exception with a message;
-    mistake: a ``UserError`` with it; fill: the disk is full; nan: losses are."""
+    """die: kill -9; stop: SIGTERM, with which a step goes on to its end and a decision is left; raise: an
+    exception with a message; mistake: a ``UserError`` with it; fill: the disk is full; nan: losses are."""
     below: str = ""
     """Count only changes and writes of paths that hold this."""
 

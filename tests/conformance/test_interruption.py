@@ -10,6 +10,7 @@ from laptop.equality import assert_same_run
 
 from dataflex.engine.checkpoints import checkpoints_of, is_resumable
 
+from ..parallel.jobs import deepspeed
 from .cases import run_of
 from .faults import Fault
 from .harness import Box, Ended
@@ -37,10 +38,12 @@ def assert_stopped(ended: Ended, run: Path, step: int) -> None:
 @pytest.mark.parametrize(
     ("fault", "step"),
     [
-        (Fault("pass", 3, does="stop"), 3),  # in the first selection: together with the step's own checkpoint
+        (Fault("pass", 3, does="stop"), 2),  # in the first selection, which is left and made again
+        (Fault("pass", 2, from_step=3, does="stop"), 5),  # in the second one
+        (Fault("micro-batch", 1, from_step=2, does="stop"), 3),  # together with the step's own checkpoint
         (Fault("micro-batch", 1, from_step=4, does="stop"), 5),  # right before the second selection
     ],
-    ids=["selection", "step"],
+    ids=["selection", "second selection", "saved step", "step"],
 )
 def test_in_a_run(box: MakeBox, config: dict[str, Any], fault: Fault, step: int) -> None:
     whole, cut = box("whole", config), box("cut", config)
@@ -92,6 +95,30 @@ def test_one_of_two_ranks(box: MakeBox, config: dict[str, Any], place: Any) -> N
     whole, cut = box("whole", config, 2), box("cut", config, 2)
     whole.finish()
     ended = cut.start(Fault(place, 1, from_step=4, rank=1, does="stop"))
-    assert_stopped(ended, cut.run, 5 if place == "micro-batch" else 6)
+    assert_stopped(ended, cut.run, 5)
+    cut.finish()
+    assert_same_run(whole.run, cut.run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "nth"),
+    [(None, 2), (None, 7), (3, 7)],
+    ids=["validation, data parallel", "pool, data parallel", "pool, ZeRO-3"],
+)
+def test_in_a_pass_backward_on_two_ranks(
+    box: MakeBox, tiny: Path, tmp_path: Path, stage: int | None, nth: int
+) -> None:
+    """One rank hears it between two batches whose parameters, under ZeRO-3, all ranks gather together."""
+    # Few rows: under ZeRO-3 each batch gathers every layer several times.
+    config = run_of("select", "less", 8, tiny, tiny / "model") | {"max_samples": 32}
+    if stage is not None:
+        (tmp_path / "deepspeed.json").write_text(json.dumps(deepspeed(stage, bf16=False)))
+        config["deepspeed"] = str(tmp_path / "deepspeed.json")
+        # DeepSpeed finds out by itself, and is not started where this is said.
+        del config["use_cpu"]
+    whole, cut = box("whole", config, 2), box("cut", config, 2)
+    whole.finish()
+    assert_stopped(cut.start(Fault("pass", nth, from_step=5, rank=1, does="stop")), cut.run, 5)
     cut.finish()
     assert_same_run(whole.run, cut.run)

@@ -77,6 +77,32 @@ def test_a_dynamic_run_that_stops_after_every_step(config: dict[str, Any], tmp_p
         assert cut.lines(log) == whole.lines(log)
 
 
+def test_a_run_that_stops_within_its_very_first_decision_begins_anew(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    """Nothing is trained yet that could be saved; a time limit does not end a decision."""
+    keys: dict[str, Any] = {
+        "stage": "sft",
+        "dataset": "sft",
+        "cutoff_len": 64,
+        "train_type": "dynamic_select",
+        "component_name": "loss",
+        "warmup_step": 0,
+        "update_step": 2,
+        "update_times": 1,
+    }
+    config |= LORA | keys
+    (tmp_path / "stop").write_text("SIGUSR2")
+    with pytest.raises(Interrupted, match="interrupted at step 0 by SIGUSR2: nothing is trained, and the sa"):
+        train(check(config), Interruption(Deadline(None), tmp_path / "stop"))
+    run = Run(Path(config["output_dir"]))
+    assert json.loads((run.folder / "manifest.json").read_text())["status"] == "interrupted"
+    assert checkpoints_of(run.folder) == run.lines("plan_log.jsonl") == []
+    with pytest.raises(Interrupted, match="interrupted at step 1 by the time limit"):
+        train(check(config), Interruption(Deadline(1.0)))
+    assert [line["step"] for line in run.lines("plan_log.jsonl")] == [0]
+
+
 def test_a_stock_run_that_stops_after_every_step(config: dict[str, Any], tmp_path: Path) -> None:
     config |= LORA | {"train_type": "static", "max_steps": 3}
     static.train(check(config | {"output_dir": str(tmp_path / "whole")}))
