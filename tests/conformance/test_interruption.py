@@ -51,7 +51,7 @@ def test_in_a_run(box: MakeBox, config: dict[str, Any], fault: Fault, step: int)
     ended = cut.start(fault)
     assert_stopped(ended, cut.run, step)
     assert (
-        "dataflex-cli: SIGTERM: the run saves a checkpoint and stops at the end of its step\n"
+        "dataflex-cli: SIGTERM: the run saves a checkpoint and stops at the end of its step, or of a batch of its decision\n"
         in ended.said[0]
     )
     cut.finish()

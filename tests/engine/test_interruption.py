@@ -94,7 +94,7 @@ def test_a_signal_is_heard_and_the_next_ones_change_nothing(
         said = capfd.readouterr().err
         assert (
             said
-            == f"dataflex-cli: {number.name}: the run saves a checkpoint and stops at the end of its step\n"
+            == f"dataflex-cli: {number.name}: the run saves a checkpoint and stops at the end of its step, or of a batch of its decision\n"
         )
         os.kill(os.getpid(), signal.SIGTERM)
         assert "already, this signal changes nothing" in capfd.readouterr().err
