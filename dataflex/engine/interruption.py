@@ -1,4 +1,4 @@
-"""The wish that a run stop at the end of its step, or within a decision: SIGTERM, SIGUSR2, or the word of its launcher.
+"""The wish that a run stop after its step, or in its decision: SIGTERM, SIGUSR2, or the word of its launcher.
 
 Slurm sends these before it takes a job's time or nodes away. Python's own reaction would be to die at once.
 """
@@ -90,9 +90,8 @@ class Interruption:
         self._heard.append(name)
         if self._stop_file is None and len(self._heard) < 3:
             again = " already, this signal changes nothing" if len(self._heard) == 2 else ""
-            _say(
-                f"{name}: the run saves a checkpoint and stops at the end of its step, or of a batch of its decision{again}"
-            )
+            when = "at the end of its step, or of a batch of its decision"
+            _say(f"{name}: the run saves a checkpoint and stops {when}{again}")
 
 
 _before_fork = threading.local()
