@@ -313,7 +313,9 @@ def test_the_papers_grid_is_complete():
     methods = ("full", "random", "loss", "delta_loss", "less", "nice", "near", "tsds", "reweight")
     assert selection == {(m, model) for m in methods for model in ("Mistral-7B-v0.1", "Llama-3.2-3B")}
     mixture = {(c.method, c.scale) for c in reported if c.experiment == "mixture"}
-    assert mixture == {(m, scale) for m in ("baseline", "doremi_proxy", "doremi", "odm") for scale in ("6B", "30B")}
+    assert mixture == {
+        (m, scale) for m in ("baseline", "doremi_proxy", "doremi", "odm") for scale in ("6B", "30B")
+    }
     assert {c.seed for c in reported} == {42}
 
 
