@@ -276,7 +276,8 @@ PreemptMode={self.preempt}
 ReturnToService=2
 SlurmdTimeout={self.node_timeout}
 KillWait={self.kill_wait}
-MinJobAge=300
+# A busy machine takes longer than the usual five minutes until a test asks for a job that has ended.
+MinJobAge=3600
 SlurmdParameters=config_overrides
 {nodes}
 PartitionName=debug Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP PriorityTier=1
