@@ -10,7 +10,7 @@ from dataflex.errors import UserError
 
 SET_NAME = "redpajama_set_name"
 EXPECTED = '{"text": "...", "meta": {"redpajama_set_name": "..."}}'
-RESERVED = frozenset({"instructions", "questions_validation", "all"})
+RESERVED = frozenset({"instructions", "questions_validation", "all", "natural"})
 
 _UNSAFE = re.compile(r"[^0-9A-Za-z_-]+")
 

@@ -31,7 +31,7 @@ def changes(folder: Path = HERE) -> list[str]:
     """Tracked files that no longer are as in the commit and may decide about results."""
     excluded = (f":(top,exclude){path}" for path in WHERE_AND_BY_WHOM)
     words = ("diff", "--numstat", "--minimal", "--no-renames", "-z", "HEAD", "--", ":(top)", *excluded)
-    lines = (line.split("\t") for line in (_git(folder, *words) or "").split("\0") if line)
+    lines = (line.split("\t", 2) for line in (_git(folder, *words) or "").split("\0") if line)
     return sorted(path for _, removed, path in lines if not (path.endswith(LOCKS) and removed == "0"))
 
 

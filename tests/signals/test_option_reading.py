@@ -10,6 +10,8 @@ ANSWERS = [
     ("B", "B"),
     (" b\n", "B"),
     ("(B)", "B"),
+    ('The answer is "B".', "B"),
+    ("The answer is `B`.", "B"),
     ("**B**", "B"),
     ("B.", "B"),
     ("B. Paris", "B"),

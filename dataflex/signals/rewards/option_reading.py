@@ -85,6 +85,7 @@ _MENTION = re.compile(
     rf"{_DECIDED}{_MENTIONED}"
 )
 _LAST = re.compile(rf"(?<!not )(?<!n't )(?<!or )(?<!and ){_BEFORE}([A-J])[\W_]*$")
+_QUOTED = re.compile("(?<![A-Za-z0-9])[\"'`\u201c\u2018]([A-Ja-j])[\"'`\u201d\u2019](?![A-Za-z0-9])")
 _TYPESET = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf)\s*\{([^{}]*)\}")
 
 
@@ -123,9 +124,9 @@ def stated_option(text: str) -> str | None:
 
 
 def _plain(text: str) -> str:
-    """Make full-width brackets and letters plain ones, and typeset letters too."""
+    """Make full-width brackets and letters plain ones, and letters that are typeset or in quotes too."""
     text = unicodedata.normalize("NFKC", text).replace("$", "").replace("\\(", "").replace("\\)", "")
-    return _TYPESET.sub(r"\1", text).strip()
+    return _QUOTED.sub(r"\1", _TYPESET.sub(r"\1", text)).strip()
 
 
 def _whole(text: str) -> str | None:
